@@ -1,0 +1,23 @@
+"""fewgan: new pictures from few photos, by transferring what a pretrained GAN already knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fewgan.source import Model, load
+
+__all__ = ["Model", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that `fewgan --help` starts without torch and without reading package metadata.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fewgan")
+    if name in ("Model", "load"):
+        import fewgan.source
+
+        return getattr(fewgan.source, name)
+    raise AttributeError(f"module 'fewgan' has no attribute {name!r}")

@@ -1,0 +1,334 @@
+"""What a plugin author imports: the five seams of fewgan, written as protocols. Importing this module imports no torch.
+
+A plugin is one frozen `Plugin` object, named by an entry point in one of five groups:
+
+    fewgan.architectures   build(options, *, size, classes) -> Networks
+    fewgan.transfers       build(options, *, networks)      -> Transfer
+    fewgan.augmentations   build(options, *, size)          -> Augmentation
+    fewgan.regularizers    build(options, *, networks)      -> Regularizer
+    fewgan.features        build(options)                   -> Features
+
+`build` makes every module by shape alone and reads no weights: it runs for a new run, for a resume and for sampling.
+It imports torch inside itself, so that listing plugins stays fast. What a method needs to remember lives in buffers
+and parameters, so that a checkpoint holds it; a 0-d buffer is logged as `<plugin>.<buffer>`.
+
+Shapes: N batch, S side, Z latent, C condition, F features, L logits per image.
+Images are float in [-1, 1], [N, 3, S, S], unless said otherwise. Hooks marked optional may be left out altogether.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from fewgan.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
+
+__all__ = [
+    "API",
+    "Architecture",
+    "Augmentation",
+    "Defaults",
+    "Discriminator",
+    "Features",
+    "FewganError",
+    "Generator",
+    "Group",
+    "Mapper",
+    "Networks",
+    "Plugin",
+    "Pretrained",
+    "Regularizer",
+    "SpectralConv2d",
+    "SpectralEmbedding",
+    "SpectralLinear",
+    "Step",
+    "Transfer",
+    "UsageError",
+    "option",
+]
+
+API = 1
+
+
+class FewganError(Exception):
+    """Something failed. The message is one line for the user: what, where, what to do. Exit code 1."""
+
+
+class UsageError(FewganError):
+    """The request itself cannot be served. The message says what can. Exit code 2."""
+
+
+def option(
+    default: Any, help: str, *, min: float | None = None, max: float | None = None, hidden: bool = False
+) -> Any:
+    """One field of a plugin's options; it becomes the flag `--<plugin>-<field>`.
+
+    min and max are inclusive. A field typed `X | None` with default None means "chosen by the plugin". A hidden field
+    has no flag: it holds a fact that `read` derives from a pretrained file and that `config.json` must remember.
+    Types: bool, int, float, str, and each of them `| None`.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "min": min, "max": max, "hidden": hidden})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """What an entry point names.
+
+    summary: one line for `--help` and `fewgan plugins`. options: a frozen keyword-only dataclass of `option` fields.
+    build: makes the module or networks (see the top of this file).
+    read, write: architectures only, optional; foreign layouts, so that the core knows none.
+
+    read(files) -> Pretrained, or None where the files are of another layout. files maps the names found in the folder
+    (`G_ema.pth`) to state dicts, each loaded when first asked for. A missing, extra or misshapen tensor raises
+    UsageError naming it.
+    write(networks) -> {file name: state dict}, the way back.
+    """
+
+    api: int
+    summary: str
+    options: type
+    build: Callable[..., Any]
+    read: Callable[[Mapping[str, Any]], Pretrained | None] | None = None
+    write: Callable[[Networks], dict[str, dict[str, Tensor]]] | None = None
+
+
+# Architecture ---------------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """An nn.Module from latent to image.
+
+    condition_dim may be 0. classes is 0 for a network without class labels. blocks() lists modules from latent to
+    image so that every parameter is in exactly one; the stem counts to the first. A parameter built with
+    requires_grad=False never learns. forward changes no state but batch-norm buffers.
+
+    optional advance() -> None: called once before each optimizer step; spectral norm's power iteration lives here,
+        so that every forward of one step shares one sigma.
+    optional sample(z, condition, truncation) -> images: for a network with a truncation of its own (psi in w).
+        Without it the core truncates z.
+    """
+
+    latent_dim: int
+    condition_dim: int
+    size: int
+    classes: int
+
+    def embed(self, labels: Tensor) -> Tensor:
+        """labels int64 [N] -> condition [N, C]; one-hot rows where each layer has an embedding of its own."""
+        ...
+
+    def __call__(self, z: Tensor, condition: Tensor) -> Tensor:
+        """z [N, Z], condition [N, C] -> images [N, 3, S, S]."""
+        ...
+
+    def blocks(self) -> Sequence[nn.Module]: ...
+
+
+@runtime_checkable
+class Discriminator(Protocol):
+    """An nn.Module from image to logits; forward = head of features.
+
+    Logits are [N] or [N, L]; losses are means over all of them. Double backward through forward must work (write
+    attention out: the fused kernel has none on CPU). blocks() as for the generator, image to logit: fromrgb counts to
+    the first, the head to the last. optional advance(), as for the generator.
+    """
+
+    size: int
+
+    def features(self, images: Tensor) -> Tensor:
+        """images [N, 3, S, S] -> [N, F]."""
+        ...
+
+    def head(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """features [N, F], labels int64 [N] or None (unconditional) -> logits."""
+        ...
+
+    def __call__(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
+
+    def blocks(self) -> Sequence[nn.Module]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """How an architecture wants to be trained; each value gives way to its command-line option.
+
+    loss: hinge, nonsaturating or wasserstein. betas, epsilon: Adam's. discriminator_steps: D updates per G update.
+    ema_images: longest half-life of the weight average, in images at batch 32. regularizers: names that are on unless
+    `--no-<name>` is given.
+    """
+
+    loss: str = "hinge"
+    generator_learning_rate: float = 2e-4
+    discriminator_learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.0, 0.999)
+    epsilon: float = 1e-6
+    discriminator_steps: int = 1
+    ema_images: int = 10_000
+    regularizers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What an architecture builds. Both modules are in training mode and on the CPU."""
+
+    generator: Generator
+    discriminator: Discriminator
+    defaults: Defaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """What `read` finds in foreign files: enough to build the networks, and their weights.
+
+    generator, discriminator: state dicts in the names of the built networks, None where the files hold none.
+    classes: 0 for unconditional. notes: facts the user should see, a line each.
+    """
+
+    options: Any
+    size: int
+    classes: int
+    generator: Mapping[str, Tensor]
+    discriminator: Mapping[str, Tensor] | None
+    notes: tuple[str, ...] = ()
+
+
+class Architecture(Protocol):
+    """build of an architecture. classes 0: unconditional. Raises UsageError for a size it cannot serve."""
+
+    def __call__(self, options: Any, *, size: int, classes: int) -> Networks: ...
+
+
+# Transfer -------------------------------------------------------------------------------------------------------------
+
+
+class Mapper(Protocol):
+    """An nn.Module before the generator (MineGAN's miner); averaged with the EMA, stored beside the generator."""
+
+    def __call__(self, z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """z [N, Z], labels int64 [N] -> z [N, Z], condition [N, C]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters with a learning rate of their own; `network` names the optimizer they join."""
+
+    parameters: Sequence[nn.Parameter]
+    learning_rate: float
+    network: str = "generator"  # or "discriminator"
+
+
+@runtime_checkable
+class Transfer(Protocol):
+    """An nn.Module that says where training starts and what learns when.
+
+    needs_source: a pretrained source must be given. The core loads it, remaps its classes and copies its weights into
+        the networks before start(); where the source has no discriminator, D stays as it was built.
+    conditional: False gives D labels None, for real and fake.
+    mapper: None, or a Mapper.
+
+    optional start(networks, sources) -> None: once, in a new run only, after the source's weights are in place.
+    optional keeps_source = True: start() is called on resume too (frozen teachers, held outside the module tree).
+    optional groups(steps) -> list[Group]: parameters with learning rates of their own. The mapper's parameters join
+        the generator's optimizer at its rate unless named here.
+    optional trainable(index, steps) -> iterable of parameters that learn at step `index` of `steps`, or None for all.
+        It is asked before every step. What it leaves out is frozen: its power iteration stops too, but batch norm
+        still uses and tracks the batch.
+    optional discriminator_loss(step), generator_loss(step), as for a regularizer.
+    """
+
+    needs_source: bool
+    conditional: bool
+    mapper: Any
+
+
+# Augmentation ---------------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Augmentation(Protocol):
+    """An nn.Module: forward(images) -> images, differentiable, the same for real and fake, fresh draws each call.
+
+    optional observe(logits_real) -> None: once per optimizer step of D, with the logits of all processes and
+        micro-batches (ADA's controller).
+    """
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+
+# Regularizer ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One forward of one D or G step, as a regularizer sees it.
+
+    index: the step, from 0; images_seen: real photos shown to D so far, over all processes. real is raw (after
+    flips), real_augmented what D's own loss saw; without an augmentation they are the same tensor. Fakes are detached
+    in the D step and carry gradient in the G step, where real, real_augmented, labels and logits_real are None.
+    generate(z, labels) -> images goes through the mapper. discriminator(images, labels) is D itself. augment is None
+    without an augmentation.
+    """
+
+    index: int
+    images_seen: int
+    real: Tensor | None
+    real_augmented: Tensor | None
+    fake: Tensor
+    fake_augmented: Tensor
+    labels: Tensor | None
+    fake_labels: Tensor | None
+    z: Tensor
+    logits_real: Tensor | None
+    logits_fake: Tensor
+    generator: Generator
+    discriminator: Discriminator
+    generate: Callable[[Tensor, Tensor | None], Tensor]
+    augment: Callable[[Tensor], Tensor] | None
+
+
+@runtime_checkable
+class Regularizer(Protocol):
+    """An nn.Module whose parameters learn with D. Every hook is optional.
+
+    every: int = 1: the losses are asked for on steps whose index it divides, and multiplied by it.
+    discriminator_loss(step) -> scalar Tensor, added to D's loss, weight included.
+    generator_loss(step) -> scalar Tensor, added to G's loss.
+    observe(logits_real, logits_fake) -> None: once per optimizer step of D, before discriminator_loss would next be
+        asked, with the logits of all processes and micro-batches.
+    adversarial: bool = True: False takes the core's own D loss out (ContraD).
+    images(real, fake) -> (real, fake): replaces what D sees, before augmentation (APA).
+    """
+
+    def parameters(self) -> Iterable[nn.Parameter]: ...
+
+
+# Features -------------------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Features(Protocol):
+    """An nn.Module for scoring: forward(uint8 images [N, 3, H, W]) -> float32 [N, dim].
+
+    score_name: what the Fréchet distance on these features is printed as: "FID" for the standard weights alone.
+    """
+
+    dim: int
+    score_name: str
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+
+def __getattr__(name: str) -> Any:
+    # Spectrally normalised layers for plugin authors; loaded late because they need torch.
+    if name in ("SpectralConv2d", "SpectralEmbedding", "SpectralLinear"):
+        import fewgan.spectral
+
+        return getattr(fewgan.spectral, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
