@@ -1,0 +1,115 @@
+"""Spectrally normalised layers (Miyato et al. 2018, arXiv 1802.05957), one power iteration a step.
+
+State-dict names and numbers are those of BigGAN-PyTorch: `weight`, `bias`, `u0` [1, out] (the estimate of the first
+left singular vector; need not be of unit length) and `sv0` [1] (a log of sigma, read by nobody).
+
+The iteration runs in `advance()`, not in `forward`, so that all forwards of one optimizer step share one sigma and
+forward changes no state. A layer that is in eval mode, frozen, or was never advanced divides by the sigma of one
+iteration from the stored u, and stores nothing. u and v are constants; gradient flows through the weight in sigma.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EPSILON = 1e-6
+
+
+class Spectral(nn.Module):
+    """What the three layers share. A subclass has `weight`, whose rows (dimension 0) are the outputs."""
+
+    weight: nn.Parameter
+    u0: Tensor
+    sv0: Tensor
+    _v: Tensor | None
+
+    def _add_state(self) -> None:
+        self.register_buffer("u0", torch.randn(1, self.weight.shape[0]))
+        self.register_buffer("sv0", torch.ones(1))
+        self.register_buffer("_v", None, persistent=False)  # of the last advance(); remade from u0 after a resume
+
+    def _iterate(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        v = F.normalize(self.u0 @ matrix, eps=EPSILON)
+        return F.normalize(v @ matrix.t(), eps=EPSILON), v
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """One power iteration. A frozen layer stays as it is."""
+        if not self.weight.requires_grad:
+            self._v = None
+            return
+        matrix = self.weight.flatten(1)
+        u, self._v = self._iterate(matrix)
+        self.u0.copy_(u)
+        self.sv0.copy_((self._v @ matrix.t() @ u.t()).flatten())
+
+    def sigma(self) -> Tensor:
+        """The largest singular value of the weight as [out, -1], estimated; a scalar in float32 or wider."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            matrix = self.weight.flatten(1)
+            if self.training and self._v is not None:
+                u, v = self.u0, self._v
+            else:
+                with torch.no_grad():
+                    u, v = self._iterate(matrix)
+            # clone: the next advance() writes u0 in place, and a graph may still hold this one
+            return (v.detach() * (u.detach().clone() @ matrix)).sum()
+
+    def normalized(self) -> Tensor:
+        """The weight divided by sigma."""
+        return self.weight / self.sigma()
+
+    def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
+        self._v = None
+        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class SpectralLinear(Spectral):
+    """y = x W^T / sigma + b; x [..., in_features]."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        plain = nn.Linear(in_features, out_features, bias)
+        self.weight, self.bias = plain.weight, plain.bias
+        nn.init.orthogonal_(self.weight)
+        self._add_state()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.normalized(), self.bias)
+
+
+class SpectralConv2d(Spectral):
+    """A convolution with stride 1 and padding that keeps the size; x [N, in, H, W]."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> None:
+        super().__init__()
+        plain = nn.Conv2d(in_channels, out_channels, kernel_size, bias=bias)
+        self.weight, self.bias = plain.weight, plain.bias
+        self.padding = kernel_size // 2
+        nn.init.orthogonal_(self.weight)
+        self._add_state()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.normalized(), self.bias, padding=self.padding)
+
+
+class SpectralEmbedding(Spectral):
+    """Rows of W / sigma; labels int64 [N] -> [N, out_features]."""
+
+    def __init__(self, classes: int, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(classes, features))
+        nn.init.orthogonal_(self.weight)
+        self._add_state()
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return F.embedding(labels, self.normalized())
+
+
+def advance(module: nn.Module) -> None:
+    """One power iteration in every spectrally normalised layer below `module`."""
+    for layer in module.modules():
+        if isinstance(layer, Spectral):
+            layer.advance()
