@@ -1,0 +1,38 @@
+"""MineGAN (Wang et al. 2019, arXiv 1912.05270): learn which latents of a pretrained GAN look like the photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fewgan.plugin import API, Networks, Plugin, UsageError, option
+
+if TYPE_CHECKING:
+    from fewgan.transfers.minegan.miner import MineGAN
+
+LEARNING_RATE = 1e-4  # the published one
+MINER_STEPS = 300  # the published number of iterations of stage 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    miner_steps: int | None = option(
+        None, f"Steps before G learns too [default: {MINER_STEPS}, at most a quarter of --steps]", min=0
+    )
+    learning_rate: float | None = option(None, f"Learning rate of the miner [default: {LEARNING_RATE:g}]", min=0)
+
+
+def build(options: Options, *, networks: Networks) -> MineGAN:
+    """Raises UsageError for a generator of several classes."""
+    from fewgan.transfers.minegan.miner import MineGAN
+
+    if networks.generator.classes > 1:
+        raise UsageError(
+            f"--transfer minegan learns one kind of picture, and there are {networks.generator.classes} classes; "
+            "take --transfer finetune, or prepare the photos without --classes"
+        )
+    rate = LEARNING_RATE if options.learning_rate is None else options.learning_rate
+    return MineGAN(networks, miner_steps=options.miner_steps, default_steps=MINER_STEPS, learning_rate=rate)
+
+
+plugin = Plugin(api=API, summary="MineGAN: a miner before a pretrained generator", options=Options, build=build)

@@ -1,0 +1,76 @@
+"""The miner of MineGAN's BigGAN variant, and its two stages (Wang et al. 2019, arXiv 1912.05270, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from fewgan.plugin import Group, Networks, SpectralLinear
+
+
+class Miner(nn.Module):
+    """z [N, latent_dim], labels [N] (not looked at) -> mined z [N, latent_dim], mined condition [N, condition_dim].
+
+    Two chains of four spectrally normalised linear layers from the same z, without activations. Where the generator
+    takes no condition the second chain is left out and the condition has no columns. State-dict names are those of the
+    public code: `linear`, `linear2` … `linear4` for z, `linear5` … `linear8` for the condition.
+    """
+
+    def __init__(self, latent_dim: int, condition_dim: int) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.linear = SpectralLinear(latent_dim, latent_dim)
+        self.linear2 = SpectralLinear(latent_dim, latent_dim)
+        self.linear3 = SpectralLinear(latent_dim, latent_dim)
+        self.linear4 = SpectralLinear(latent_dim, latent_dim)
+        if condition_dim:
+            self.linear5 = SpectralLinear(latent_dim, latent_dim)
+            self.linear6 = SpectralLinear(latent_dim, latent_dim)
+            self.linear7 = SpectralLinear(latent_dim, latent_dim)
+            self.linear8 = SpectralLinear(latent_dim, condition_dim)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        mined: Tensor = self.linear4(self.linear3(self.linear2(self.linear(z))))
+        if not self.condition_dim:
+            return mined, z.new_zeros(len(z), 0)
+        condition: Tensor = self.linear8(self.linear7(self.linear6(self.linear5(z))))
+        return mined, condition
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """One power iteration in each layer."""
+        for layer in self.children():
+            if isinstance(layer, SpectralLinear):
+                layer.advance()
+
+
+class MineGAN(nn.Module):
+    """Stage 1: the miner and D learn, G stands still. Stage 2: all three learn.
+
+    miner_steps: length of stage 1 in steps; None: default_steps, but at most a quarter of the run. learning_rate: the
+    miner's, in both stages.
+    """
+
+    needs_source = True
+    conditional = False  # y' takes the place of the class embedding, and D drops its projection term
+
+    def __init__(
+        self, networks: Networks, *, miner_steps: int | None, default_steps: int, learning_rate: float
+    ) -> None:
+        super().__init__()
+        self.mapper = Miner(networks.generator.latent_dim, networks.generator.condition_dim)
+        self.miner_steps, self.default_steps, self.learning_rate = miner_steps, default_steps, learning_rate
+        self._outside = (networks.discriminator,)  # in a tuple, so that D does not become a part of this module
+
+    def groups(self) -> list[Group]:
+        return [Group(list(self.mapper.parameters()), self.learning_rate)]
+
+    def trainable(self, index: int, steps: int) -> Iterable[nn.Parameter] | None:
+        """Parameters that learn at step `index`, counted from 0, of a run of `steps`; None: all."""
+        mining = min(self.default_steps, steps // 4) if self.miner_steps is None else self.miner_steps
+        if index >= mining:
+            return None
+        (discriminator,) = self._outside
+        return [*self.mapper.parameters(), *(p for block in discriminator.blocks() for p in block.parameters())]
