@@ -1,0 +1,44 @@
+"""The device that a command computes on."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from fewgan.plugin import UsageError
+
+
+def resolve(name: str) -> torch.device:
+    """auto, cpu, cuda, cuda:N or mps, as a device that is there. auto: the first GPU, else the CPU.
+
+    Raises UsageError for another name and for a device that this machine, or this build of torch, lacks.
+    """
+    name = name.strip().lower()
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _mps() else "cpu")
+    if name == "cpu" or (name == "mps" and _mps()):
+        return torch.device(name)
+    if name == "mps":
+        raise UsageError(f"--device mps: not on this machine; {_there()}")
+    match = re.fullmatch(r"cuda(?::(\d{1,3}))?", name)
+    if not match:
+        raise UsageError(f"--device {name}: give auto, cpu, cuda, cuda:N or mps; {_there()}")
+    if int(match[1] or 0) >= torch.cuda.device_count() or not torch.cuda.is_available():
+        raise UsageError(f"--device {name}: {_missing()}; {_there()}")
+    return torch.device(name)
+
+
+def _mps() -> bool:
+    return torch.backends.mps.is_available()
+
+
+def _missing() -> str:
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this torch is built for the CPU alone"
+    return "no such GPU here" if torch.cuda.is_available() else "torch finds no GPU here (driver missing or too old?)"
+
+
+def _there() -> str:
+    names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count())), *(["mps"] if _mps() else [])]
+    return f"here: {', '.join(names)}"

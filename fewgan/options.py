@@ -1,0 +1,133 @@
+"""The options of a plugin: a dataclass of `fewgan.plugin.option` fields, its flags, and its checks. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from fewgan.plugin import UsageError
+
+TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+"""What an option may be, each also `| None`, and how a message calls it."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One option. type is one of TYPES; optional: None is a value too. min and max are inclusive."""
+
+    name: str
+    type: type
+    optional: bool
+    default: Any
+    help: str
+    min: float | None
+    max: float | None
+    hidden: bool
+
+    @property
+    def range(self) -> str:
+        """`0 or more`, `0 to 1`, empty where all values are allowed."""
+        if self.min is not None and self.max is not None:
+            return f"{self.min:g} to {self.max:g}"
+        if self.min is not None:
+            return f"{self.min:g} or more"
+        return f"at most {self.max:g}" if self.max is not None else ""
+
+
+def flag(text: str) -> str:
+    """The flag of a name: `miner_steps` is `--miner-steps`."""
+    return "--" + text.replace("_", "-")
+
+
+def flags_of(name: str, options: type) -> list[str]:
+    """The flags of a plugin's options, the `--no-` ones too. Raises ValueError as `fields_of` does."""
+    flags = []
+    for item in fields_of(options):
+        if not item.hidden:
+            flags.append(flag(f"{name}-{item.name}"))
+            if item.type is bool:
+                flags.append(flag(f"no-{name}-{item.name}"))
+    return flags
+
+
+def fields_of(options: Any) -> list[Field]:
+    """The options of a plugin. Raises ValueError, one line for the plugin's author, where a rule is broken."""
+    if not (isinstance(options, type) and dataclasses.is_dataclass(options)):
+        raise ValueError(f"its options are {options!r}, and must be a dataclass")
+    if not options.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"its options, {options.__name__}, must be a frozen dataclass: @dataclass(frozen=True, kw_only=True)"
+        )
+    hints = get_type_hints(options)
+    return [_field(item, hints[item.name]) for item in dataclasses.fields(options)]
+
+
+def checked(plugin: str, item: Field, value: Any) -> Any:
+    """value as the option's type. Raises UsageError that names the flag: a wrong type, out of range, not finite."""
+    label = f"option {item.name!r} of {plugin}" if item.hidden else flag(f"{plugin}-{item.name}")
+    try:
+        return _checked(item, value)
+    except ValueError as error:
+        raise UsageError(f"{label} {error}") from None
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'weight'?` or what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; it has {', '.join(names)}" if names else "; it has no options"
+
+
+def _field(item: dataclasses.Field[Any], hint: Any) -> Field:
+    inner = (
+        [part for part in get_args(hint) if part is not type(None)]
+        if get_origin(hint) in (Union, types.UnionType)
+        else [hint]
+    )
+    if len(inner) != 1 or inner[0] not in TYPES:
+        shown = hint.__name__ if isinstance(hint, type) else str(hint)
+        raise ValueError(
+            f"its option {item.name!r} is {shown}; an option is bool, int, float or str, or one of them | None"
+        )
+    if "help" not in item.metadata or item.default is dataclasses.MISSING:
+        raise ValueError(f"its option {item.name!r} must be made with fewgan.plugin.option(default, help)")
+    if not (item.kw_only and item.init):
+        raise ValueError(f"its option {item.name!r} must be keyword-only: @dataclass(frozen=True, kw_only=True)")
+    facts = item.metadata
+    found = Field(
+        item.name,
+        inner[0],
+        hint is not inner[0],
+        item.default,
+        str(facts["help"]),
+        facts.get("min"),
+        facts.get("max"),
+        bool(facts.get("hidden")),
+    )
+    try:
+        _checked(found, item.default)
+    except ValueError as error:
+        raise ValueError(f"the default of its option {item.name!r} {error}") from None
+    return found
+
+
+def _checked(item: Field, value: Any) -> Any:
+    if value is None and item.optional:
+        return None
+    if item.type is float and type(value) is int:
+        value = float(value)
+    if type(value) is not item.type:
+        raise ValueError(f"must be {TYPES[item.type]}, not {value!r}")
+    if isinstance(value, int | float) and item.type is not bool:
+        if not math.isfinite(value):
+            raise ValueError(f"must be a finite number, not {value!r}")
+        if (item.min is not None and value < item.min) or (item.max is not None and value > item.max):
+            raise ValueError(f"must be {item.range}, not {value!r}")
+    return value

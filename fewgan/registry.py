@@ -1,0 +1,284 @@
+"""Find, load and check plugins, through the metadata of installed packages. Importing this imports no plugin.
+
+Kinds are named as their entry-point groups are: `transfers` stands for the group `fewgan.transfers`. The group
+`fewgan.defaults` of fewgan's own package names the default plugin of a kind by an equal entry-point value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import Any
+
+from fewgan.options import checked, fields_of, flag, flags_of, suggestion
+from fewgan.plugin import API, FewganError, Plugin, UsageError
+
+KINDS = {
+    "architectures": "architecture",
+    "transfers": "transfer method",
+    "augmentations": "augmentation",
+    "regularizers": "regularizer",
+    "features": "feature network",
+}
+"""Each kind and what a person calls one of it, in the order of every list."""
+
+_CORE = """
+--against --arch --aug --batch-size --count --d-steps --device --dry-run --features --flip --grad-accumulation --help
+--json --keep-generators --loss --lr-d --lr-g --no-flip --orthogonal --out --precision --quiet --resume --sample-every
+--save-every --seed --size --snapshots --source --standing-stats --steps --transfer --truncation
+"""
+CORE_FLAGS = frozenset(_CORE.split())
+"""The options of the commands that take plugins. No plugin may be called, or have a flag, like one of them."""
+
+_NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """One plugin as its package's metadata tells it, nothing imported. summary is the package's own."""
+
+    kind: str
+    name: str
+    package: str
+    version: str
+    summary: str
+    value: str = field(repr=False)
+
+    @property
+    def origin(self) -> str:
+        return f"{self.package} {self.version}".rstrip()
+
+    def __str__(self) -> str:
+        return f"{KINDS[self.kind]} {self.name!r} of {self.origin}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plugin with its options, as `config.json` remembers it: plain values alone."""
+
+    kind: str
+    name: str
+    package: str
+    version: str
+    options: dict[str, Any]
+
+    def plugin(self) -> tuple[Plugin, Any]:
+        """The plugin and an instance of its options. Raises UsageError, for a package that is gone among others."""
+        entries = find(self.kind).get(self.name, []) if self.kind in KINDS else []
+        if not any(_same(entry.package, self.package) for entry in entries):
+            there = f"; here {entries[0].origin} has that name" if entries else ""
+            raise UsageError(
+                f"this needs the {KINDS.get(self.kind, self.kind)} {self.name!r} of {self.package} {self.version}, which "
+                f"is not installed{there}: pip install {self.package}=={self.version}, or, for a package in the plugins/ "
+                f"folder of fewgan's repository, pip install ./plugins/{self.package}"
+            )
+        plugin = load(self.kind, self.name)
+        return plugin, options_from(plugin, self.name, self.options)
+
+
+def find(kind: str) -> dict[str, list[Entry]]:
+    """The installed plugins of a kind by name; several entries: several packages claim the name."""
+    found: dict[str, list[Entry]] = {}
+    for entry in describe():
+        if entry.kind == kind:
+            found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def describe() -> list[Entry]:
+    """Every installed plugin, by kind and name, from metadata alone."""
+    order = list(KINDS)
+    entries = [entry for entry in _installed(tuple(sys.path)) if entry.kind in KINDS]
+    return sorted(entries, key=lambda entry: (order.index(entry.kind), entry))
+
+
+def default(kind: str) -> str | None:
+    """The name of the plugin that a command takes when none is given, or None."""
+    own = [entry for entry in _installed(tuple(sys.path)) if _same(entry.package, "fewgan")]
+    wanted = {entry.value for entry in own if entry.kind == "defaults" and entry.name == kind}
+    return next((entry.name for entry in own if entry.kind == kind and entry.value in wanted), None)
+
+
+def kind_of(name: str) -> str:
+    """The kind of the plugin called `name`. Raises UsageError where there is none."""
+    for entry in describe():
+        if entry.name == name:
+            return entry.kind
+    raise _unknown("plugin", name, [entry.name for entry in describe()])
+
+
+def load(kind: str, name: str) -> Plugin:
+    """Imports one plugin and checks it.
+
+    Raises UsageError, one line: unknown name, two packages that claim it, import failure, wrong object, wrong api, an
+    options dataclass that breaks the rules of `fewgan.plugin.option`, a name or flag that is one of fewgan's own.
+    """
+    entry = _entry(kind, name)
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{entry}: a plugin's name is lower-case letters and digits, with single dashes between words")
+    try:
+        plugin = EntryPoint(name, entry.value, f"fewgan.{kind}").load()
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does when it is imported
+        raise UsageError(
+            f"{entry} does not import: {type(error).__name__}: {one_line(str(error))}; "
+            f"upgrade or uninstall {entry.package}"
+        ) from error
+    _check(entry, plugin)
+    return plugin  # type: ignore[no-any-return]  # _check is the proof
+
+
+def options_from(plugin: Plugin, name: str, values: Mapping[str, Any]) -> Any:
+    """An instance of the plugin's options, checked: names, types, ranges, finite numbers. Raises UsageError.
+
+    name: the plugin's, for messages. Options that values does not name keep their defaults.
+    """
+    fields = {item.name: item for item in fields_of(plugin.options)}
+    for key in values:
+        if key not in fields:
+            raise UsageError(f"{name} has no option {key!r}{suggestion(key, fields)}")
+    try:
+        return plugin.options(**{key: checked(name, fields[key], value) for key, value in values.items()})
+    except FewganError:
+        raise
+    except Exception as error:  # a __post_init__ of the plugin's own
+        raise UsageError(f"{name}: {one_line(str(error))}") from error
+
+
+def choose(kind: str, name: str, options: Any = None) -> Choice:
+    """The record of a choice. options: an instance of the plugin's options, None for all defaults."""
+    entry = _entry(kind, name)
+    values = dataclasses.asdict(load(kind, name).options() if options is None else options)
+    return Choice(kind, name, entry.package, entry.version, values)
+
+
+def check() -> list[tuple[Entry, str | None]]:
+    """Loads every installed plugin; with each entry the message of what is wrong with it, or None."""
+    results: list[tuple[Entry, str | None]] = []
+    loaded: dict[tuple[str, str], Plugin] = {}
+    for entry in describe():
+        try:
+            plugin = load(entry.kind, entry.name)
+            refuse_clashes({**loaded, (entry.kind, entry.name): plugin})
+            loaded[entry.kind, entry.name] = plugin
+            results.append((entry, None))
+        except UsageError as error:
+            results.append((entry, str(error)))
+    return results
+
+
+def refuse_clashes(plugins: Mapping[tuple[str, str], Plugin]) -> None:
+    """Raises UsageError where two of these plugins, by (kind, name), have the same flag."""
+    owners: dict[str, str] = {}
+    for (kind, name), plugin in plugins.items():
+        for text in (*_switch(kind, name), *flags_of(name, plugin.options)):
+            if owners.setdefault(text, name) != name:
+                raise UsageError(f"{owners[text]!r} and {name!r} both have the flag {text}; they cannot go together")
+
+
+def switches() -> dict[str, Entry]:
+    """The regularizers that can be a flag of their own, `--NAME`; the others are left to `fewgan plugins check`."""
+    found = find("regularizers")
+    return {
+        name: entries[0]
+        for name, entries in found.items()
+        if _NAME.fullmatch(name) and not CORE_FLAGS.intersection(_switch("regularizers", name))
+    }
+
+
+def one_line(text: str) -> str:
+    """Text as one line that is safe to print: no control characters, no surrogates."""
+    return re.sub(r" {2,}", " ", "".join(letter if letter.isprintable() else " " for letter in text)).strip()
+
+
+def _switch(kind: str, name: str) -> tuple[str, ...]:
+    return (flag(name), flag(f"no-{name}")) if kind == "regularizers" else ()
+
+
+def _entry(kind: str, name: str) -> Entry:
+    """The one entry of this name. Raises UsageError where there is none, and where there are several in any kind."""
+    claims = [entry for entry in describe() if _same(entry.name, name)]
+    mine = [entry for entry in claims if (entry.kind, entry.name) == (kind, name)]
+    if not mine:
+        raise _unknown(KINDS[kind], name, find(kind), claims)
+    if len(claims) > 1:
+        owners = " and ".join(f"{entry.origin} ({KINDS[entry.kind]})" for entry in claims)
+        raise UsageError(f"the plugin name {name!r} is claimed by {owners}; uninstall all but one of them")
+    return mine[0]
+
+
+def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable[Entry] = ()) -> UsageError:
+    names = sorted(installed)
+    close = difflib.get_close_matches(name, names, n=1)
+    hints = [f"it is a {KINDS[entry.kind]}" for entry in elsewhere][:1] or [
+        f"did you mean {found!r}?" for found in close
+    ]
+    return UsageError(
+        f"no {word} is called {name!r}{'; ' if hints else ''}{''.join(hints)} (installed: {', '.join(names) or 'nothing'}). "
+        "Packages in the plugins/ folder of fewgan's repository install with: pip install ./plugins/fewgan-NAME"
+    )
+
+
+def _check(entry: Entry, plugin: Any) -> None:
+    if not isinstance(plugin, Plugin):
+        found = plugin.__name__ if isinstance(plugin, type) else f"a {type(plugin).__name__}"
+        raise UsageError(f"{entry}: {entry.value} is {found}, and must be a fewgan.plugin.Plugin")
+    if plugin.api != API:
+        change = "upgrade fewgan" if isinstance(plugin.api, int) and plugin.api > API else f"upgrade {entry.package}"
+        raise UsageError(f"{entry} is written for plugin api {plugin.api}, and this fewgan has api {API}; {change}")
+    for name in ("build", "read", "write"):
+        function = getattr(plugin, name)
+        if not callable(function) and (name == "build" or function is not None):
+            raise UsageError(f"{entry}: its {name} is a {type(function).__name__}, and must be a function")
+    try:
+        own = {flag(entry.name), *_switch(entry.kind, entry.name), *flags_of(entry.name, plugin.options)}
+        plugin.options()
+    except Exception as error:
+        raise UsageError(f"{entry}: {one_line(str(error))}") from error
+    taken = sorted(CORE_FLAGS & own)
+    if taken:
+        raise UsageError(f"{entry}: {taken[0]} is an option of fewgan itself; the plugin needs another name for it")
+
+
+def _same(one: str, other: str) -> bool:
+    """Names that differ in case, dash, underscore or dot alone count as one (as for packages)."""
+    return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()
+
+
+@lru_cache(maxsize=8)
+def _installed(path: tuple[str, ...]) -> tuple[Entry, ...]:
+    """All entry points of fewgan's groups on sys.path; the cache spares a command a dozen walks over it."""
+    entries: list[Entry] = []
+    packages: list[str] = []
+    for distribution in distributions(path=list(path)):
+        try:
+            points = _points(distribution)
+        except Exception:  # damaged metadata of some package must not stop every command
+            continue
+        package = _fact(distribution, "Name") or "a package without a name" if points else ""
+        if not points or any(_same(package, other) for other in packages):
+            continue  # one package seen twice, such as an editable install beside its build
+        packages.append(package)
+        version, summary = _fact(distribution, "Version"), _fact(distribution, "Summary")
+        for point in dict.fromkeys((point.group, point.name, point.value) for point in points):
+            kind = point[0].removeprefix("fewgan.")
+            entries.append(Entry(kind, point[1], package, version, summary, point[2]))
+    return tuple(entries)
+
+
+def _points(distribution: Distribution) -> list[EntryPoint]:
+    if "[fewgan." not in (distribution.read_text("entry_points.txt") or ""):
+        return []
+    return [point for point in distribution.entry_points if point.group.startswith("fewgan.")]
+
+
+def _fact(distribution: Distribution, key: str) -> str:
+    try:
+        return one_line(distribution.metadata[key] or "")
+    except Exception:  # no metadata file, or one without this field
+        return ""
