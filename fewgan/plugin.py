@@ -63,9 +63,7 @@ class UsageError(FewganError):
     """The request itself cannot be served. The message says what can. Exit code 2."""
 
 
-def option(
-    default: Any, help: str, *, min: float | None = None, max: float | None = None, hidden: bool = False
-) -> Any:
+def option(default: Any, help: str, *, min: float | None = None, max: float | None = None, hidden: bool = False) -> Any:
     """One field of a plugin's options; it becomes the flag `--<plugin>-<field>`.
 
     min and max are inclusive. A field typed `X | None` with default None means "chosen by the plugin". A hidden field
@@ -81,6 +79,8 @@ class Plugin:
 
     summary: one line for `--help` and `fewgan plugins`. options: a frozen keyword-only dataclass of `option` fields.
     build: makes the module or networks (see the top of this file).
+    needs_source: transfers only; a pretrained source must be given. It stands here, and not on the built module,
+        because the source decides the size of the networks that the module is built around.
     read, write: architectures only, optional; foreign layouts, so that the core knows none.
 
     read(files) -> Pretrained, or None where the files are of another layout. files maps the names found in the folder
@@ -93,6 +93,7 @@ class Plugin:
     summary: str
     options: type
     build: Callable[..., Any]
+    needs_source: bool = False
     read: Callable[[Mapping[str, Any]], Pretrained | None] | None = None
     write: Callable[[Networks], dict[str, dict[str, Tensor]]] | None = None
 
@@ -110,6 +111,8 @@ class Generator(Protocol):
 
     optional advance() -> None: called once before each optimizer step; spectral norm's power iteration lives here,
         so that every forward of one step shares one sigma.
+    optional standing_statistics(batches) -> None: re-estimates batch-norm statistics as the mean over an iterable of
+        (z [N, Z], condition [N, C]); for `sample --standing-stats`.
     optional sample(z, condition, truncation) -> images: for a network with a truncation of its own (psi in w).
         Without it the core truncates z.
     """
@@ -228,22 +231,23 @@ class Group:
 class Transfer(Protocol):
     """An nn.Module that says where training starts and what learns when.
 
-    needs_source: a pretrained source must be given. The core loads it, remaps its classes and copies its weights into
-        the networks before start(); where the source has no discriminator, D stays as it was built.
+    Where the plugin says `needs_source`, the core loads the source, remaps its classes and copies its weights into the
+    networks before start(); where the source has no discriminator, D stays as it was built.
+
     conditional: False gives D labels None, for real and fake.
     mapper: None, or a Mapper.
 
     optional start(networks, sources) -> None: once, in a new run only, after the source's weights are in place.
     optional keeps_source = True: start() is called on resume too (frozen teachers, held outside the module tree).
-    optional groups(steps) -> list[Group]: parameters with learning rates of their own. The mapper's parameters join
+    optional groups() -> list[Group]: parameters with learning rates of their own. The mapper's parameters join
         the generator's optimizer at its rate unless named here.
-    optional trainable(index, steps) -> iterable of parameters that learn at step `index` of `steps`, or None for all.
-        It is asked before every step. What it leaves out is frozen: its power iteration stops too, but batch norm
-        still uses and tracks the batch.
+    optional trainable(index, steps) -> iterable of parameters of the networks and of itself that learn at step `index`,
+        or None for all; `steps` is what the run was started for and stays the same on resume. It is asked before every
+        step. What it leaves out is frozen: its power iteration stops too, but batch norm still uses and tracks the
+        batch.
     optional discriminator_loss(step), generator_loss(step), as for a regularizer.
     """
 
-    needs_source: bool
     conditional: bool
     mapper: Any
 
@@ -300,8 +304,8 @@ class Regularizer(Protocol):
     every: int = 1: the losses are asked for on steps whose index it divides, and multiplied by it.
     discriminator_loss(step) -> scalar Tensor, added to D's loss, weight included.
     generator_loss(step) -> scalar Tensor, added to G's loss.
-    observe(logits_real, logits_fake) -> None: once per optimizer step of D, before discriminator_loss would next be
-        asked, with the logits of all processes and micro-batches.
+    observe(step) -> None: once per optimizer step of D, after the forward of its last micro-batch and before that
+        one's discriminator_loss; step.logits_real and logits_fake hold the logits of all processes and micro-batches.
     adversarial: bool = True: False takes the core's own D loss out (ContraD).
     images(real, fake) -> (real, fake): replaces what D sees, before augmentation (APA).
     """

@@ -72,11 +72,12 @@ class Choice:
         """The plugin and an instance of its options. Raises UsageError, for a package that is gone among others."""
         entries = find(self.kind).get(self.name, []) if self.kind in KINDS else []
         if not any(_same(entry.package, self.package) for entry in entries):
+            word = KINDS.get(self.kind, self.kind)
             there = f"; here {entries[0].origin} has that name" if entries else ""
             raise UsageError(
-                f"this needs the {KINDS.get(self.kind, self.kind)} {self.name!r} of {self.package} {self.version}, which "
-                f"is not installed{there}: pip install {self.package}=={self.version}, or, for a package in the plugins/ "
-                f"folder of fewgan's repository, pip install ./plugins/{self.package}"
+                f"this needs the {word} {self.name!r} of {self.package} {self.version}, which is not installed{there}: "
+                f"pip install {self.package}=={self.version}, or, for a package in the plugins/ folder of fewgan's "
+                f"repository, pip install ./plugins/{self.package}"
             )
         plugin = load(self.kind, self.name)
         return plugin, options_from(plugin, self.name, self.options)
@@ -183,12 +184,12 @@ def refuse_clashes(plugins: Mapping[tuple[str, str], Plugin]) -> None:
 
 def switches() -> dict[str, Entry]:
     """The regularizers that can be a flag of their own, `--NAME`; the others are left to `fewgan plugins check`."""
-    found = find("regularizers")
-    return {
-        name: entries[0]
-        for name, entries in found.items()
-        if _NAME.fullmatch(name) and not CORE_FLAGS.intersection(_switch("regularizers", name))
-    }
+    found: dict[str, Entry] = {}
+    for name, entries in find("regularizers").items():
+        usual = _NAME.fullmatch(name) and not CORE_FLAGS.intersection(_switch("regularizers", name))
+        if usual and not any(_same(name, other) for other in found):
+            found[name] = entries[0]
+    return found
 
 
 def one_line(text: str) -> str:
@@ -219,8 +220,9 @@ def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable
         f"did you mean {found!r}?" for found in close
     ]
     return UsageError(
-        f"no {word} is called {name!r}{'; ' if hints else ''}{''.join(hints)} (installed: {', '.join(names) or 'nothing'}). "
-        "Packages in the plugins/ folder of fewgan's repository install with: pip install ./plugins/fewgan-NAME"
+        f"no {word} is called {name!r}{'; ' if hints else ''}{''.join(hints)} "
+        f"(installed: {', '.join(names) or 'nothing'}). Packages in the plugins/ folder of fewgan's repository install "
+        "with: pip install ./plugins/fewgan-NAME"
     )
 
 

@@ -57,7 +57,9 @@ def _bar(label: str, total: int, unit: str) -> Iterator[Advance]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[text]}"), console=Console(stderr=True)) as bar:
+    with Progress(
+        *columns, TimeRemainingColumn(), TextColumn("{task.fields[text]}"), console=Console(stderr=True)
+    ) as bar:
         task = bar.add_task(label, total=total, rate="", text="")
         started, done = time.monotonic(), 0
 
@@ -84,6 +86,10 @@ def _lines(label: str, total: int, unit: str, every: float) -> Advance:
         last = now
         rate = done / max(now - started, 1e-9)
         left = f", {duration((total - done) / rate)} left" if 0 < done < total else ""
-        print(f"{label}: {done}/{total} {unit}, {rate:.3g}/s{left}{'  ' + text if text else ''}", file=sys.stderr, flush=True)
+        print(
+            f"{label}: {done}/{total} {unit}, {rate:.3g}/s{left}{'  ' + text if text else ''}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     return advance

@@ -10,6 +10,8 @@ iteration from the stored u, and stores nothing. u and v are constants; gradient
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,9 +23,17 @@ class Spectral(nn.Module):
     """What the three layers share. A subclass has `weight`, whose rows (dimension 0) are the outputs."""
 
     weight: nn.Parameter
+    bias: nn.Parameter | None
     u0: Tensor
     sv0: Tensor
     _v: Tensor | None
+
+    def _take(self, plain: nn.Linear | nn.Conv2d) -> None:
+        """The parameters of a plain layer: orthogonal weight, and bias as torch starts it."""
+        self.register_parameter("weight", cast(nn.Parameter, plain.weight))
+        self.register_parameter("bias", cast("nn.Parameter | None", plain.bias))
+        nn.init.orthogonal_(self.weight)
+        self._add_state()
 
     def _add_state(self) -> None:
         self.register_buffer("u0", torch.randn(1, self.weight.shape[0]))
@@ -63,7 +73,7 @@ class Spectral(nn.Module):
 
     def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
         self._v = None
-        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[arg-type]
+        super()._load_from_state_dict(*args, **kwargs)
 
 
 class SpectralLinear(Spectral):
@@ -71,10 +81,7 @@ class SpectralLinear(Spectral):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        plain = nn.Linear(in_features, out_features, bias)
-        self.weight, self.bias = plain.weight, plain.bias
-        nn.init.orthogonal_(self.weight)
-        self._add_state()
+        self._take(nn.Linear(in_features, out_features, bias))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.normalized(), self.bias)
@@ -85,11 +92,8 @@ class SpectralConv2d(Spectral):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> None:
         super().__init__()
-        plain = nn.Conv2d(in_channels, out_channels, kernel_size, bias=bias)
-        self.weight, self.bias = plain.weight, plain.bias
+        self._take(nn.Conv2d(in_channels, out_channels, kernel_size, bias=bias))
         self.padding = kernel_size // 2
-        nn.init.orthogonal_(self.weight)
-        self._add_state()
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.normalized(), self.bias, padding=self.padding)

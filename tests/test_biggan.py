@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from fewgan.architectures.biggan import Options, build, plugin
-from fewgan.plugin import Discriminator, Generator, Networks, UsageError
+from fewgan.architectures.biggan import build, plugin
+from fewgan.plugin import Networks
 
 SHARED = Path(__file__).parents[2] / "shared" / "golden"
 OWN = Path(__file__).parent / "golden"

@@ -19,9 +19,13 @@ class Options:
 def build(options: Options, *, networks: Networks) -> Whole:
     from fewgan.transfers.whole import Whole
 
-    return Whole(needs_source=True)
+    return Whole()
 
 
 plugin = Plugin(
-    api=API, summary="TransferGAN: start from a pretrained GAN, train all weights", options=Options, build=build
+    api=API,
+    summary="TransferGAN: start from a pretrained GAN, train all weights",
+    options=Options,
+    build=build,
+    needs_source=True,
 )

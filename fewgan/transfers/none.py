@@ -19,7 +19,7 @@ class Options:
 def build(options: Options, *, networks: Networks) -> Whole:
     from fewgan.transfers.whole import Whole
 
-    return Whole(needs_source=False)
+    return Whole()
 
 
 plugin = Plugin(api=API, summary="From scratch: no pretrained source", options=Options, build=build)

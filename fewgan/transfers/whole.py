@@ -10,7 +10,3 @@ class Whole(nn.Module):
 
     conditional = True
     mapper = None
-
-    def __init__(self, needs_source: bool) -> None:
-        super().__init__()
-        self.needs_source = needs_source

@@ -45,7 +45,9 @@ def parse_attention(text: str, size: int) -> list[int]:
         sides = []
     allowed = [2**power for power in range(2, 9) if 2**power <= size]
     if not sides or any(side not in allowed for side in sides):
-        raise UsageError(f"--biggan-attention {text}: give sides of this {size} px network such as {ATTENTION[size]}, or none")
+        raise UsageError(
+            f"--biggan-attention {text}: give sides of this {size} px network such as {ATTENTION[size]}, or none"
+        )
     return sides
 
 

@@ -94,8 +94,9 @@ class Attention(nn.Module):
         keys = F.max_pool2d(self.phi(x), 2).flatten(2)
         values = F.max_pool2d(self.g(x), 2).flatten(2)
         weights = torch.softmax(queries.transpose(1, 2) @ keys, dim=-1)
-        mixed = (values @ weights.transpose(1, 2)).unflatten(2, (height, width))
-        return self.gamma * self.o(mixed) + x
+        mixed = (values @ weights.transpose(1, 2)).view(len(x), -1, height, width)
+        attended: Tensor = self.o(mixed)
+        return self.gamma * attended + x
 
 
 class GeneratorBlock(nn.Module):
@@ -112,7 +113,9 @@ class GeneratorBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = self.conv1(F.relu(self.bn1(x, condition)))
         h = self.conv2(F.relu(self.bn2(h, condition)))
-        return h + F.interpolate(self.conv_sc(x), scale_factor=2, mode="nearest")
+        shortcut = F.interpolate(self.conv_sc(x), scale_factor=2, mode="nearest")
+        result: Tensor = h + shortcut
+        return result
 
 
 class DiscriminatorBlock(nn.Module):
@@ -130,10 +133,12 @@ class DiscriminatorBlock(nn.Module):
             self.conv2 = DownsampleConv2d(out_channels, out_channels)
         else:
             self.conv2 = SpectralConv2d(out_channels, out_channels, 3)
-        self.conv_sc = SpectralConv2d(in_channels, out_channels, 1) if in_channels != out_channels or downsample else None
+        self.conv_sc = (
+            SpectralConv2d(in_channels, out_channels, 1) if in_channels != out_channels or downsample else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         # Never in place: the shortcut reads the same tensor.
-        h = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        h: Tensor = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
         shortcut = F.avg_pool2d(x, 2) if self.downsample else x
         return h + (shortcut if self.conv_sc is None else self.conv_sc(shortcut))

@@ -35,7 +35,9 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
     generator = _tensors(files[generator_file])
     if generator is None or "linear.weight" not in generator or "output_layer.2.weight" not in generator:
         return None
-    notes = [] if generator_file == "G_ema.pth" else ["the source has no averaged generator (G_ema.pth); G.pth is taken"]
+    notes = (
+        [] if generator_file == "G_ema.pth" else ["the source has no averaged generator (G_ema.pth); G.pth is taken"]
+    )
     discriminator = _tensors(files["D.pth"]) if "D.pth" in files else None
 
     try:
@@ -96,13 +98,17 @@ def _derive(generator: State, discriminator: State | None) -> tuple[Options, int
     discriminator_width, discriminator_attention = None, None
     if discriminator is not None:
         if _size(discriminator, DISCRIMINATOR_CHANNELS, extra=0, file="D.pth") != size:
-            raise UsageError(f"D.pth is not for {size} px as the generator is; the two files belong to different networks")
+            raise UsageError(
+                f"D.pth is not for {size} px as the generator is; the two files belong to different networks"
+            )
         multiplier = DISCRIMINATOR_CHANNELS[size][-1]
         discriminator_width = discriminator["linear.weight"].shape[1] // multiplier
         discriminator_attention = _attention(discriminator, discriminator_sizes(size))
         known = len(discriminator["embed.weight"]) if "embed.weight" in discriminator else 0
         if known != classes:
-            raise UsageError(f"D.pth knows {known} classes, the generator {classes}; the two files do not belong together")
+            raise UsageError(
+                f"D.pth knows {known} classes, the generator {classes}; the two files do not belong together"
+            )
     options = Options(
         width=width,
         attention=attention,
@@ -143,5 +149,7 @@ def _check(state: dict[str, Tensor], network: Any, file: str) -> dict[str, Tenso
             raise UsageError(f"{file}: tensor {name} holds NaN or infinity; the file is damaged")
     extra = next((name for name in state if name not in expected), None)
     if extra is not None:
-        raise UsageError(f"{file}: tensor {extra} {list(state[extra].shape)} belongs to no part of a BigGAN of this size")
+        raise UsageError(
+            f"{file}: tensor {extra} {list(state[extra].shape)} belongs to no part of a BigGAN of this size"
+        )
     return {name: state[name].to(expected[name].dtype) for name in expected}

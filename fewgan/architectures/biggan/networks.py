@@ -57,9 +57,9 @@ def downsamples(size: int) -> list[bool]:
 class Generator(nn.Module):
     """z [N, latent_dim], condition [N, condition_dim] -> images [N, 3, size, size] in [-1, 1].
 
-    attention: output sizes of the blocks that attention follows. hierarchical: z is cut into a chunk for `linear` and one
-    for each block, where it joins the class embedding. shared_embedding: one class embedding for all layers; without
-    it the condition is one-hot and each layer has a table.
+    attention: output sizes of the blocks that attention follows. hierarchical: z is cut into a chunk for `linear` and
+    one for each block, where it joins the class embedding. shared_embedding: one class embedding for all layers;
+    without it the condition is one-hot and each layer has a table.
     """
 
     def __init__(
@@ -117,11 +117,11 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         blocks = _block_list(self)
         if self.hierarchical:
-            first, *chunks = z.split(self.chunk, dim=1)
+            first, *chunks = torch.split(z, self.chunk, dim=1)
             conditions = [torch.cat((condition, chunk), dim=1) for chunk in chunks]
         else:
             first, conditions = z, [condition] * len(blocks)
-        h = self.linear(first).view(len(z), -1, 4, 4)
+        h = self.linear(first).view(len(z), -1, 4, 4).contiguous(memory_format=torch.channels_last)
         for block, block_condition in zip(blocks, conditions, strict=True):
             h = block[0](h, block_condition)
             for attention in block[1:]:
@@ -149,7 +149,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """images [N, 3, size, size], labels [N] or None -> logits [N]; the class enters by projection (Miyato & Koyama 2018).
+    """images [N, 3, size, size], labels [N] or None -> logits [N]; the class enters by projection (arXiv 1802.05637).
 
     attention: published sizes of the blocks that attention follows (see `discriminator_sizes`).
     """
@@ -176,7 +176,7 @@ class Discriminator(nn.Module):
         advance(self)
 
     def features(self, images: Tensor) -> Tensor:
-        h = images
+        h = images.contiguous(memory_format=torch.channels_last)
         for block in _block_list(self):
             for layer in block:
                 h = layer(h)
@@ -186,7 +186,8 @@ class Discriminator(nn.Module):
         logits: Tensor = self.linear(features).squeeze(1)
         if labels is None or self.embed is None:
             return logits
-        return logits + (self.embed(labels) * features).sum(dim=1)
+        projection: Tensor = (self.embed(labels) * features).sum(dim=1)
+        return logits + projection
 
     def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
         return self.head(self.features(images), labels)

@@ -35,4 +35,10 @@ def build(options: Options, *, networks: Networks) -> MineGAN:
     return MineGAN(networks, miner_steps=options.miner_steps, default_steps=MINER_STEPS, learning_rate=rate)
 
 
-plugin = Plugin(api=API, summary="MineGAN: a miner before a pretrained generator", options=Options, build=build)
+plugin = Plugin(
+    api=API,
+    summary="MineGAN: a miner before a pretrained generator",
+    options=Options,
+    build=build,
+    needs_source=True,
+)

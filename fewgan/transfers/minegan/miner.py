@@ -53,7 +53,6 @@ class MineGAN(nn.Module):
     miner's, in both stages.
     """
 
-    needs_source = True
     conditional = False  # y' takes the place of the class embedding, and D drops its projection term
 
     def __init__(

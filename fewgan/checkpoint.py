@@ -1,0 +1,125 @@
+"""The state of a training as named tensors, and back: networks, average, optimizers, plugins.
+
+Optimizer moments are stored by parameter name, so that they survive another order of parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewgan import run
+from fewgan.average import Average
+from fewgan.players import Players
+from fewgan.plugin import UsageError
+from fewgan.source import load_state
+
+KEPT = 2
+
+
+@dataclass
+class State:
+    """A training between two steps.
+
+    step: G updates made. images_seen: photos shown to D over all processes. sums: of the metrics since the last tick,
+    on the device; `collected` steps are in them.
+    """
+
+    players: Players
+    average: Average
+    optimizers: dict[str, torch.optim.Optimizer]
+    step: int = 0
+    images_seen: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    collected: int = 0
+
+    def collect(self, stats: Mapping[str, Tensor]) -> None:
+        """Adds the 0-d tensors of one step; does not wait for the device."""
+        self.sums = {name: self.sums[name] + value if name in self.sums else value for name, value in stats.items()}
+        self.collected += 1
+
+    def take_means(self) -> dict[str, float]:
+        """The means over the steps collected, and a fresh start. Waits for the device."""
+        means = {name: value.item() / self.collected for name, value in self.sums.items()}
+        self.sums, self.collected = {}, 0
+        return means
+
+
+def save(folder: Path, state: State, config: Mapping[str, Any], *, keep_generator: bool) -> None:
+    """Writes the checkpoint, then generator.safetensors, then drops all checkpoints but the newest two."""
+    facts = {"fewgan": config["fewgan"], "step": state.step, "images_seen": state.images_seen}
+    facts["collected"] = state.collected
+    run.write_tensors(folder / "checkpoints" / f"{state.step:06d}.safetensors", _tensors(state), facts)
+    save_generator(folder / run.GENERATOR, state, config)
+    if keep_generator:
+        save_generator(folder / "generators" / f"{state.step:06d}.safetensors", state, config)
+    for _, old in run.checkpoints(folder)[:-KEPT]:
+        old.unlink()
+
+
+def save_generator(path: Path, state: State, config: Mapping[str, Any]) -> None:
+    """The averaged generator and mapper with the run's config: enough to sample anywhere."""
+    facts = {"fewgan": config["fewgan"], "step": state.step, "images_seen": state.images_seen, "config": config}
+    run.write_tensors(path, _modules(state.average.modules), facts)
+
+
+def restore(path: Path, state: State) -> None:
+    """Loads a checkpoint into a state that was built for it. Raises UsageError naming the file and the tensor."""
+    tensors, facts = run.read_tensors(path)
+    modules: dict[str, Any] = dict(state.players.modules)
+    modules |= {f"average.{name}": module for name, module in state.average.modules.items()}
+    for name, module in modules.items():
+        load_state(module, _part(tensors, f"{name}."), path)
+    for name, optimizer in state.optimizers.items():
+        _restore_optimizer(optimizer, _names(state.players), _part(tensors, f"optimizer.{name}."), path)
+    state.step, state.images_seen = facts["step"], facts["images_seen"]
+    state.sums, state.collected = _part(tensors, "sums."), facts["collected"]
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
+    found = _modules(state.players.modules)
+    found |= _modules({f"average.{name}": module for name, module in state.average.modules.items()})
+    found |= {f"sums.{name}": value for name, value in state.sums.items()}
+    names = {id(parameter): name for name, parameter in _names(state.players).items()}
+    for kind, optimizer in state.optimizers.items():
+        for parameter, moments in optimizer.state.items():
+            for moment, value in moments.items():
+                found[f"optimizer.{kind}.{moment}.{names[id(parameter)]}"] = value
+    return found
+
+
+def _modules(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": tensor for name, module in modules.items() for key, tensor in module.state_dict().items()}
+
+
+def _names(players: Players) -> dict[str, nn.Parameter]:
+    return {f"{name}.{key}": p for name, module in players.modules.items() for key, p in module.named_parameters()}
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], path: Path
+) -> None:
+    for key, tensor in tensors.items():
+        moment, _, name = key.partition(".")
+        if name not in parameters:
+            raise UsageError(f"{path}: optimizer tensor {key} belongs to no parameter of this run")
+        parameter = parameters[name]
+        if tensor.dim() == 0:  # the count of steps
+            optimizer.state[parameter][moment] = tensor.clone()
+            continue
+        if tensor.shape != parameter.shape:
+            raise UsageError(
+                f"{path}: optimizer tensor {key} is {list(tensor.shape)}, {list(parameter.shape)} expected"
+            )
+        # Into the parameter's own memory layout: the fused Adam computes wrong updates when the two differ.
+        moments = torch.empty_like(parameter, requires_grad=False)
+        optimizer.state[parameter][moment] = moments.copy_(tensor)

@@ -1,0 +1,212 @@
+"""How a training begins: a config settled against dataset and source, a run folder, a state; new or resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewgan import __version__, checkpoint, dataset, device, players, registry, run, source
+from fewgan.average import Average
+from fewgan.checkpoint import State
+from fewgan.config import Config
+from fewgan.plugin import Networks, UsageError
+from fewgan.screen import Screen
+
+
+@dataclass
+class Session:
+    """A training that is ready to step. record: the content of config.json."""
+
+    config: Config
+    record: dict[str, Any]
+    photos: Tensor
+    labels: Tensor
+    state: State
+    source: source.Model | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.state.players.device
+
+
+def begin(config: Config, screen: Screen) -> Session:
+    """A new training, nothing written yet. Raises UsageError for a request that cannot be served."""
+    target = device.resolve(config.device)
+    data = dataset.load(Path(config.data))
+    model = _source(config, screen)
+    config = _settle_size(config, data, model)
+    classes = _classes(data, model, screen)
+    torch.manual_seed(config.seed)
+    plugin, options = config.architecture.plugin()
+    networks = plugin.build(options, size=config.size, classes=classes)
+    config = _settle_training(config, networks)
+    state, model = _state(config, networks, target, model)
+    photos, labels = _photos(config, data, screen)
+    record = _record(config, data, classes)
+    return Session(config, record, photos, labels, state, model)
+
+
+def create_folder(session: Session) -> Path:
+    """Makes the run folder `NNNNN-<dataset>-<arch>-<plugins>` and writes config.json."""
+    config = session.config
+    others = [choice.name for choice in config.choices if choice.name != registry.default(choice.kind)]
+    name = "-".join([Path(config.data).resolve().name, config.architecture.name, *others])
+    folder = run.create(Path(config.out), name)
+    run.write_json(folder / "config.json", session.record)
+    return folder
+
+
+def resume(
+    folder: Path, screen: Screen, *, steps: int | None, device_name: str | None, changes: Mapping[str, Any]
+) -> Session:
+    """A training as its newest checkpoint left it. steps: a new goal. changes: config fields that may go with it."""
+    record = run.read_config(folder)
+    config = Config.from_dict(record)
+    given = {"steps": steps, "device": device_name, **changes}
+    config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
+    found = run.checkpoints(folder)
+    if not found:
+        raise UsageError(f"{folder}: has no checkpoint to resume from; start it again with 'fewgan train'")
+    target = device.resolve(config.device)
+    data = dataset.load(Path(record["data_path"]))
+    if data.fingerprint != record["fingerprint"]:
+        raise UsageError(f"{data.folder}: not the photos that {folder} was trained on; prepare them again as they were")
+    plugin, options = config.architecture.plugin()
+    networks = plugin.build(options, size=config.size, classes=record["network_classes"])
+    state, model = _state(config, networks, target, None, new=False)
+    checkpoint.restore(found[-1][1], state)
+    run.cut_metrics(folder, state.step)
+    photos, labels = _photos(config, data, screen)
+    record |= config.as_dict()
+    run.write_json(folder / "config.json", record)
+    return Session(config, record, photos, labels, state, model)
+
+
+def _source(config: Config, screen: Screen) -> source.Model | None:
+    plugin, _ = config.transfer.plugin()
+    if not plugin.needs_source:
+        if config.source is not None:
+            raise UsageError(
+                f"--source {config.source}: --transfer {config.transfer.name} starts without a source; choose another"
+            )
+        return None
+    if config.source is None:
+        raise UsageError(
+            f"--transfer {config.transfer.name} needs a pretrained GAN: add --source with a run folder, a "
+            "generator.safetensors, or a folder with G_ema.pth and D.pth"
+        )
+    model = source.load(config.source)
+    for note in model.config.get("notes", ()):
+        screen.note(f"Source: {note}")
+    if model.discriminator is None:
+        screen.note(f"Source: {config.source} has no discriminator; D starts fresh")
+    if model.mapper is not None:
+        screen.note(f"Source: the mapper of {config.source} ({model.config['transfer']['name']}) is not carried over")
+    return model
+
+
+def _settle_size(config: Config, data: dataset.Dataset, model: source.Model | None) -> Config:
+    if model is None:
+        return dataclasses.replace(config, size=config.size or data.size)
+    size = model.generator.size
+    if config.size not in (None, size):
+        raise UsageError(
+            f"--size {config.size}: the source {config.source} is {size} px; leave --size out or take another source"
+        )
+    if config.architecture.name != model.architecture.name:
+        raise UsageError(
+            f"--arch {config.architecture.name}: the source {config.source} is a "
+            f"{model.architecture.name}; add --arch {model.architecture.name}"
+        )
+    defaults = registry.choose("architectures", config.architecture.name, config.architecture.plugin()[0].options())
+    for name, value in config.architecture.options.items():
+        theirs = model.architecture.options[name]
+        if value not in (defaults.options[name], theirs):
+            flag = f"--{config.architecture.name}-{name.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} {value}: the source {config.source} has {theirs}, and its networks are taken as they are"
+            )
+    return dataclasses.replace(config, size=size, architecture=model.architecture)
+
+
+def _classes(data: dataset.Dataset, model: source.Model | None, screen: Screen) -> int:
+    """How many classes the networks know; 0: unconditional."""
+    wanted = len(data.classes)
+    if model is None:
+        return wanted
+    known: int = model.generator.classes
+    if known == 0:
+        if wanted:
+            screen.note("Source: it has no classes, so those of the dataset are not used")
+        return 0
+    if known != max(wanted, 1):
+        screen.note(
+            f"Source: {known} classes there, {wanted or 'none'} here; each class starts from the mean of the source's"
+        )
+    return max(wanted, 1)
+
+
+def _settle_training(config: Config, networks: Networks) -> Config:
+    defaults = networks.defaults
+    on = {choice.name for choice in config.regularizers}
+    added = tuple(
+        registry.choose("regularizers", name, registry.load("regularizers", name).options())
+        for name in defaults.regularizers
+        if name not in on and name not in config.no_regularizers
+    )
+    return dataclasses.replace(
+        config,
+        regularizers=config.regularizers + added,
+        loss=config.loss or defaults.loss,
+        d_steps=config.d_steps or defaults.discriminator_steps,
+        lr_g=defaults.generator_learning_rate if config.lr_g is None else config.lr_g,
+        lr_d=defaults.discriminator_learning_rate if config.lr_d is None else config.lr_d,
+        planned_steps=config.steps,
+    )
+
+
+def _state(
+    config: Config, networks: Networks, target: torch.device, model: source.Model | None, new: bool = True
+) -> tuple[State, source.Model | None]:
+    game = players.assemble(config, networks)
+    keeps = getattr(game.transfer, "keeps_source", False)
+    if model is None and keeps and config.source is not None:
+        model = source.load(config.source)
+    if new and model is not None:
+        source.transfer_weights(model, networks)
+    for module in game.modules.values():
+        # channels_last: the layout in which convolutions run fastest, on CPUs as on GPUs.
+        module.to(target).to(memory_format=torch.channels_last)
+        module.train()
+    if model is not None and (new or keeps) and hasattr(game.transfer, "start"):
+        game.transfer.start(networks, [model.to(target)])
+    return State(game, Average(game), players.optimizers(game, config)), model
+
+
+def _photos(config: Config, data: dataset.Dataset, screen: Screen) -> tuple[Tensor, Tensor]:
+    if config.size is not None and config.size < data.size:
+        screen.note(f"Photos: reduced once from {data.size} to {config.size} px, the size of the networks")
+    photos, labels = dataset.photos(data, held_out=False, size=config.size)
+    if len(photos) < config.batch_size:
+        screen.note(f"Photos: {len(photos)}, fewer than --batch-size {config.batch_size}, so a batch shows some twice")
+    return photos, labels
+
+
+def _record(config: Config, data: dataset.Dataset, classes: int) -> dict[str, Any]:
+    return {
+        "format": run.FORMAT,
+        "fewgan": __version__,
+        "torch": torch.__version__,
+        **config.as_dict(),
+        "data_path": str(data.folder.resolve()),
+        "fingerprint": data.fingerprint,
+        "photos": int((~data.held_out).sum()),
+        "classes": list(data.classes),
+        "network_classes": classes,
+    }

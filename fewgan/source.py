@@ -1,0 +1,262 @@
+"""A pretrained GAN from anywhere: a run, a generator.safetensors, or files of another code's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewgan import registry, run
+from fewgan.config import Config
+from fewgan.plugin import Networks, UsageError
+
+FOREIGN = (".pth", ".pt", ".safetensors")
+
+
+class Model:
+    """A trained GAN, ready to make pictures.
+
+    generator: in eval mode (a run's weight average). mapper: None, or what stands before the generator (a miner).
+    discriminator: None where there is none. classes: names, empty where unlabelled. config: of the run, {} elsewhere.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        networks: Networks,
+        architecture: registry.Choice,
+        *,
+        mapper: nn.Module | None = None,
+        has_discriminator: bool = True,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.path, self.networks, self.architecture = path, networks, architecture
+        self.name = path.parent.name if path.is_file() and path.name == run.GENERATOR else path.stem
+        self.generator: Any = networks.generator
+        self.discriminator: Any = networks.discriminator if has_discriminator else None
+        self.mapper = mapper
+        self.config = dict(config or {})
+        self.classes: tuple[str, ...] = tuple(self.config.get("classes", ()))
+        for module in self._modules:
+            module.eval().requires_grad_(False)
+
+    @property
+    def _modules(self) -> list[Any]:
+        return [module for module in (self.generator, self.discriminator, self.mapper) if module is not None]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.generator.parameters()).device  # type: ignore[no-any-return]
+
+    def to(self, device: torch.device | str) -> Model:
+        """Moves all networks; returns the model itself."""
+        for module in self._modules:
+            module.to(device)
+        return self
+
+    def conditions(self, z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What the generator is given: z [N, Z] and condition [N, C], after the mapper where there is one."""
+        if self.mapper is not None:
+            mapped: tuple[Tensor, Tensor] = self.mapper(z, labels)
+            return mapped
+        return z, self.generator.embed(labels)
+
+    @torch.no_grad()
+    def generate(self, z: Tensor, labels: Tensor, truncation: float | None = None) -> Tensor:
+        """z [N, Z], labels int64 [N] -> images [N, 3, S, S] in [-1, 1] on the model's device.
+
+        truncation acts here only in a generator that has one of its own; for others z comes truncated already.
+        """
+        z, condition = self.conditions(z.to(self.device), labels.to(self.device))
+        if truncation is not None and hasattr(self.generator, "sample"):
+            images: Tensor = self.generator.sample(z, condition, truncation)
+        else:
+            images = self.generator(z, condition)
+        return images
+
+    def sample(
+        self, count: int, *, truncation: float | None = None, seed: int = 0, labels: Tensor | None = None
+    ) -> Tensor:
+        """Pictures uint8 [count, 3, S, S]; picture i depends on (seed, i) and its label alone.
+
+        labels: int64 [count], or None for labels drawn with the seed. Raises UsageError for a wrong truncation.
+        """
+        from fewgan.sample import pictures
+
+        return torch.cat(list(pictures(self, count, truncation=truncation, seed=seed, chosen=labels)))
+
+    def export(self, folder: str | Path) -> None:
+        """Writes the networks in the architecture's foreign layout, as .pth state dicts.
+
+        Raises UsageError where the architecture has none, or where a mapper would be lost.
+        """
+        plugin, _ = self.architecture.plugin()
+        if plugin.write is None:
+            raise UsageError(f"{self.architecture.name} has no layout to export to")
+        if self.discriminator is None:
+            raise UsageError(f"{self.path}: has no discriminator to export")
+        if self.mapper is not None:
+            raise UsageError(
+                f"{self.path}: its mapper ({self.config['transfer']['name']}) has no place in a foreign layout"
+            )
+        target = Path(folder)
+        for name, state in plugin.write(self.networks).items():
+            with run.replacing(target / name) as temporary:
+                torch.save(state, temporary)
+
+
+def load(path: str | Path) -> Model:
+    """A model from a run folder, a generator.safetensors, or a folder or file of a foreign layout.
+
+    Raises UsageError, one line that names the file and what is wrong with it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder")
+    if path.is_dir() and (path / "config.json").exists() and (path / run.GENERATOR).exists():
+        return _load_run(path / run.GENERATOR, path)
+    if path.is_file() and path.suffix == ".safetensors":
+        return _load_run(path, None)
+    if path.is_dir() and (path / "checkpoints").is_dir():
+        raise UsageError(f"{path}: this run has no {run.GENERATOR} yet; it is written at the first save")
+    return _load_foreign(path)
+
+
+def _load_run(file: Path, folder: Path | None) -> Model:
+    tensors, facts = run.read_tensors(file)
+    if "config" not in facts:
+        raise UsageError(f"{file}: holds no generator written by fewgan")
+    content = facts["config"]
+    config = Config.from_dict(content)
+    plugin, options = config.architecture.plugin()
+    networks = plugin.build(options, size=config.size, classes=content["network_classes"])
+    transfer_plugin, transfer_options = config.transfer.plugin()
+    mapper = transfer_plugin.build(transfer_options, networks=networks).mapper
+    load_state(networks.generator, _part(tensors, "generator."), file)
+    if mapper is not None:
+        load_state(mapper, _part(tensors, "mapper."), file)
+    checkpoints = run.checkpoints(folder) if folder is not None else []
+    if checkpoints:
+        newest = checkpoints[-1][1]
+        load_state(networks.discriminator, run.read_tensors(newest, "discriminator.")[0], newest)
+    return Model(
+        folder or file,
+        networks,
+        config.architecture,
+        mapper=mapper,
+        has_discriminator=bool(checkpoints),
+        config=content,
+    )
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def load_state(module: Any, state: Mapping[str, Tensor], file: Path) -> None:
+    """load_state_dict with one error that names the file and the first tensor that does not fit."""
+    expected = module.state_dict()
+    for name in [*expected, *state]:
+        if name not in state:
+            raise UsageError(f"{file}: tensor {name} is missing")
+        if name not in expected:
+            raise UsageError(f"{file}: tensor {name} is not part of this network")
+        if state[name].shape != expected[name].shape:
+            raise UsageError(
+                f"{file}: tensor {name} is {list(state[name].shape)}, {list(expected[name].shape)} expected"
+            )
+    module.load_state_dict(dict(state))
+
+
+class _Files(Mapping[str, Any]):
+    """The weight files of a folder, each read when first asked for; only plain tensors are ever unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        self._paths = {file.name: file for file in files if file.is_file() and file.suffix in FOREIGN}
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = _read_foreign(self._paths[name])
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def _read_foreign(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise UsageError(f"{path}: cannot be read ({error}); the file is damaged") from None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly everything here, from EOFError to UnpicklingError
+        reason = str(error).strip().split("\n")[0][:120]
+        raise UsageError(
+            f"{path}: not a file of plain tensors, or damaged ({type(error).__name__}: {reason})"
+        ) from None
+
+
+def _load_foreign(path: Path) -> Model:
+    files = _Files(path)
+    if not files:
+        raise UsageError(f"{path}: neither a run nor a folder with weight files ({', '.join(FOREIGN)})")
+    for name in sorted(registry.find("architectures")):
+        plugin = registry.load("architectures", name)
+        try:
+            found = plugin.read(files) if plugin.read is not None else None
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+        if found is None:
+            continue
+        networks = plugin.build(found.options, size=found.size, classes=found.classes)
+        networks.generator.load_state_dict(found.generator)
+        if found.discriminator is not None:
+            networks.discriminator.load_state_dict(found.discriminator)
+        choice = registry.choose("architectures", name, found.options)
+        model = Model(path, networks, choice, has_discriminator=found.discriminator is not None)
+        model.config["notes"] = list(found.notes)
+        return model
+    raise UsageError(f"{path}: no installed architecture knows the layout of {', '.join(files)}")
+
+
+def transfer_weights(model: Model, networks: Networks) -> None:
+    """Copies the source's weights into networks of the same shape but for the number of classes.
+
+    A tensor with a row (or column) for each class starts at the mean over the source's classes when their number
+    differs. A source without a discriminator leaves the built one as it is. Raises UsageError for anything else that
+    does not fit.
+    """
+    classes = (model.generator.classes, networks.generator.classes)
+    for theirs, ours in ((model.generator, networks.generator), (model.discriminator, networks.discriminator)):
+        if theirs is None:
+            continue
+        module: Any = ours
+        expected = module.state_dict()
+        state = {
+            name: _remap(tensor, expected[name].shape, classes) if name in expected else tensor
+            for name, tensor in theirs.state_dict().items()
+        }
+        load_state(module, state, model.path)
+
+
+def _remap(tensor: Tensor, shape: torch.Size, classes: tuple[int, int]) -> Tensor:
+    """The mean over the one dimension that counts classes, repeated; the tensor itself where the shapes agree."""
+    if tensor.shape == shape or tensor.dim() != len(shape):
+        return tensor
+    different = [axis for axis, pair in enumerate(zip(tensor.shape, shape, strict=True)) if pair[0] != pair[1]]
+    if len(different) != 1 or (tensor.shape[different[0]], shape[different[0]]) != classes:
+        return tensor
+    return tensor.mean(dim=different[0], keepdim=True).expand(shape).clone()

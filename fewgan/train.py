@@ -1,0 +1,237 @@
+"""The training loop. A step is one update of G; images_seen, the photos shown to D, is the clock of everything else."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewgan import checkpoint, dataset, run, sample, session
+from fewgan.config import Config
+from fewgan.players import freeze
+from fewgan.plugin import FewganError
+from fewgan.screen import Screen
+from fewgan.session import Session
+from fewgan.source import Model
+from fewgan.steps import Batch, discriminator_step, generator_step
+
+TICK = 10  # steps between two lines of metrics
+SHOWN = 32  # pictures in a grid
+
+
+class Stopped(FewganError):
+    """A signal ended the training after its step, and everything is saved."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves. metrics: the last line of metrics.jsonl."""
+
+    folder: Path
+    step: int
+    seconds: float
+    metrics: dict[str, Any]
+
+
+def train(config: Config, screen: Screen) -> Trained:
+    """A new run, from its first step to its last. Raises UsageError, FewganError, Stopped."""
+    new = session.begin(config, screen)
+    folder = session.create_folder(new)
+    screen.note(f"Run: {folder}")
+    sample.grid(_shown_photos(new)).save(folder / "real.png")
+    _save_samples(new, folder)
+    return _loop(new, folder, screen)
+
+
+def resume(
+    name: str,
+    screen: Screen,
+    *,
+    steps: int | None = None,
+    device: str | None = None,
+    save_every: int | None = None,
+    sample_every: int | None = None,
+) -> Trained:
+    """Goes on with a run as if it had never stopped. name: a run folder, or `latest`."""
+    folder = run.latest(wanted="checkpoints") if name == "latest" else Path(name)
+    changes = {"save_every": save_every, "sample_every": sample_every}
+    old = session.resume(folder, screen, steps=steps, device_name=device, changes=changes)
+    screen.note(f"Run: {folder}, resumed at step {old.state.step} of {old.config.steps}")
+    return _loop(old, folder, screen)
+
+
+def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
+    config, state = work.config, work.state
+    game = state.players
+    learning = [p for module in game.modules.values() for p in module.parameters() if p.requires_grad]
+    started = ticked = time.monotonic()
+    line: dict[str, Any] = {}
+    with _signals() as stopping, screen.progress("train", config.steps - state.step, "steps") as advance:
+        while state.step < config.steps and not stopping:
+            # Every step is seeded by itself, so no random state is saved and a resume is exact.
+            torch.manual_seed(_mix(config.seed, state.step))
+            freeze(game, _trainable(work), learning)
+
+            # Discriminator
+            stats: dict[str, Tensor] = {}
+            for _ in range(config.d_steps or 1):
+                batches = [_fetch(work) for _ in range(config.grad_accumulation)]
+                stats = discriminator_step(
+                    game, state.optimizers["discriminator"], batches, state.step, state.images_seen
+                )
+
+            # Generator and its average
+            counts = [config.batch_size] * config.grad_accumulation
+            stats |= generator_step(game, state.optimizers["generator"], counts, state.step, state.images_seen)
+            optimizer_batch = config.batch_size * config.grad_accumulation
+            new_images = optimizer_batch * (config.d_steps or 1)
+            state.average.update(game, state.images_seen, new_images, optimizer_batch)
+            state.step += 1
+            done = state.step == config.steps
+
+            # Tick: the only place that waits for the device
+            state.collect(stats)
+            if state.step % TICK == 0 or done:
+                now = time.monotonic()
+                line = _metrics(work, (now - ticked) / (state.step % TICK or TICK))
+                ticked = now
+                run.append_metrics(folder, line)
+                _check(line, folder)
+            advance(1, f"D {line['loss_d']:.3f} G {line['loss_g']:.3f} gap {line['logit_gap']:.2f}" if line else "")
+
+            # Samples and saves
+            if state.step % config.sample_every == 0 or done:
+                _save_samples(work, folder)
+            if state.step % config.save_every == 0 or done or stopping:
+                checkpoint.save(folder, state, work.record, keep_generator=config.keep_generators)
+    if stopping and state.step < config.steps:
+        name = signal.Signals(stopping[0]).name
+        raise Stopped(
+            f"stopped by {name} at step {state.step}, saved; go on with 'fewgan train --resume {folder}'", stopping[0]
+        )
+    return Trained(folder, state.step, time.monotonic() - started, line or (run.read_metrics(folder) or [{}])[-1])
+
+
+def _mix(seed: int, step: int) -> int:
+    """One 63-bit seed from two numbers (splitmix64), so that neighbouring steps and seeds share nothing."""
+    value = (seed * 0x9E3779B97F4A7C15 + step + 0x9E3779B97F4A7C15) % 2**64
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
+    return (value ^ (value >> 31)) % 2**63
+
+
+def _trainable(work: Session) -> list[torch.nn.Parameter] | None:
+    """What learns now: the transfer decides over the networks and itself; other plugins always learn."""
+    game = work.state.players
+    if not hasattr(game.transfer, "trainable"):
+        return None
+    chosen = game.transfer.trainable(work.state.step, work.config.planned_steps)
+    if chosen is None:
+        return None
+    return [*chosen, *(p for module in game.regularizers.values() for p in module.parameters())]
+
+
+def _fetch(work: Session) -> Batch:
+    """The next photos of the endless stream of epochs, half of them flipped; moves images_seen on."""
+    config, state = work.config, work.state
+    chosen = dataset.indices(len(work.photos), state.images_seen, config.batch_size, config.seed)
+    state.images_seen += config.batch_size
+    images = work.photos[chosen].to(work.device, non_blocking=True).float().div_(127.5).sub_(1)
+    if config.flip:
+        flipped = torch.rand(len(images), 1, 1, 1, device=work.device) < 0.5
+        images = torch.where(flipped, images.flip(3), images)
+    return images.contiguous(memory_format=torch.channels_last), work.labels[chosen].to(work.device)
+
+
+def _metrics(work: Session, seconds_per_step: float) -> dict[str, Any]:
+    state = work.state
+    means = state.take_means()
+    rates = {
+        name: [group["lr"] for group in optimizer.param_groups if group["params"]]
+        for name, optimizer in state.optimizers.items()
+    }
+    return {
+        "step": state.step,
+        "images_seen": state.images_seen,
+        **means,
+        "logit_gap": means["logit_real"] - means["logit_fake"],
+        "seconds_per_step": round(seconds_per_step, 4),
+        "learning_rates": rates,
+        "peak_memory_bytes": _peak_memory(work.device),
+        **{name: value.item() for name, value in state.players.logged.items()},
+    }
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes there, kibibytes elsewhere
+
+
+def _check(line: dict[str, Any], folder: Path) -> None:
+    for name in ("loss_d", "loss_g"):
+        if not math.isfinite(line[name]):
+            raise FewganError(
+                f"{name} is {line[name]} before step {line['step']}: training has gone wrong; the last save in "
+                f"{folder} is good; resume it with --precision fp32, or start again with lower --lr-g and --lr-d"
+            )
+
+
+def _save_samples(work: Session, folder: Path) -> None:
+    """Pictures of the averaged generator from latents that stay the same over the run; a row a class."""
+    state, record = work.state, work.record
+    model = Model(
+        folder,
+        state.average.networks(state.players),
+        work.config.architecture,
+        mapper=state.average.mapper,
+        has_discriminator=False,
+        config=record,
+    )
+    columns = 8
+    labels = torch.arange(SHOWN) // columns % max(state.players.generator.classes, 1)
+    pictures = model.sample(SHOWN, seed=work.config.seed, labels=labels)
+    with run.replacing(folder / "samples" / f"{state.step:06d}.png") as temporary:
+        sample.grid(pictures, columns).save(temporary, format="PNG")
+
+
+def _shown_photos(work: Session) -> Tensor:
+    return work.photos[dataset.indices(len(work.photos), 0, min(SHOWN, len(work.photos)), work.config.seed)]
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Yields a list that the first SIGINT or SIGTERM appends to; a second one ends the program at once."""
+    caught: list[int] = []
+
+    def handle(signum: int, _: object) -> None:
+        if caught:
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
+        caught.append(signum)
+        print("\nStopping after this step, then saving; once more stops at once.", file=sys.stderr, flush=True)
+
+    old = {signum: signal.signal(signum, handle) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for signum, handler in old.items():
+            signal.signal(signum, handler)
