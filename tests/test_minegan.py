@@ -90,7 +90,7 @@ def test_generator_without_condition_gets_a_mined_z_alone() -> None:
 
 def test_what_it_asks_of_the_core() -> None:
     transfer, _ = build()
-    assert transfer.needs_source
+    assert plugin.needs_source
     assert not transfer.conditional
     # Only the miner is stored with it: the networks have their own place in a checkpoint.
     assert all(name.startswith("mapper.linear") for name in transfer.state_dict())

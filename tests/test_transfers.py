@@ -10,7 +10,7 @@ from fewgan.transfers import finetune, none
 @pytest.mark.parametrize(("module", "needs_source"), [(none, False), (finetune, True)])
 def test_all_weights_learn_from_the_first_step(module: Any, needs_source: bool) -> None:
     transfer = module.plugin.build(module.Options(), networks=None)
-    assert transfer.needs_source is needs_source
+    assert module.plugin.needs_source is needs_source
     assert transfer.conditional is True
     assert transfer.mapper is None
     assert transfer.state_dict() == {}
