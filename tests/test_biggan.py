@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fewgan.architectures.biggan import build, plugin
-from fewgan.plugin import Networks
+from fewgan.architectures.biggan import Options, build, parse_attention, plugin
+from fewgan.plugin import Discriminator, Generator, Networks, UsageError
 
 SHARED = Path(__file__).parents[2] / "shared" / "golden"
 OWN = Path(__file__).parent / "golden"
@@ -85,3 +85,135 @@ def test_gradients(folder, dtype):
     assert relative(z.grad.float(), io["grad_z"]) <= 1e-3
     for name in ("linear.weight", "blocks.0.0.conv1.weight"):
         assert relative(names[name].grad.float(), io[f"grad_G.{name}"]) <= 1e-3
+
+
+PUBLISHED = {  # size, width, classes, latent_dim: parameters of G and D (BigGAN-PyTorch)
+    (128, 96, 1000, 120): (70_433_988, 87_982_370),
+    (128, 64, 1000, 120): (31_978_628, 39_448_258),
+    (64, 96, 1000, 120): (70_239_108, 45_500_449),
+    (256, 96, 1000, 119): (82_108_548, 99_225_890),
+}
+
+
+@pytest.mark.parametrize("key", PUBLISHED, ids=str)
+def test_published_parameter_counts(key):
+    size, width, classes, latent_dim = key
+    with torch.device("meta"):
+        options = Options(width=width, latent_dim=latent_dim, attention="64")
+        networks = build(options, size=size, classes=classes)
+    counts = tuple(sum(p.numel() for p in net.parameters()) for net in (networks.generator, networks.discriminator))
+    assert counts == PUBLISHED[key]
+
+
+def test_published_parameter_counts_of_the_cifar_recipe():
+    options = Options(width=64, attention="none", latent_dim=128, hierarchical=False, shared_embedding=False)
+    networks = build(options, size=32, classes=10)
+    counts = tuple(sum(p.numel() for p in net.parameters()) for net in (networks.generator, networks.discriminator))
+    assert counts == (4_304_387, 4_207_361)
+    condition = networks.generator.embed(torch.tensor([1, 3]))
+    assert condition.tolist() == torch.eye(10)[[1, 3]].tolist()
+    assert networks.generator(torch.randn(2, 128), condition).shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_any_size_with_and_without_classes(size, classes):
+    networks = build(Options(width=2), size=size, classes=classes)
+    generator, discriminator = networks.generator, networks.discriminator
+    assert isinstance(generator, Generator)
+    assert isinstance(discriminator, Discriminator)
+    labels = torch.zeros(2, dtype=torch.int64)
+    condition = generator.embed(labels)
+    assert condition.shape == (2, generator.condition_dim)
+    images = generator(torch.randn(2, generator.latent_dim), condition)
+    assert images.shape == (2, 3, size, size)
+    assert images.abs().max() <= 1
+    assert discriminator(images, labels if classes else None).shape == (2,)
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_every_parameter_is_in_exactly_one_block(network):
+    module = getattr(build(Options(width=2), size=64, classes=3), network)
+    found = [id(parameter) for block in module.blocks() for parameter in block.parameters()]
+    assert sorted(found) == sorted(id(parameter) for parameter in module.parameters())
+
+
+def test_the_discriminator_can_be_differentiated_twice():
+    discriminator = build(Options(width=2), size=32, classes=0).discriminator.double()
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(discriminator(x, None).sum(), x, create_graph=True)
+    gradient.square().sum().backward()
+    weights = [layer for name, layer in discriminator.named_parameters() if name.endswith("conv1.weight")]
+    assert all(weight.grad.isfinite().all() and weight.grad.abs().max() > 0 for weight in weights)
+
+
+def test_standing_statistics_are_the_plain_mean_over_batches():
+    generator = build(Options(width=2), size=32, classes=0).generator
+    batches = [(torch.randn(4, generator.latent_dim), torch.zeros(4, 0)) for _ in range(3)]
+    first = generator._modules["blocks"][0][0].bn1
+    with torch.no_grad():
+        means = [generator.linear(z[:, : generator.chunk]).view(4, -1, 4, 4).mean((0, 2, 3)) for z, _ in batches]
+    generator.eval()
+    generator.standing_statistics(batches)
+    assert torch.allclose(first.stored_mean, torch.stack(means).mean(0), atol=1e-6)
+    assert not generator.training
+    assert first.momentum == 0.1
+
+
+def own_files() -> dict[str, dict[str, Tensor]]:
+    return files(OWN / "biggan-32")
+
+
+def test_everything_is_derived_from_the_tensors():
+    found = plugin.read(own_files())
+    assert (found.size, found.classes) == (32, 10)
+    assert found.options == Options(width=8, attention="16", latent_dim=120, embedding_dim=32)
+
+
+def test_round_trip_through_the_foreign_layout():
+    state = own_files()
+    written = plugin.write(networks_of(state))
+    assert written.keys() == {"G_ema.pth", "D.pth"}
+    for name, tensors in written.items():
+        assert tensors.keys() == state[name].keys()
+        assert all(torch.equal(tensor, state[name][key]) for key, tensor in tensors.items())
+
+
+def test_a_generator_alone_is_enough():
+    state = own_files()
+    assert plugin.read({"G.pth": state["G_ema.pth"]}).discriminator is None
+
+
+def test_foreign_files_are_left_to_others():
+    assert plugin.read({"weights.pth": own_files()["D.pth"]}) is None
+    assert plugin.read({"G.pth": {"mapping.fc0.weight": torch.zeros(2)}}) is None
+    assert plugin.read({"G.pth": [1, 2]}) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("G_ema.pth", lambda s: s.pop("blocks.1.0.bn2.bias.weight"), "blocks.1.0.bn2.bias.weight is missing"),
+        ("G_ema.pth", lambda s: s.pop("blocks.0.0.bn1.gain.weight"), "blocks.0.0.bn1.gain.weight"),
+        ("D.pth", lambda s: s.pop("linear.bias"), "linear.bias is missing"),
+        ("D.pth", lambda s: s.update(extra=torch.zeros(3)), "tensor extra"),
+        ("D.pth", lambda s: s.update({"linear.weight": torch.zeros(2, 32)}), r"linear.weight is \[2, 32\]"),
+        ("D.pth", lambda s: s.update({"embed.weight": torch.zeros(4, 32)}), "4 classes, the generator 10"),
+        ("G_ema.pth", lambda s: s.update({"linear.bias": s["linear.bias"] * float("nan")}), "linear.bias holds NaN"),
+    ],
+)
+def test_a_tensor_that_does_not_fit_is_named(file, change, message):
+    state = own_files()
+    change(state[file])
+    with pytest.raises(UsageError, match=message):
+        plugin.read(state)
+
+
+def test_options_that_make_no_sense():
+    with pytest.raises(UsageError, match="--size"):
+        build(Options(), size=48, classes=0)
+    for text in ("7", "x", "128"):
+        with pytest.raises(UsageError, match="--biggan-attention"):
+            parse_attention(text, 64)
+    assert parse_attention("32_64", 64) == [32, 64]
+    assert parse_attention("none", 64) == []
