@@ -29,14 +29,14 @@ class Field:
     max: float | None
     hidden: bool
 
-    @property
-    def range(self) -> str:
-        """`0 or more`, `0 to 1`, empty where all values are allowed."""
-        if self.min is not None and self.max is not None:
-            return f"{self.min:g} to {self.max:g}"
-        if self.min is not None:
-            return f"{self.min:g} or more"
-        return f"at most {self.max:g}" if self.max is not None else ""
+
+def limits(low: float | None, high: float | None) -> str:
+    """A range in words: `0 or more`, `0 to 1`; empty where all values are allowed."""
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    if low is not None:
+        return f"{low:g} or more"
+    return f"at most {high:g}" if high is not None else ""
 
 
 def flag(text: str) -> str:
@@ -129,5 +129,5 @@ def _checked(item: Field, value: Any) -> Any:
         if not math.isfinite(value):
             raise ValueError(f"must be a finite number, not {value!r}")
         if (item.min is not None and value < item.min) or (item.max is not None and value > item.max):
-            raise ValueError(f"must be {item.range}, not {value!r}")
+            raise ValueError(f"must be {limits(item.min, item.max)}, not {value!r}")
     return value

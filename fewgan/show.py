@@ -1,0 +1,119 @@
+"""Results on stdout: plain aligned text for a person, JSON for a program."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fewgan.options import limits
+from fewgan.registry import KINDS
+from fewgan.screen import duration
+
+
+def result(content: Any, as_json: bool, text: Callable[[Any], str]) -> None:
+    """Prints content as JSON, or what `text` makes of it."""
+    print(json.dumps(plain(content), indent=2) if as_json else text(content))
+
+
+def plain(content: Any) -> Any:
+    """content as JSON can say it: dataclasses as objects, paths as text, nan and infinities as null."""
+    if hasattr(content, "as_dict"):
+        return plain(content.as_dict())
+    if dataclasses.is_dataclass(content):
+        return {item.name: plain(getattr(content, item.name)) for item in dataclasses.fields(content)}
+    if isinstance(content, Mapping):
+        return {str(key): plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [plain(value) for value in content]
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    return content if content is None or isinstance(content, bool | int | str) else str(content)
+
+
+def prepared(summary: Any) -> str:
+    classes = f", {len(summary.classes)} classes: {', '.join(summary.classes[:8])}" if summary.classes else ""
+    kept = f"{summary.out}: {summary.count} photos at {summary.size} px{classes}"
+    held = f"\nheld out: {summary.held_out}" if summary.held_out else ""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
+    total = sum(summary.rejected.values())
+    left = f"\nleft out: {total} ({reasons}); see {summary.out / 'rejected.jsonl'}" if total else ""
+    return f"{kept}{held}{left}"
+
+
+def trained(done: Any) -> str:
+    return f"{done.folder}: step {done.step:,}, trained for {duration(done.seconds)}"
+
+
+def sampled(made: Any) -> str:
+    if len(made.files) == 1:
+        return str(made.folder / made.files[0])
+    return f"{made.folder}: {len(made.files)} pictures in {duration(made.seconds)}"
+
+
+def listed(entries: Sequence[Any]) -> str:
+    rows = [(KINDS[entry.kind], entry.name, entry.package, entry.version, entry.summary) for entry in entries]
+    return table(("KIND", "NAME", "PACKAGE", "VERSION", "SUMMARY OF THE PACKAGE"), rows)
+
+
+def checked(results: Sequence[Any]) -> str:
+    rows = [(KINDS[entry.kind], entry.name, entry.origin, "broken" if error else "ok") for entry, error in results]
+    broken = [f"\n{error}" for _, error in results if error]
+    return "\n".join((table(("KIND", "NAME", "PACKAGE", "RESULT"), rows), *dict.fromkeys(broken)))
+
+
+def plugin(content: Mapping[str, Any]) -> str:
+    head = [
+        f"{content['name']}: {content['summary']}",
+        f"  {content['kind']}, from {content['package']} {content['version']} ({content['object']})",
+        f"  {content['use']}",
+    ]
+    rows = [
+        (item["flag"], item["type"], _value("", item["default"]), limits(item["min"], item["max"]), item["help"])
+        for item in content["options"]
+    ]
+    body = table(("OPTION", "TYPE", "DEFAULT", "RANGE", ""), rows) if rows else "It has no options."
+    return "\n".join((*head, "", body))
+
+
+def facts(content: Mapping[str, Any], indent: str = "") -> str:
+    """Nested names and values, a line each, values aligned."""
+    width = max((len(name) for name, value in content.items() if not isinstance(value, Mapping)), default=0)
+    lines = []
+    for name, value in content.items():
+        words = name.removesuffix("_bytes").replace("_", " ")
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{words}", facts(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{words:<{width}}  {_value(name, value)}")
+    return "\n".join(lines)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they must be; on a terminal the last one is cut where the line ends."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    lines = []
+    for row in (head, *rows):
+        *cells, last = row
+        line = "".join(f"{cell:<{width}}  " for cell, width in zip(cells, widths, strict=False)) + last
+        lines.append(line[: room - 1] + "…" if room and len(line) > room else line.rstrip())
+    return "\n".join(lines)
+
+
+def _value(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name.endswith("_bytes"):
+        return f"{value / 1e9:.2g} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+    if isinstance(value, int | float):
+        return f"{value:.5g}" if isinstance(value, float) else f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(_value("", item) for item in value)
+    return str(value)
