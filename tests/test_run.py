@@ -1,0 +1,99 @@
+"""A run folder: numbers, atomic files, metrics."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fewgan import run
+from fewgan.plugin import FewganError, UsageError
+
+
+def test_runs_are_numbered_and_named(tmp_path):
+    first, second = run.create(tmp_path, "cats-biggan"), run.create(tmp_path, "my dogs/2")
+    assert (first.name, second.name) == ("00001-cats-biggan", "00002-my_dogs_2")
+    (tmp_path / "00041-other").mkdir()
+    assert run.create(tmp_path, "x").name == "00042-x"
+
+
+def test_two_at_once_get_different_numbers(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda index: run.create(tmp_path, f"run{index}"), range(24)))
+    assert sorted(int(folder.name[:5]) for folder in folders) == list(range(1, 25))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_latest_is_the_highest_number_with_a_generator(tmp_path):
+    with pytest.raises(UsageError, match="fewgan train"):
+        run.latest(tmp_path)
+    for name in ("00009-a", "00100-b", "00101-c"):
+        (tmp_path / name).mkdir()
+    for name in ("00009-a", "00100-b"):
+        (tmp_path / name / run.GENERATOR).touch()
+    assert run.latest(tmp_path).name == "00100-b"
+
+
+def test_a_failed_write_keeps_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write(error: Exception) -> None:
+        with run.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(KeyError):
+        write(KeyError())
+    with pytest.raises(FewganError, match="kept"):
+        write(OSError(28, "No space left on device"))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tensors_and_facts_round_trip(tmp_path):
+    path = tmp_path / "t.safetensors"
+    tensors = {"a.x": torch.randn(2, 3).t(), "b": torch.tensor(3)}
+    run.write_tensors(path, tensors, {"step": 4})
+    found, facts = run.read_tensors(path)
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    assert facts == {"format": run.FORMAT, "step": 4}
+    assert list(run.read_tensors(path, "a.")[0]) == ["x"]
+
+
+@pytest.mark.parametrize("content", [b"", b"random bytes, nothing more", b"\xff" * 64])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "t.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"t\.safetensors.*damaged"):
+        run.read_tensors(path)
+
+
+def test_foreign_and_newer_formats_are_refused(tmp_path):
+    path = tmp_path / "t.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(UsageError, match="not written by fewgan"):
+        run.read_tensors(path)
+    save_file({"x": torch.zeros(1)}, path, metadata={"fewgan": json.dumps({"format": 99, "fewgan": "7.0"})})
+    with pytest.raises(UsageError, match=r"fewgan 7\.0.*upgrade"):
+        run.read_tensors(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": "1"}', "null"])
+def test_a_damaged_config_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UsageError, match=r"config\.json"):
+        run.read_config(tmp_path)
+    with pytest.raises(UsageError, match="not a fewgan run"):
+        run.read_config(tmp_path / "absent")
+
+
+def test_metrics_are_cut_back_and_a_torn_line_is_dropped(tmp_path):
+    for step in (10, 20, 30):
+        run.append_metrics(tmp_path, {"step": step})
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 4')
+    run.cut_metrics(tmp_path, 20)
+    assert run.read_metrics(tmp_path) == [{"step": 10}, {"step": 20}]
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 10}\n{"step": 20}\n'

@@ -1,0 +1,127 @@
+"""Pretrained GANs from anywhere."""
+
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import fewgan
+from fewgan.architectures.biggan import Options, build
+from fewgan.plugin import UsageError
+from fewgan.source import transfer_weights
+
+OWN = Path(__file__).parent / "golden" / "biggan-32"
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    folder = tmp_path / "foreign"
+    folder.mkdir()
+    for name in ("G_ema.pth", "D.pth"):
+        shutil.copy(OWN / name, folder)
+    return folder
+
+
+def test_a_foreign_folder_is_a_model(foreign):
+    model, io = fewgan.load(foreign), load_file(OWN / "io.safetensors")
+    images = model.generate(io["z"], io["y"])
+    assert (images - io["image_eval"]).abs().max() <= 1e-4 * io["image_eval"].abs().max()
+    pictures = model.sample(3, seed=5, truncation=0.5, labels=torch.tensor([1, 2, 3]))
+    assert pictures.shape == (3, 3, 32, 32)
+    assert pictures.dtype == torch.uint8
+    assert torch.equal(model.sample(2, seed=5, truncation=0.5, labels=torch.tensor([1, 2])), pictures[:2])
+    assert model.discriminator is not None
+
+
+def test_export_and_back(foreign, tmp_path):
+    model = fewgan.load(foreign)
+    model.export(tmp_path / "out")
+    again = fewgan.load(tmp_path / "out")
+    for side in ("generator", "discriminator"):
+        theirs = getattr(again, side).state_dict()
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in getattr(model, side).state_dict().items())
+
+
+def test_no_discriminator(foreign):
+    (foreign / "D.pth").unlink()
+    model = fewgan.load(foreign)
+    assert model.discriminator is None
+    with pytest.raises(UsageError, match="no discriminator"):
+        model.export(foreign / "out")
+
+
+@pytest.mark.parametrize("classes", [10, 3, 1])
+def test_other_class_counts_start_from_the_mean(foreign, classes):
+    model = fewgan.load(foreign)
+    networks = build(model.architecture.plugin()[1], size=32, classes=classes)
+    transfer_weights(model, networks)
+    theirs, ours = model.generator.shared.weight, networks.generator.shared.weight
+    assert ours.shape == (classes, 32)
+    if classes == 10:
+        assert torch.equal(ours, theirs)
+    else:
+        assert torch.allclose(ours, theirs.mean(0).expand(classes, -1), atol=1e-6)
+        assert torch.allclose(
+            networks.discriminator.embed.weight[0], model.discriminator.embed.weight.mean(0), atol=1e-6
+        )
+    assert torch.equal(networks.generator.linear.weight, model.generator.linear.weight)
+
+
+def test_another_width_is_one_error_that_names_the_tensor(foreign):
+    with pytest.raises(UsageError, match=r"(shared|linear)\.weight"):
+        transfer_weights(fewgan.load(foreign), build(Options(width=4), size=32, classes=10))
+
+
+class Bomb:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_pickle_with_code_is_never_run(tmp_path):
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    torch.save({"linear.weight": Bomb(str(tmp_path / "ran"))}, folder / "G_ema.pth")
+    with pytest.raises(UsageError, match=r"G_ema\.pth: not a file of plain tensors"):
+        fewgan.load(folder)
+    (folder / "G_ema.pth").write_bytes(pickle.dumps(Bomb(str(tmp_path / "ran"))))
+    with pytest.raises(UsageError, match=r"G_ema\.pth: not a file of plain tensors"):
+        fewgan.load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x80\x02."])
+def test_damaged_weights_are_named(foreign, content):
+    (foreign / "D.pth").write_bytes(content)
+    with pytest.raises(UsageError, match=r"D\.pth"):
+        fewgan.load(foreign)
+
+
+def test_what_is_no_source(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        fewgan.load(tmp_path / "absent")
+    with pytest.raises(UsageError, match="neither a run nor"):
+        fewgan.load(tmp_path)
+    torch.save({"x": torch.zeros(1)}, tmp_path / "w.pth")
+    with pytest.raises(UsageError, match=r"no installed architecture knows.*w\.pth"):
+        fewgan.load(tmp_path)
+    (tmp_path / "g.safetensors").write_bytes(b"junk")
+    with pytest.raises(UsageError, match=r"g\.safetensors"):
+        fewgan.load(tmp_path / "g.safetensors")
+
+
+def test_the_shared_source():
+    folder = SHARED / "sources" / "biggan64-photos"
+    if not folder.is_dir():
+        pytest.skip("no pretrained source here")
+    model = fewgan.load(folder)
+    assert (model.generator.size, model.generator.classes, model.architecture.options["width"]) == (64, 3, 16)
+    assert model.sample(2).float().std() > 20
