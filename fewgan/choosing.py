@@ -13,6 +13,12 @@ from fewgan.options import fields_of, flag, flags_of
 from fewgan.plugin import FewganError, Plugin, UsageError
 from fewgan.registry import Choice, Entry
 
+COMMANDS = {
+    "train": ("architectures", "transfers", "augmentations", "regularizers"),
+    "fid": ("features",),
+}
+"""The commands that take plugins, and of which kinds."""
+
 CHOOSERS = {"architectures": "--arch", "transfers": "--transfer", "augmentations": "--aug", "features": "--features"}
 """The option of each kind whose value is a plugin's name. A regularizer's name is a flag of its own."""
 
@@ -127,6 +133,10 @@ def owner(option: str) -> tuple[Entry, bool] | None:
         return entry, True
 
 
+def command_of(kind: str) -> str:
+    return next(command for command, kinds in COMMANDS.items() if kind in kinds)
+
+
 def chooser(entry: Entry) -> str:
     """What to add to a command line to choose a plugin: `--transfer NAME` or `--NAME`."""
     return f"{CHOOSERS[entry.kind]} {entry.name}" if entry.kind in CHOOSERS else flag(entry.name)
@@ -156,6 +166,6 @@ def about(name: str) -> dict[str, Any]:
         "package": entry.package,
         "version": entry.version,
         "object": entry.value,
-        "use": f"fewgan {'fid' if kind == 'features' else 'train'} {chooser(entry)}",
+        "use": f"fewgan {command_of(kind)} {chooser(entry)}",
         "options": options,
     }

@@ -16,8 +16,6 @@ from fewgan.config import LOSSES, PRECISIONS, Config
 from fewgan.flags import real, switch, text, whole
 from fewgan.screen import Screen
 
-TRAIN_KINDS = ("architectures", "transfers", "augmentations", "regularizers")
-FID_KINDS = ("features",)
 CHANGEABLE = ("steps", "device", "save_every", "sample_every")  # what may go with --resume
 
 TRAINING, SAVING = "Training", "Samples and saves"
@@ -196,6 +194,7 @@ def fid(
     snapshots: Annotated[bool, switch("--snapshots", "Score every kept generator of the run.")] = False,
     standing_stats: StandingStats = 0,
     seed: Seed = 0,
+    out: Annotated[Path | None, text("PATH", "Folder for scores and pictures; default: fid in the run.")] = None,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: Json = False,
@@ -203,7 +202,6 @@ def fid(
 ) -> None:
     """Measure how close pictures come to the photos."""
     truncations = flags.numbers("--truncation", truncation)
-    plugin, options = plugins.need("features").plugin()
     from fewgan.fid import score
 
     report = score(
@@ -213,12 +211,13 @@ def fid(
         truncations=truncations,
         snapshots=snapshots,
         seed=seed,
-        features=plugin.build(options),
+        features=plugins.need("features"),
         device=device,
         standing_stats=standing_stats,
+        out=out,
         screen=Screen(quiet),
     )
-    show.result(report, as_json, show.scored)
+    show.result(report, as_json, type(report).text)
 
 
 def plugins(*, ctx: typer.Context, as_json: Json = False) -> None:
@@ -236,9 +235,9 @@ def plugins_show(
 
 def plugins_check(*, as_json: Json = False) -> None:
     """Load every plugin and report each; exit code 1 where one is broken."""
-    results = registry.check()
+    results = [{**dataclasses.asdict(entry), "error": error} for entry, error in registry.check()]
     show.result(results, as_json, show.checked)
-    if any(error for _, error in results):
+    if any(result["error"] for result in results):
         raise typer.Exit(1)
 
 
@@ -269,9 +268,9 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     place = next((index for index, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
     after = {"".join(arguments[place : place + 1]): arguments[place + 1 :]}
     app.command()(prepare)
-    app.command()(flags.attach(train, after.get("train"), TRAIN_KINDS))
+    app.command()(flags.attach(train, after.get("train"), choosing.COMMANDS["train"]))
     app.command()(sample)
-    app.command()(flags.attach(fid, after.get("fid"), FID_KINDS))
+    app.command()(flags.attach(fid, after.get("fid"), choosing.COMMANDS["fid"]))
     group = typer.Typer(invoke_without_command=True)
     group.callback()(plugins)
     group.command("show")(plugins_show)

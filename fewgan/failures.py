@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
 from fewgan import choosing, registry
 from fewgan.plugin import FewganError, UsageError
+
+OUT_OF_MEMORY = (
+    "out of memory; take a smaller --batch-size (--grad-accumulation 2 makes up for half of it), a smaller --size, or "
+    "close other programs"
+)
+PLUGINS = "Packages in the plugins/ folder of fewgan's repository bring theirs: pip install ./plugins/fewgan-NAME"
 
 
 def report(error: BaseException, arguments: Sequence[str]) -> int:
@@ -19,17 +27,15 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     code, message = _explain(error, arguments)
-    if code is None:
-        if os.environ.get("FEWGAN_DEBUG"):
-            raise error
-        code = 1
+    if code is None and os.environ.get("FEWGAN_DEBUG"):
+        raise error
     typer.secho("Error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
     typer.echo(registry.one_line(message), err=True)
-    return code
+    return 1 if code is None else code
 
 
 def _explain(error: BaseException, arguments: Sequence[str]) -> tuple[int | None, str]:
-    """(exit code, message); no code for a fault of fewgan's own."""
+    """(exit code, message); no code for what nobody expected."""
     kind = type(error).__name__
     if isinstance(error, FewganError):
         return getattr(error, "exit_code", 2 if isinstance(error, UsageError) else 1), str(error)
@@ -38,38 +44,38 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> tuple[int | None
     if hasattr(error, "format_message"):  # typer's own; its classes have moved between versions
         return 2, _usage(error, arguments)
     if isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in str(error):
-        return 1, "out of memory; take a smaller --batch-size (with --grad-accumulation for the same effect) or --size"
+        return 1, OUT_OF_MEMORY
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return 1, f"{where}{error.strerror or error}"
-    return None, f"this is a fault of fewgan, not of yours: {kind}: {error} (FEWGAN_DEBUG=1 shows where)"
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" in {'/'.join(Path(frame.filename).parts[-3:])}:{frame.lineno}" for frame in last)
+    return None, f"a fault in the program, not in what you did: {kind}: {error}{where}; FEWGAN_DEBUG=1 shows the rest"
 
 
 def _usage(error: BaseException, arguments: Sequence[str]) -> str:
+    """What typer says, and where to read on; more for an option that the command lacks."""
     message = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "fewgan"
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    path = context.command_path if context is not None else f"fewgan {command}".strip()
     option = getattr(error, "option_name", None)
-    if option is not None and "No such option" in message:
-        return _unknown(option, message, path, arguments)
-    return f"{message.rstrip('.')}. See '{path} --help'."
+    if option is not None and "o such option" in message:
+        taken = path.removeprefix("fewgan ")
+        if taken == "train" and any(word.partition("=")[0] == "--resume" for word in arguments):
+            return f"{option} cannot go with --resume, which takes everything from the run; leave it out"
+        found = choosing.owner(option)
+        if found is not None:
+            return _of_plugin(option, *found, taken)
+        if taken in choosing.COMMANDS and not getattr(error, "possibilities", None):
+            message += f". {PLUGINS}"
+    message = message.rstrip(".")
+    return f"{message}{'' if message.endswith('?') else '.'} See '{path} --help'."
 
 
-def _unknown(option: str, message: str, path: str, arguments: Sequence[str]) -> str:
-    """An option that the command lacks, most often one of a plugin that is not chosen."""
-    takes_plugins = path.endswith((" train", " fid"))
-    if not takes_plugins:
-        return f"{message.rstrip('.')}. See '{path} --help'."
-    if any(word.partition("=")[0] == "--resume" for word in arguments):
-        return f"{option} cannot go with --resume, which takes it from the run; leave it out"
-    found = choosing.owner(option)
-    if found is None:
-        return (
-            f"{message.rstrip('.')}. See '{path} --help'. Plugins in the plugins/ folder of fewgan's repository bring "
-            "theirs: pip install ./plugins/fewgan-NAME"
-        )
-    entry, real = found
-    chosen = choosing.chooser(entry)
+def _of_plugin(option: str, entry: registry.Entry, real: bool, command: str) -> str:
+    if choosing.command_of(entry.kind) != command:
+        return f"{option} belongs to {entry.name}, which is for 'fewgan {choosing.command_of(entry.kind)}'"
     if real:
-        return f"{option} belongs to {entry.name}; add {chosen}"
+        return f"{option} belongs to {entry.name}; add {choosing.chooser(entry)}"
     return f"{entry.name} has no option {option}; see 'fewgan plugins show {entry.name}'"

@@ -75,7 +75,10 @@ def given(context: typer.Context, *, allowed: Collection[str], beside: str) -> s
         if source is None or source.name != "COMMANDLINE":
             continue
         if name not in allowed:
-            shown = parameter.opts[0] if parameter.param_type_name == "option" else str(context.params[name])
+            turned_off = context.params[name] is False and parameter.secondary_opts
+            shown = (parameter.secondary_opts if turned_off else parameter.opts)[0]
+            if parameter.param_type_name == "argument":
+                shown = str(context.params[name])
             raise UsageError(f"{shown} cannot go with {beside}, which takes everything from the run; leave it out")
         found.add(name)
     return found

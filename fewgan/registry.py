@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -95,13 +96,13 @@ def find(kind: str) -> dict[str, list[Entry]]:
 def describe() -> list[Entry]:
     """Every installed plugin, by kind and name, from metadata alone."""
     order = list(KINDS)
-    entries = [entry for entry in _installed(tuple(sys.path)) if entry.kind in KINDS]
+    entries = [entry for entry in _installed(_path()) if entry.kind in KINDS]
     return sorted(entries, key=lambda entry: (order.index(entry.kind), entry))
 
 
 def default(kind: str) -> str | None:
     """The name of the plugin that a command takes when none is given, or None."""
-    own = [entry for entry in _installed(tuple(sys.path)) if _same(entry.package, "fewgan")]
+    own = [entry for entry in _installed(_path()) if _same(entry.package, "fewgan")]
     wanted = {entry.value for entry in own if entry.kind == "defaults" and entry.name == kind}
     return next((entry.name for entry in own if entry.kind == kind and entry.value in wanted), None)
 
@@ -252,12 +253,17 @@ def _same(one: str, other: str) -> bool:
     return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()
 
 
+def _path() -> tuple[tuple[str, int], ...]:
+    """sys.path, and when each folder on it last changed, so that what is installed meanwhile is seen."""
+    return tuple((folder, os.stat(folder or ".").st_mtime_ns) for folder in sys.path if os.path.exists(folder or "."))
+
+
 @lru_cache(maxsize=8)
-def _installed(path: tuple[str, ...]) -> tuple[Entry, ...]:
+def _installed(path: tuple[tuple[str, int], ...]) -> tuple[Entry, ...]:
     """All entry points of fewgan's groups on sys.path; the cache spares a command a dozen walks over it."""
     entries: list[Entry] = []
     packages: list[str] = []
-    for distribution in distributions(path=list(path)):
+    for distribution in distributions(path=[folder for folder, _ in path]):
         try:
             points = _points(distribution)
         except Exception:  # damaged metadata of some package must not stop every command

@@ -36,13 +36,20 @@ def plain(content: Any) -> Any:
 
 
 def prepared(summary: Any) -> str:
-    classes = f", {len(summary.classes)} classes: {', '.join(summary.classes[:8])}" if summary.classes else ""
-    kept = f"{summary.out}: {summary.count} photos at {summary.size} px{classes}"
-    held = f"\nheld out: {summary.held_out}" if summary.held_out else ""
-    reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
+    """The dataset, and what did not get into it."""
     total = sum(summary.rejected.values())
-    left = f"\nleft out: {total} ({reasons}); see {summary.out / 'rejected.jsonl'}" if total else ""
-    return f"{kept}{held}{left}"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
+    lines = [f"{summary.out}: {summary.count} photos at {summary.size} px"]
+    if summary.classes:
+        names = ", ".join(summary.classes[:8]) + (", …" if len(summary.classes) > 8 else "")
+        lines.append(f"classes: {len(summary.classes)} ({names})")
+    if summary.held_out:
+        lines.append(f"held out: {summary.held_out}")
+    if summary.enlarged:
+        lines.append(f"enlarged: {summary.enlarged}, smaller than {summary.size} px")
+    if total:
+        lines.append(f"left out: {total} ({reasons}); see {summary.out / 'rejected.jsonl'}")
+    return "\n".join(lines)
 
 
 def trained(done: Any) -> str:
@@ -61,9 +68,12 @@ def listed(entries: Sequence[Any]) -> str:
 
 
 def checked(results: Sequence[Any]) -> str:
-    rows = [(KINDS[entry.kind], entry.name, entry.origin, "broken" if error else "ok") for entry, error in results]
-    broken = [f"\n{error}" for _, error in results if error]
-    return "\n".join((table(("KIND", "NAME", "PACKAGE", "RESULT"), rows), *dict.fromkeys(broken)))
+    rows = [
+        (KINDS[one["kind"]], one["name"], one["package"], one["version"], "broken" if one["error"] else "ok")
+        for one in results
+    ]
+    broken = [f"\n{one['error']}" for one in results if one["error"]]
+    return "\n".join((table(("KIND", "NAME", "PACKAGE", "VERSION", "RESULT"), rows), *dict.fromkeys(broken)))
 
 
 def plugin(content: Mapping[str, Any]) -> str:

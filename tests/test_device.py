@@ -1,0 +1,57 @@
+"""Device names, on machines with and without GPUs."""
+
+import pytest
+import torch
+
+from fewgan.device import resolve
+from fewgan.plugin import UsageError
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Sets how many GPUs torch sees, and whether it sees Apple's."""
+
+    def make(gpus: int = 0, mps: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("gpus", "mps", "name", "device"),
+    [
+        (0, False, "auto", "cpu"),
+        (0, True, "auto", "mps"),
+        (2, True, "auto", "cuda"),
+        (2, False, "CPU", "cpu"),
+        (2, False, " cuda", "cuda"),
+        (2, False, "cuda:1", "cuda:1"),
+        (0, True, "mps", "mps"),
+    ],
+)
+def test_devices_that_are_there(machine, gpus, mps, name, device):
+    machine(gpus, mps)
+    assert resolve(name) == torch.device(device)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "name", "message"),
+    [
+        (0, "gpu", "--device gpu: give auto, cpu, cuda, cuda:N or mps; here: cpu$"),
+        (0, "", "--device : give auto"),
+        (0, "cuda:-1", "give auto"),
+        (0, "cuda", "--device cuda: .*; here: cpu$"),
+        (2, "cuda:2", "--device cuda:2: .*; here: cpu, cuda:0, cuda:1$"),
+        (0, "mps", "--device mps: not on this machine; here: cpu$"),
+    ],
+)
+def test_devices_that_are_not(machine, gpus, name, message):
+    machine(gpus)
+    with pytest.raises(UsageError, match=message):
+        resolve(name)
+
+
+def test_this_machine():
+    assert torch.zeros(2, device=resolve("auto")).sum() == 0
