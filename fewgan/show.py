@@ -82,12 +82,16 @@ def plugin(content: Mapping[str, Any]) -> str:
         f"  {content['kind']}, from {content['package']} {content['version']} ({content['object']})",
         f"  {content['use']}",
     ]
+    options = content["options"]
+    if not options:
+        return "\n".join((*head, "", "It has no options."))
     rows = [
-        (item["flag"], item["type"], _value("", item["default"]), limits(item["min"], item["max"]), item["help"])
-        for item in content["options"]
+        (item["flag"], item["type"], _value("", item["default"]), limits(item["min"], item["max"])) for item in options
     ]
-    body = table(("OPTION", "TYPE", "DEFAULT", "RANGE", ""), rows) if rows else "It has no options."
-    return "\n".join((*head, "", body))
+    first, *lines = table(("OPTION", "TYPE", "DEFAULT", "RANGE"), rows).splitlines()
+    return "\n".join(
+        (*head, "", first, *(f"{line}\n    {item['help']}" for line, item in zip(lines, options, strict=True)))
+    )
 
 
 def facts(content: Mapping[str, Any], indent: str = "") -> str:

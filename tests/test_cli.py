@@ -368,7 +368,7 @@ def test_plugins_lists_and_shows(run, calm):
         "  regularizer, from fewgan-calm 1.0 (calm:plugin)",
         "  fewgan train --calm",
     ]
-    assert "--calm-steps   int    3        1 or more  How many" in out
+    assert "--calm-steps   int    3        1 or more\n    How many\n" in out
     assert "--calm-calm    bool   yes" in out
     assert "derived" not in out
     assert json.loads(run("plugins show calm --json")[1])["options"][0]["max"] == 9
@@ -411,7 +411,7 @@ def test_plugins_check(run, calm):
         ("train --arch=", "no architecture is chosen, and none is the default; add --arch NAME"),
         ("train --loss soft", "--loss soft: choose hinge, nonsaturating, wasserstein"),
         ("train a b", "(b). See 'fewgan train --help'."),
-        ("trian", "Did you mean 'train'? See 'fewgan --help'."),
+        ("trian", "No such command 'trian'."),
         ("--transfer minegan train", "No such option: --transfer"),
         ("sample --cr", "No such option: --cr"),
         ("prepare", "'PHOTOS'. See 'fewgan prepare --help'."),
