@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fewgan import checkpoint, dataset, run, sample, session
+from fewgan.checkpoint import State
 from fewgan.config import Config
 from fewgan.players import freeze
 from fewgan.plugin import FewganError
@@ -78,6 +79,7 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     game = state.players
     learning = [p for module in game.modules.values() for p in module.parameters() if p.requires_grad]
     started = ticked = time.monotonic()
+    ticked_step = state.step
     line: dict[str, Any] = {}
     with _signals() as stopping, screen.progress("train", config.steps - state.step, "steps") as advance:
         while state.step < config.steps and not stopping:
@@ -104,18 +106,22 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
 
             # Tick: the only place that waits for the device
             state.collect(stats)
-            if state.step % TICK == 0 or done:
+            ticking = state.step % TICK == 0 or done
+            sampling = state.step % config.sample_every == 0 or done
+            saving = state.step % config.save_every == 0 or done or bool(stopping)
+            if ticking or sampling or saving:
+                _check(state, folder)
+            if ticking:
                 now = time.monotonic()
-                line = _metrics(work, (now - ticked) / (state.step % TICK or TICK))
-                ticked = now
+                line = _metrics(work, (now - ticked) / (state.step - ticked_step))
+                ticked, ticked_step = now, state.step
                 run.append_metrics(folder, line)
-                _check(line, folder)
             advance(1, f"D {line['loss_d']:.3f} G {line['loss_g']:.3f} gap {line['logit_gap']:.2f}" if line else "")
 
             # Samples and saves
-            if state.step % config.sample_every == 0 or done:
+            if sampling:
                 _save_samples(work, folder)
-            if state.step % config.save_every == 0 or done or stopping:
+            if saving:
                 checkpoint.save(folder, state, work.record, keep_generator=config.keep_generators)
     if stopping and state.step < config.steps:
         name = signal.Signals(stopping[0]).name
@@ -186,12 +192,13 @@ def _peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # bytes there, kibibytes elsewhere
 
 
-def _check(line: dict[str, Any], folder: Path) -> None:
-    for name in ("loss_d", "loss_g"):
-        if not math.isfinite(line[name]):
+def _check(state: State, folder: Path) -> None:
+    """Raises FewganError where a loss since the last tick was not finite: before it is saved."""
+    for name in ("loss_g", "loss_d"):
+        if not math.isfinite(state.sums[name].item()):
             raise FewganError(
-                f"{name} is {line[name]} before step {line['step']}: training has gone wrong; the last save in "
-                f"{folder} is good; resume it with --precision fp32, or start again with lower --lr-g and --lr-d"
+                f"{name} is {state.sums[name].item()} at or shortly before step {state.step}: training has gone wrong; "
+                f"what was saved in {folder} is good; start again with lower --lr-g and --lr-d"
             )
 
 
