@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def prepare(
         screen=screen,
     )
     show.result(summary, as_json, show.prepared)
-    screen.note("Next: fewgan train" + ("" if out == Path("dataset") else f" {out}"))
+    screen.note("Next: fewgan train" + ("" if out == Path("dataset") else f" {shlex.quote(str(out))}"))
 
 
 def train(
@@ -116,6 +117,7 @@ def train(
 
         wanted = {name: ctx.params[name] for name in CHANGEABLE if name in changes}
         show.result(fewgan.train.resume(resume, screen=screen, **wanted), as_json, show.trained)
+        screen.note("Next: fewgan sample")
         return
     # Every option that Config has a field for goes in by its name.
     names = {field.name for field in dataclasses.fields(Config)} & ctx.params.keys()
