@@ -1,0 +1,229 @@
+"""One photo file → one square of 8-bit sRGB, whatever the file holds.
+
+Colour: ICC profiles are brought to sRGB, alpha is laid over white, 16-bit values are divided by 257. Geometry: EXIF
+orientation is applied, the picture is cropped or padded to a square and resampled with Lanczos. Of an animation the
+first frame is taken. JPEGs are decoded at the smallest scale that still has twice the wanted side, which is several
+times faster for camera photos and differs from full decoding by a fraction of a grey level.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+CROPS = ("center", "fit")
+PIXELS = 256_000_000
+"""Pictures that declare more pixels are refused unread: no camera makes them, decompression bombs do."""
+
+# What Pillow reads safely among the formats of photos; the rest (PostScript, fonts, scientific files) is never tried.
+# Multi-picture files of phones (MPO) come in with JPEG.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+_SRGB = ImageCms.createProfile("sRGB")
+_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Refused(Exception):
+    """A file that does not become a photo. kind: a few words to count by; reason: the sentence for a person."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind, self.reason = kind, reason
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """pixels: uint8 [S, S, 3], sRGB. enlarged: the picture had fewer pixels than S a side."""
+
+    pixels: NDArray[np.uint8]
+    enlarged: bool
+
+
+def decode(file: BinaryIO, size: int, crop: str = "center") -> Decoded:
+    """The picture in `file` as a square of `size` pixels a side.
+
+    crop: "center" takes the largest centred square; "fit" keeps the whole picture and pads its short side with the
+    mean colour of the two edges that meet the padding, so that no frame appears that a GAN would learn.
+
+    Raises Refused: "unreadable", "truncated", "too small" (its shorter side has less than half of `size`), "too
+    large" (more than PIXELS), "unsupported" (numbers without a known range).
+    """
+    with picture(file) as image:
+        width, height = image.size
+        if 2 * min(width, height) < size:
+            raise Refused("too small", f"too small: {width} x {height}, its shorter side is under {size / 2:g}")
+        side = min(width, height) if crop == "center" else max(width, height)
+        scale = _draft(image, side // (2 * size))
+        image.load()
+        orientation = _orientation(image)
+        flat = _flatten(image)
+        if crop == "center":
+            box = _centre(width, height, orientation)
+            shape = (size, size)
+        else:
+            box = (0, 0, width, height)
+            shape = (max(1, round(width * size / side)), max(1, round(height * size / side)))
+        left, top, right, bottom = (edge / scale for edge in box)
+        # A reduced JPEG is rounded up to whole pixels; its last one may stick out of the box by a fraction.
+        box = (left, top, min(right, flat.width), min(bottom, flat.height))
+        small = flat.resize(shape, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+        colours = _srgb(_over_white(small), image.info.get("icc_profile"))
+        if orientation in _TURNS:
+            colours = colours.transpose(_TURNS[orientation])
+        return Decoded(_pad(np.array(colours), size), side < size)
+
+
+@contextmanager
+def picture(file: BinaryIO) -> Iterator[Image.Image]:
+    """The opened picture, its pixels not read yet; whatever goes wrong with it becomes Refused."""
+    limit = Image.MAX_IMAGE_PIXELS
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of odd metadata, which says nothing about the picture, and of sizes, which is our limit.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            Image.MAX_IMAGE_PIXELS = PIXELS
+            with Image.open(file, formats=_formats()) as image:
+                yield image
+    except Refused:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
+        raise Refused("too large", f"too large: more than {PIXELS // 1_000_000} million pixels") from None
+    except UnidentifiedImageError:
+        raise Refused("unreadable", "unreadable: not a picture of a known format, or damaged") from None
+    except Exception as error:  # a damaged file makes decoders raise anything from KeyError to struct.error
+        words = " ".join(str(error).split())
+        if isinstance(error, EOFError) or "truncat" in words.lower() or "not enough" in words.lower():
+            raise Refused("truncated", "truncated: the file ends before the picture does") from None
+        raise Refused("unreadable", f"unreadable: {words or type(error).__name__}") from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _draft(image: Image.Image, reduction: int) -> float:
+    """Asks for 1/2, 1/4 or 1/8 of the size, at most 1/reduction; returns the divisor. Only JPEG (and MPO) agrees."""
+    scale = max(s for s in (1, 2, 4, 8) if s <= max(1, reduction))
+    width, height = image.size
+    agreed = image.draft(None, (width // scale, height // scale)) if scale > 1 else None
+    return width / agreed[1][2] if agreed else 1
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF beside a sound picture
+        return 1
+
+
+def _centre(width: int, height: int, orientation: int) -> tuple[float, float, float, float]:
+    """The centred square of the picture as stored; an odd pixel is dropped on the right or bottom as displayed."""
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    if orientation in (2, 3, 7, 8):  # the stored x axis runs against the displayed one
+        left = width - side - left
+    if orientation in (3, 4, 6, 7):
+        top = height - side - top
+    return (left, top, left + side, top + side)
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Any mode → L, RGB, CMYK, LAB, or premultiplied La or RGBa (so that resampling mixes no hidden colours in)."""
+    mode = image.mode
+    if mode.startswith("I;16") or mode in ("I", "F"):
+        return _grey(image)
+    if mode in ("LA", "La"):
+        return image if mode == "La" else image.convert("La")
+    if mode in ("RGBA", "RGBa", "PA") or "transparency" in image.info:
+        return image if mode == "RGBa" else image.convert("RGBA").convert("RGBa")
+    if mode in ("L", "RGB", "CMYK", "LAB"):
+        return image
+    return image.convert("L" if mode == "1" else "RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits → L: integers are 16-bit, v/257 rounded; floats are 0 … 1."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if image.mode == "F":
+        if not (low >= 0 and high <= 1):
+            raise Refused("unsupported", "unsupported: floating-point values outside 0 … 1; save it as 8 or 16 bits")
+        grey = np.rint(values * 255).astype(np.uint8)
+    else:
+        if low < 0 or high > 65535:
+            raise Refused("unsupported", "unsupported: 32-bit integer values; save it as 8 or 16 bits")
+        values = values.astype(np.uint16)
+        grey = (values // 257 + (values % 257 > 128)).astype(np.uint8)
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            grey[values == transparent] = 255
+    return Image.fromarray(grey)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode not in ("La", "RGBa"):
+        return image
+    layers = np.asarray(image).astype(np.int16)  # premultiplied: colour + (255 − alpha) is the picture over white
+    over = np.clip(layers[..., :-1] + (255 - layers[..., -1:]), 0, 255).astype(np.uint8)
+    return Image.fromarray(over[..., 0] if image.mode == "La" else over)
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """L, RGB, CMYK or LAB → RGB. A profile that is damaged or of another colour space is as good as none."""
+    if image.mode == "LAB":
+        profile = profile or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    transform = _transform(profile, image.mode) if profile else None
+    if transform is None:
+        return image.convert("RGB")
+    converted = ImageCms.applyTransform(image, transform)
+    return image.convert("RGB") if converted is None else converted
+
+
+@lru_cache(maxsize=8)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != _SPACES[mode]:
+            return None
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        if mode == "L":
+            flags |= ImageCms.Flags.NOOPTIMIZE  # the fast path for grey is wrong by up to 10 levels in the shadows
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        return ImageCms.buildTransform(source, _SRGB, mode, "RGB", renderingIntent=intent, flags=flags)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _pad(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """uint8 [h, w, 3] → [size, size, 3], centred; one of h and w is `size` already."""
+    height, width = pixels.shape[:2]
+    if height == width == size:
+        return pixels
+    edges = pixels[[0, -1]] if height < width else pixels[:, [0, -1]]
+    square = np.empty((size, size, 3), np.uint8)
+    square[:] = np.rint(edges.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = pixels
+    return square
