@@ -214,7 +214,10 @@ def _load_foreign(path: Path) -> Model:
     if not files:
         raise UsageError(f"{path}: neither a run nor a folder with weight files ({', '.join(FOREIGN)})")
     for name in sorted(registry.find("architectures")):
-        plugin = registry.load("architectures", name)
+        try:
+            plugin = registry.load("architectures", name)
+        except UsageError:  # a broken package stops no command that does not choose it
+            continue
         try:
             found = plugin.read(files) if plugin.read is not None else None
         except UsageError as error:

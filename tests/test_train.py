@@ -223,7 +223,7 @@ def test_a_signal_finishes_the_step_and_saves(data, tmp_path, monkeypatch, signu
 
 def test_a_loss_that_is_not_finite_ends_the_run(data, tmp_path, monkeypatch):
     monkeypatch.setattr("fewgan.steps.generator_loss", lambda loss, fake: fake.mean() * float("nan"))
-    with pytest.raises(FewganError, match=r"loss_g is nan.*before step 3"):
+    with pytest.raises(FewganError, match=r"loss_g is nan.*before step 2"):
         train.train(config(data, tmp_path, steps=20, save_every=3), QUIET)
     assert not run.checkpoints(tmp_path / "00001-dataset-biggan")  # nothing of it was saved
 
