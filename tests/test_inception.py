@@ -88,7 +88,10 @@ def test_counters_may_be_missing_as_in_old_files(state):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: s.pop("Mixed_7c.branch_pool.bn.running_var"), "tensor Mixed_7c.branch_pool.bn.running_var is missing"),
+        (
+            lambda s: s.pop("Mixed_7c.branch_pool.bn.running_var"),
+            "tensor Mixed_7c.branch_pool.bn.running_var is missing",
+        ),
         (lambda s: s.update(extra=torch.zeros(1)), "unknown tensor extra"),
         (lambda s: s.update({"fc.bias": torch.zeros(1000)}), r"tensor fc.bias is \[1000\] and should be \[1008\]"),
         (lambda s: s.update({"fc.bias": torch.full((1008,), torch.nan)}), "fc.bias holds values that are not finite"),

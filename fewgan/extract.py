@@ -1,0 +1,219 @@
+"""From pictures to features: what is measured, in groups, each thing once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fewgan import cache, run
+from fewgan.decode import Refused, decode, picture
+from fewgan.gather import Found, Photo, gather, open_photo, pictured, shown
+from fewgan.plugin import Features, FewganError, UsageError
+from fewgan.screen import Screen
+
+GROUP = 16
+CACHE_FORMAT = 1  # goes up when the same pictures and the same features module give other numbers
+
+See = Callable[[int, Tensor, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures that can be read one by one. name: what a report calls them. size: the side of the first one.
+
+    read(indices): uint8 [3, H, W] each. fingerprint: of the pixels, None where it is not known, and then nothing is
+    cached.
+    """
+
+    name: str
+    count: int
+    size: int
+    read: Callable[[Sequence[int]], list[Tensor]]
+    fingerprint: str | None = None
+
+    def groups(self) -> Iterator[Tensor]:
+        """All of them in order, uint8 [up to 16, 3, H, W], pictures of one shape at a time."""
+        for first in range(0, self.count, GROUP):
+            same: list[Tensor] = []
+            for image in self.read(range(first, min(first + GROUP, self.count))):
+                if same and same[0].shape != image.shape:
+                    yield torch.stack(same)
+                    same = []
+                same.append(image)
+            yield torch.stack(same)
+
+
+def of_tensor(images: Tensor, name: str, *, fingerprint: str | None = None) -> Pictures:
+    """images uint8 [n, 3, S, S], in memory or mapped."""
+
+    def read(indices: Sequence[int]) -> list[Tensor]:
+        return list(images[list(indices)])
+
+    return Pictures(name, len(images), images.shape[-1], read, fingerprint)
+
+
+def of_folder(
+    folder: Path, stack: ExitStack, *, screen: Screen, largest: int | None = None, count: int | None = None
+) -> Pictures:
+    """The pictures in a folder (all levels), a zip or a tar that `stack` keeps open; in name order.
+
+    Each is turned upright, brought to 8-bit sRGB and cut to its middle square, as `fewgan prepare` does, and reduced
+    to `largest` pixels a side if it has more. count: take that many at most, evenly from all. Raises UsageError for a
+    folder without pictures, and, when it is read, for a file that is not the picture its name says.
+    """
+    found = stack.enter_context(gather(folder))
+    photos = [photo for photo in found.photos if pictured(photo.name)]
+    if not photos:
+        raise UsageError(f"{shown(str(folder))}: no pictures in it")
+    if found.refused:
+        first = found.refused[0]
+        screen.warn(
+            f"{shown(str(folder))}: {len(found.refused)} files are left out ({shown(first.name)}: {first.reason})"
+        )
+    if count is not None and count < len(photos):
+        photos = [photos[index * len(photos) // count] for index in range(count)]
+    one = partial(_decoded, folder, found, largest)
+
+    def read(indices: Sequence[int]) -> list[Tensor]:
+        return [one(photos[index]) for index in indices]
+
+    return Pictures(folder.resolve().name, len(photos), one(photos[0]).shape[-1], read)
+
+
+def _decoded(folder: Path, found: Found, largest: int | None, photo: Photo) -> Tensor:
+    source = found.read(photo)
+    try:
+        with open_photo(source) as file:
+            with picture(file) as image:
+                side = min(image.size)
+            file.seek(0)
+            pixels = decode(file, min(side, largest or side)).pixels
+    except (Refused, OSError) as error:
+        reason = error.reason if isinstance(error, Refused) else error.strerror or str(error)
+        where = shown(f"{folder}/{photo.name}")
+        raise UsageError(f"{where}: {reason}; take it out, or let 'fewgan prepare' sort the folder") from None
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+@torch.no_grad()
+def extract(
+    features: Features,
+    groups: Iterable[Tensor],
+    count: int,
+    *,
+    device: torch.device,
+    label: str,
+    screen: Screen,
+    batch: int | None = None,
+    see: See | None = None,
+) -> Tensor:
+    """Features float32 [count, dim] of uint8 pictures that come in groups; nothing else is kept.
+
+    batch: pictures at once, default 16 on the CPU and 128 elsewhere. see(first, pictures, features) is shown each
+    batch, on the CPU. Raises FewganError where a feature is not finite.
+    """
+    batch = batch or (GROUP if device.type == "cpu" else 128)
+    made = torch.empty(count, features.dim)
+    done = 0
+    with screen.progress(label, count, "pictures") as advance:
+        for pictures in _batches(groups, batch):
+            rows = features(pictures.to(device)).float().cpu()
+            if rows.shape != (len(pictures), features.dim):
+                raise FewganError(
+                    f"the features of {len(pictures)} pictures are {list(rows.shape)}: a fault of the plugin"
+                )
+            if not torch.isfinite(rows).all():
+                raise FewganError("the features of some pictures are not finite; are these the right feature weights?")
+            made[done : done + len(rows)] = rows
+            if see is not None:
+                see(done, pictures, rows)
+            done += len(rows)
+            advance(len(rows))
+    return made
+
+
+def _batches(groups: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """The same pictures, `size` at a time as far as their shapes agree."""
+    kept: list[Tensor] = []
+    for group in groups:
+        if kept and kept[0].shape[1:] != group.shape[1:]:
+            yield torch.cat(kept)
+            kept = []
+        kept.append(group)
+        while sum(map(len, kept)) >= size:
+            joined = torch.cat(kept)
+            yield joined[:size]
+            kept = [joined[size:]] if len(joined) > size else []
+    if kept:
+        yield torch.cat(kept)
+
+
+def identity(features: Features) -> str:
+    """A name for what a module computes: its class, how it prints, its weights. Equal names share cached features."""
+    module: torch.nn.Module = features  # type: ignore[assignment]
+    digest = hashlib.sha256(f"{type(module).__module__}.{type(module).__qualname__}\n{module!r}\n".encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def reference(
+    features: Features,
+    identity: str,
+    pictures: Pictures,
+    *,
+    device: torch.device,
+    screen: Screen,
+    batch: int | None = None,
+) -> Tensor:
+    """Features float32 [count, dim] of real pictures, computed once and kept for the next time.
+
+    They are kept in the user's cache and not beside the dataset, which holds what `fewgan prepare` wrote and no more.
+    A file there that is damaged or does not fit is replaced.
+    """
+    if pictures.fingerprint is None:
+        return _reference(features, pictures, device, screen, batch)
+    facts = {
+        "cache": CACHE_FORMAT,
+        "fingerprint": pictures.fingerprint,
+        "part": pictures.name,
+        "size": pictures.size,
+        "features": identity,
+    }
+    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24] + ".safetensors"
+    place = cache.folder() / "features" / name
+    kept = _kept(place, facts, (pictures.count, features.dim))
+    if kept is not None:
+        return kept
+    made = _reference(features, pictures, device, screen, batch)
+    with suppress(OSError, FewganError):  # a cache that cannot be written to costs time, nothing else
+        run.write_tensors(place, {"features": made}, facts)
+    return made
+
+
+def _reference(
+    features: Features, pictures: Pictures, device: torch.device, screen: Screen, batch: int | None
+) -> Tensor:
+    label = f"Features ({pictures.name})"
+    return extract(features, pictures.groups(), pictures.count, device=device, label=label, screen=screen, batch=batch)
+
+
+def _kept(place: Path, facts: dict[str, object], shape: tuple[int, int]) -> Tensor | None:
+    if not place.is_file():
+        return None
+    try:
+        tensors, found = run.read_tensors(place)
+    except UsageError:
+        return None
+    kept = tensors.get("features")
+    fits = kept is not None and kept.shape == shape and all(found.get(name) == fact for name, fact in facts.items())
+    return kept if fits and kept is not None and bool(torch.isfinite(kept).all()) else None
