@@ -126,7 +126,7 @@ def write_curve(path: Path, rows: Sequence[Row], *, score_name: str, title: str)
     sets = list(dict.fromkeys(row.against for row in rows))
     first = [row for row in rows if row.against == sets[0]]
     best = min(range(len(first)), key=lambda index: first[index].frechet_distance)
-    note = f"best: {first[best].frechet_distance:.4g} at {varied} {getattr(first[best], varied):g}"
+    note = f"best: {first[best].frechet_distance:.2f} at {varied} {getattr(first[best], varied):g}"
 
     def line(name: str, column: str, of: str, best: int | None = None) -> curve.Line:
         points = [(float(getattr(row, varied)), float(getattr(row, column))) for row in rows if row.against == of]
