@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +15,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fewgan.decode import Refused, picture
-from fewgan.gather import Found, Photo, Refusal, gather, open_photo, pictured, shown
+from fewgan.photos.gather import shown
+from fewgan.photos.store import FACTS, FORMAT, IMAGES
 from fewgan.plugin import UsageError
-from fewgan.squares import squares, workers_for
-from fewgan.store import FACTS, FORMAT, IMAGES
 
 _CHUNK = 256
 
@@ -132,43 +129,6 @@ def indices(count: int, position: int, batch: int, seed: int) -> Tensor:
 def _order(count: int, epoch: int, seed: int) -> Tensor:
     shuffled = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch)))).permutation(count)
     return torch.from_numpy(shuffled)
-
-
-def folder_images(folder: Path, size: int | None = None) -> tuple[Tensor, list[str]]:
-    """(uint8 [n, 3, S, S], names): the pictures of a folder, zip or tar in name order, for scoring.
-
-    size: each is brought to a centred square of it, as `prepare` does; None: all must be squares of one size already.
-
-    Raises UsageError where there are none, one cannot be read, or size is None and they differ.
-    """
-    where = shown(str(folder))
-    with gather(Path(folder)) as found:
-        wanted = [photo for photo in found.photos if pictured(photo.name)]
-        if not wanted:
-            raise UsageError(f"No pictures in {where}")
-        if size is None:
-            size = _common_size(where, found, wanted)
-        images = torch.empty(len(wanted), 3, size, size, dtype=torch.uint8)
-        for number, (photo, result) in enumerate(squares(found, wanted, size, "center", workers_for(wanted))):
-            if isinstance(result, Refusal):
-                raise UsageError(f"{where}: {shown(photo.name)}: {shown(result.reason)}")
-            images[number] = torch.from_numpy(result.pixels)
-    return images, [photo.name for photo in wanted]
-
-
-def _common_size(where: str, found: Found, photos: Sequence[Photo]) -> int:
-    """The side that all pictures have, read from their headers."""
-    first = None
-    for photo in photos:
-        try:
-            with open_photo(found.read(photo)) as file, picture(file) as image:
-                width, height = image.size
-        except Refused as error:
-            raise UsageError(f"{where}: {shown(photo.name)}: {shown(error.reason)}") from None
-        first = first or width
-        if not width == height == first:
-            raise UsageError(f"{where}: {shown(photo.name)} has {width} x {height} pixels: give a size to bring all to")
-    return first or 0
 
 
 def _facts(folder: Path) -> dict[str, Any]:

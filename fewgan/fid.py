@@ -13,15 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewgan import distances, memorising, run, scores, sides
+from fewgan import run
 from fewgan.device import resolve
-from fewgan.extract import Pictures, extract, identity, reference
 from fewgan.latent import check_seed, check_truncation
 from fewgan.plugin import Features, FewganError, UsageError
 from fewgan.registry import Choice
-from fewgan.scores import Report, Row
+from fewgan.scoring import distances, memorising, scores, sides
+from fewgan.scoring.extract import Pictures, extract, identity, reference
+from fewgan.scoring.scores import Report, Row
+from fewgan.scoring.sides import Subject, Variation
 from fewgan.screen import Screen
-from fewgan.sides import Subject, Variation
 
 FEW_PHOTOS, FEW_PICTURES = 50, 500
 

@@ -18,9 +18,8 @@ Images are float in [-1, 1], [N, 3, S, S], unless said otherwise. Hooks marked o
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -29,28 +28,10 @@ if TYPE_CHECKING:
     from fewgan.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
 
 __all__ = [
-    "API",
-    "Architecture",
-    "Augmentation",
-    "Defaults",
-    "Discriminator",
-    "Features",
-    "FewganError",
-    "Generator",
-    "Group",
-    "Mapper",
-    "Networks",
-    "Plugin",
-    "Pretrained",
-    "Regularizer",
-    "SpectralConv2d",
-    "SpectralEmbedding",
-    "SpectralLinear",
-    "Step",
-    "Transfer",
-    "UsageError",
-    "option",
-]
+    "API", "Augmentation", "Defaults", "Discriminator", "Features", "FewganError", "Generator", "Group", "Mapper",
+    "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d", "SpectralEmbedding", "SpectralLinear",
+    "Step", "Transfer", "UsageError", "option",
+]  # fmt: skip
 
 API = 1
 
@@ -60,7 +41,7 @@ class FewganError(Exception):
 
 
 class UsageError(FewganError):
-    """The request itself cannot be served. The message says what can. Exit code 2."""
+    """The request itself cannot be served; the message says what can. Exit code 2."""
 
 
 def option(default: Any, help: str, *, min: float | None = None, max: float | None = None, hidden: bool = False) -> Any:
@@ -70,7 +51,7 @@ def option(default: Any, help: str, *, min: float | None = None, max: float | No
     has no flag: it holds a fact that `read` derives from a pretrained file and that `config.json` must remember.
     Types: bool, int, float, str, and each of them `| None`.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "min": min, "max": max, "hidden": hidden})
+    return field(default=default, metadata={"help": help, "min": min, "max": max, "hidden": hidden})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +59,7 @@ class Plugin:
     """What an entry point names.
 
     summary: one line for `--help` and `fewgan plugins`. options: a frozen keyword-only dataclass of `option` fields.
-    build: makes the module or networks (see the top of this file).
+    build: makes the module or networks (see the top of this file); raises UsageError for what it cannot serve.
     needs_source: transfers only; a pretrained source must be given. It stands here, and not on the built module,
         because the source decides the size of the networks that the module is built around.
     read, write: architectures only, optional; foreign layouts, so that the core knows none.
@@ -96,9 +77,6 @@ class Plugin:
     needs_source: bool = False
     read: Callable[[Mapping[str, Any]], Pretrained | None] | None = None
     write: Callable[[Networks], dict[str, dict[str, Tensor]]] | None = None
-
-
-# Architecture ---------------------------------------------------------------------------------------------------------
 
 
 @runtime_checkable
@@ -201,15 +179,6 @@ class Pretrained:
     notes: tuple[str, ...] = ()
 
 
-class Architecture(Protocol):
-    """build of an architecture. classes 0: unconditional. Raises UsageError for a size it cannot serve."""
-
-    def __call__(self, options: Any, *, size: int, classes: int) -> Networks: ...
-
-
-# Transfer -------------------------------------------------------------------------------------------------------------
-
-
 class Mapper(Protocol):
     """An nn.Module before the generator (MineGAN's miner); averaged with the EMA, stored beside the generator."""
 
@@ -252,9 +221,6 @@ class Transfer(Protocol):
     mapper: Any
 
 
-# Augmentation ---------------------------------------------------------------------------------------------------------
-
-
 @runtime_checkable
 class Augmentation(Protocol):
     """An nn.Module: forward(images) -> images, differentiable, the same for real and fake, fresh draws each call.
@@ -264,9 +230,6 @@ class Augmentation(Protocol):
     """
 
     def __call__(self, images: Tensor) -> Tensor: ...
-
-
-# Regularizer ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,14 +276,12 @@ class Regularizer(Protocol):
     def parameters(self) -> Iterable[nn.Parameter]: ...
 
 
-# Features -------------------------------------------------------------------------------------------------------------
-
-
 @runtime_checkable
 class Features(Protocol):
     """An nn.Module for scoring: forward(uint8 images [N, 3, H, W]) -> float32 [N, dim].
 
     score_name: what the Fréchet distance on these features is printed as: "FID" for the standard weights alone.
+    All that forward depends on shows in the state dict or repr: features of photos are cached by them.
     """
 
     dim: int

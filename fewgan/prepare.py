@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from fewgan.decode import CROPS
-from fewgan.duplicates import Seen
-from fewgan.gather import Found, Photo, Refusal, gather, missing, pictured, shown, with_groups
+from fewgan.photos.decode import CROPS
+from fewgan.photos.duplicates import Seen
+from fewgan.photos.gather import Found, Photo, Refusal, gather, missing, pictured, shown, with_groups
+from fewgan.photos.squares import Square, squares, workers_for
+from fewgan.photos.store import Entry, Writer, replacing
 from fewgan.plugin import FewganError, UsageError
 from fewgan.screen import Screen
-from fewgan.squares import Square, squares, workers_for
-from fewgan.store import Entry, Writer, replacing
 
 SIZES = (8, 2048)
 FEW = 20
@@ -59,7 +59,7 @@ def prepare(
 ) -> Summary:
     """Writes the dataset `out` of the photos in a folder, a zip or a tar.
 
-    size: side in pixels. crop: "center" or "fit", see `fewgan.decode.decode`. classes: the first level of folders
+    size: side in pixels. crop: "center" or "fit", see `photos.decode`. classes: the first level of folders
     names each photo's class. limit: the first so many usable photos in name order, held-out ones included; with
     classes, the classes take turns. holdout: so many photos, drawn by seed and spread over the classes, are marked as
     never trained on. workers: processes, None for as many as pay off; the result is the same. strict: fail rather

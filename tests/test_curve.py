@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fewgan import curve
-from fewgan.curve import Line, Panel
 from fewgan.plugin import UsageError
+from fewgan.scoring import curve
+from fewgan.scoring.curve import Line, Panel
 
 POINTS = [(0.2, 90.0), (0.4, 60.0), (0.6, 47.0), (0.8, 50.0), (1.0, 55.0)]
 

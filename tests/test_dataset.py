@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn import draw, facts, smooth
+from drawn import draw, facts
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -186,37 +186,3 @@ def test_cut_or_missing_pixels(copy, length):
     path.unlink()
     with pytest.raises(UsageError, match=r"images\.safetensors is missing"):
         dataset.load(copy)
-
-
-# A folder of pictures -------------------------------------------------------------------------------------------------
-
-
-def test_pictures_of_one_size_are_read_as_they_are(tmp_path):
-    values = {name: np.asarray(smooth(24, 24, seed)) for seed, name in enumerate(("b.png", "a.png", "sub/c.png"))}
-    (tmp_path / "sub").mkdir()
-    for name, pixels in values.items():
-        Image.fromarray(pixels).save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
-    images, names = dataset.folder_images(tmp_path, None)
-    assert names == ["a.png", "b.png", "sub/c.png"]
-    assert images.dtype == torch.uint8
-    for name, image in zip(names, images, strict=True):
-        assert np.array_equal(image.permute(1, 2, 0).numpy(), values[name])
-
-
-def test_pictures_of_several_sizes_need_one(tmp_path):
-    draw(tmp_path, 5)
-    with pytest.raises(UsageError, match=r"001\.jpg has 49 x 48 pixels"):
-        dataset.folder_images(tmp_path, None)
-    assert dataset.folder_images(tmp_path, 20)[0].shape == (5, 3, 20, 20)
-
-
-def test_a_picture_that_cannot_be_scored_is_named(tmp_path):
-    draw(tmp_path, 3)
-    (tmp_path / "001.jpg").write_bytes(b"broken")
-    for size in (16, None):
-        with pytest.raises(UsageError, match=r"001\.jpg: unreadable"):
-            dataset.folder_images(tmp_path, size)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="No pictures"):
-        dataset.folder_images(tmp_path / "empty", 16)

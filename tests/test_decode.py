@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
-from fewgan import decode as module
-from fewgan.decode import PIXELS, Refused, decode
+from fewgan.photos import decode as module
+from fewgan.photos.decode import PIXELS, Refused, decode
 
 
 def pixels(image: Image.Image, form: str = "PNG", size: int | None = None, crop: str = "center", **options):

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from fewgan import distances
 from fewgan.plugin import UsageError
+from fewgan.scoring import distances
 
 GOLDEN = Path(__file__).parent / "golden" / "fid" / "io.safetensors"
 SHARED = Path(__file__).parents[2] / "shared/golden/fid/io.safetensors"

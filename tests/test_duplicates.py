@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from fewgan import duplicates
-from fewgan.duplicates import Seen, fingerprint
+from fewgan.photos import duplicates
+from fewgan.photos.duplicates import Seen, fingerprint
 
 TARGETS = Path(__file__).parents[2] / "shared" / "photos" / "targets"
 

@@ -12,13 +12,14 @@ from drawn import draw, smooth
 from PIL import Image
 from torch import nn
 
-from fewgan import dataset, distances, memorising, registry, run, sample, source
+from fewgan import dataset, registry, run, sample, source
 from fewgan.config import Config
-from fewgan.extract import extract, identity, of_folder, of_tensor
 from fewgan.fid import score
-from fewgan.memorising import Watch, Yardstick
 from fewgan.plugin import FewganError, Plugin, UsageError
 from fewgan.prepare import prepare
+from fewgan.scoring import distances, memorising
+from fewgan.scoring.extract import extract, identity, of_folder, of_tensor
+from fewgan.scoring.memorising import Watch, Yardstick
 from fewgan.screen import Screen
 
 BIGGAN = Path(__file__).parent / "golden" / "biggan-32"

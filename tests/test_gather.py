@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fewgan import archive
-from fewgan.decode import Refused
-from fewgan.gather import gather, open_photo, shown
+from fewgan.photos import archive
+from fewgan.photos.decode import Refused
+from fewgan.photos.gather import gather, open_photo, shown
 from fewgan.plugin import UsageError
 
 DATA = b"stands for a photo"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from drawn import draw, smooth
 
-from fewgan import squares
-from fewgan.gather import Photo
+from fewgan.photos import squares
+from fewgan.photos.gather import Photo
 from fewgan.plugin import FewganError
 from fewgan.prepare import prepare
 from fewgan.screen import Screen

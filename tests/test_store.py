@@ -66,7 +66,7 @@ def test_a_failing_disk_is_one_error_and_leaves_nothing(photos, tmp_path, monkey
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fewgan.store._preview", full)
+    monkeypatch.setattr("fewgan.photos.store._preview", full)
     with pytest.raises(FewganError, match="No space left") as caught:
         prepare(photos, tmp_path / "new" / "out", size=32, screen=QUIET)
     assert not isinstance(caught.value, UsageError)

@@ -11,8 +11,8 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from fewgan import distances
 from fewgan.features.inception.network import Inception, by_shape
+from fewgan.scoring import distances
 
 BATCH, REAL, FAKE = 16, 100, 5000
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fewgan.decode import Refused
-from fewgan.gather import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file, pictured, shown
+from fewgan.photos.decode import Refused
+from fewgan.photos.gather import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file, pictured, shown
 from fewgan.plugin import UsageError
 
 MEMBER_BYTES = 256 * 1024**2

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from fewgan import run
-from fewgan.extract import Pictures, of_folder, of_tensor
-from fewgan.gather import shown
+from fewgan.photos.gather import shown
 from fewgan.plugin import UsageError
+from fewgan.scoring.extract import Pictures, of_folder, of_tensor
 from fewgan.screen import Screen
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fewgan.gather import Refusal, shown
+from fewgan.photos.gather import Refusal, shown
 from fewgan.plugin import UsageError
 
 FORMAT = 1

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fewgan.decode import Refused, decode
-from fewgan.duplicates import Print, fingerprint
-from fewgan.gather import Found, Photo, Refusal, check_kind, open_photo, pictured, shown
+from fewgan.photos.decode import Refused, decode
+from fewgan.photos.duplicates import Print, fingerprint
+from fewgan.photos.gather import Found, Photo, Refusal, check_kind, open_photo, pictured, shown
 from fewgan.plugin import FewganError
 
 _BYTES_UNDER_WAY = 512 * 1024**2

@@ -9,9 +9,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from fewgan.curve import GREY, INK, plain
-from fewgan.distances import nearest
-from fewgan.extract import Pictures
+from fewgan.scoring.curve import GREY, INK, plain
+from fewgan.scoring.distances import nearest
+from fewgan.scoring.extract import Pictures
 
 NEIGHBOURS = 3
 ROWS = 6  # of each of the two blocks

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fewgan.decode import Refused
+from fewgan.photos.decode import Refused
 from fewgan.plugin import UsageError
 
 EXTENSIONS = (
@@ -143,9 +143,9 @@ def _found(source: Path, skip: Path | None, spool: Path | None, stack: ExitStack
         if stat.S_ISDIR(mode):
             return _folder(source, skip)
         if stat.S_ISREG(mode):
-            import fewgan.archive
+            import fewgan.photos.archive
 
-            return fewgan.archive.members(source, spool, stack)
+            return fewgan.photos.archive.members(source, spool, stack)
         raise UsageError(f"{shown(str(source))} is a pipe or device: give a folder of photos, a zip or a tar")
     except (FileNotFoundError, NotADirectoryError):
         raise missing(source) from None

@@ -11,8 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from fewgan import curve, run
-from fewgan.memorising import Memorising
+from fewgan import run
+from fewgan.scoring import curve
+from fewgan.scoring.memorising import Memorising
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from fewgan import cache, run
-from fewgan.decode import Refused, decode, picture
-from fewgan.gather import Found, Photo, gather, open_photo, pictured, shown
+from fewgan.photos.decode import Refused, decode, picture
+from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured, shown
 from fewgan.plugin import Features, FewganError, UsageError
 from fewgan.screen import Screen
 

@@ -1,0 +1,1 @@
+"""What `fewgan fid` is made of: features, distances, charts, the memorising check."""
