@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -294,4 +295,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The `fewgan` command."""
+    # An exception, so that what a command has half made is cleared away; training saves first, in its own way.
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     sys.exit(run(sys.argv[1:]))

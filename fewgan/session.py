@@ -78,7 +78,7 @@ def resume(
     if data.fingerprint != record["fingerprint"]:
         raise UsageError(f"{data.folder}: not the photos that {folder} was trained on; prepare them again as they were")
     plugin, options = config.architecture.plugin()
-    networks = plugin.build(options, size=config.size, classes=record["network_classes"])
+    networks = source.build_empty(plugin, options, size=config.size, classes=record["network_classes"])
     state, model = _state(config, networks, target, None, new=False)
     checkpoint.restore(found[-1][1], state)
     run.cut_metrics(folder, state.step)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fewgan import registry, run
 from fewgan.config import Config
-from fewgan.plugin import Networks, UsageError
+from fewgan.plugin import Networks, Plugin, UsageError
 
 FOREIGN = (".pth", ".pt", ".safetensors")
 
@@ -132,7 +132,7 @@ def _load_run(file: Path, folder: Path | None) -> Model:
     content = facts["config"]
     config = Config.from_dict(content)
     plugin, options = config.architecture.plugin()
-    networks = plugin.build(options, size=config.size, classes=content["network_classes"])
+    networks = build_empty(plugin, options, size=config.size, classes=content["network_classes"])
     transfer_plugin, transfer_options = config.transfer.plugin()
     mapper = transfer_plugin.build(transfer_options, networks=networks).mapper
     load_state(networks.generator, _part(tensors, "generator."), file)
@@ -154,6 +154,28 @@ def _load_run(file: Path, folder: Path | None) -> Model:
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def build_empty(plugin: Plugin, options: Any, *, size: int | None, classes: int) -> Networks:
+    """Networks whose tensors are all about to be loaded: their initialisation, which can take long, is left out."""
+    try:
+        with torch.device("meta"):
+            networks: Networks = plugin.build(options, size=size, classes=classes)
+        modules: list[Any] = [networks.generator, networks.discriminator]
+        if all(_is_all_state(module) for module in modules):
+            for module in modules:
+                module.to_empty(device="cpu")
+            return networks
+    except (NotImplementedError, RuntimeError):  # a network that computes with its values while it is built
+        pass
+    built: Networks = plugin.build(options, size=size, classes=classes)
+    return built
+
+
+def _is_all_state(module: nn.Module) -> bool:
+    """Whether loading a state dict sets every tensor of the module."""
+    held = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
+    return set(held) <= module.state_dict().keys()
 
 
 def load_state(module: Any, state: Mapping[str, Tensor], file: Path) -> None:
@@ -224,10 +246,10 @@ def _load_foreign(path: Path) -> Model:
             raise UsageError(f"{path}: {error}") from None
         if found is None:
             continue
-        networks = plugin.build(found.options, size=found.size, classes=found.classes)
-        networks.generator.load_state_dict(found.generator)
+        networks = build_empty(plugin, found.options, size=found.size, classes=found.classes)
+        load_state(networks.generator, found.generator, path)
         if found.discriminator is not None:
-            networks.discriminator.load_state_dict(found.discriminator)
+            load_state(networks.discriminator, found.discriminator, path)
         choice = registry.choose("architectures", name, found.options)
         model = Model(path, networks, choice, has_discriminator=found.discriminator is not None)
         model.config["notes"] = list(found.notes)

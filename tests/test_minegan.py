@@ -115,7 +115,7 @@ def test_length_of_stage_1(miner_steps: int | None, steps: int, expected: int) -
     assert sum(transfer.trainable(index, steps) is not None for index in range(steps)) == expected
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, 1e-4), (3e-3, 3e-3), (0.0, 0.0)])
+@pytest.mark.parametrize(("given", "expected"), [(None, 5e-4), (3e-3, 3e-3), (0.0, 0.0)])
 def test_miner_has_a_rate_of_its_own(given: float | None, expected: float) -> None:
     transfer, _ = build(learning_rate=given)
     (group,) = transfer.groups()

@@ -60,6 +60,8 @@ def test_tensors_and_facts_round_trip(tmp_path):
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
     assert facts == {"format": run.FORMAT, "step": 4}
     assert list(run.read_tensors(path, "a.")[0]) == ["x"]
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("content", [b"", b"random bytes, nothing more", b"\xff" * 64])

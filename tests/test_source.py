@@ -1,5 +1,6 @@
 """Pretrained GANs from anywhere."""
 
+import dataclasses
 import os
 import pickle
 import shutil
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 import fewgan
 from fewgan.architectures.biggan import Options, build
 from fewgan.plugin import UsageError
-from fewgan.source import transfer_weights
+from fewgan.source import build_empty, transfer_weights
 
 OWN = Path(__file__).parent / "golden" / "biggan-32"
 SHARED = Path(__file__).parents[2] / "shared"
@@ -36,6 +37,21 @@ def test_a_foreign_folder_is_a_model(foreign):
     assert pictures.dtype == torch.uint8
     assert torch.equal(model.sample(2, seed=5, truncation=0.5, labels=torch.tensor([1, 2])), pictures[:2])
     assert model.discriminator is not None
+
+
+def test_building_for_a_load_sets_every_tensor(foreign):
+    model = fewgan.load(foreign)
+    plugin, options = model.architecture.plugin()
+    networks = build_empty(plugin, options, size=32, classes=10)
+    assert not any(p.is_meta for p in (*networks.generator.parameters(), *networks.generator.buffers()))
+
+    class Stubborn(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("table", torch.arange(3.0), persistent=False)
+
+    other = dataclasses.replace(plugin, build=lambda *_, **__: dataclasses.replace(networks, generator=Stubborn()))
+    assert build_empty(other, options, size=32, classes=10).generator.table.tolist() == [0, 1, 2]
 
 
 def test_export_and_back(foreign, tmp_path):

@@ -174,7 +174,7 @@ def test_groups_have_their_own_rates_and_no_parameter_is_in_two():
     groups = optimizers(game, config())["generator"].param_groups
     mapper = {id(p) for p in game.transfer.mapper.parameters()}
     assert {id(p) for p in groups[1]["params"]} == mapper
-    assert (groups[0]["lr"], groups[1]["lr"]) == (1e-3, 1e-4)
+    assert (groups[0]["lr"], groups[1]["lr"]) == (1e-3, 5e-4)
     assert not mapper & {id(p) for p in groups[0]["params"]}
     together = [id(p) for group in groups for p in group["params"]]
     assert len(together) == len(set(together))
