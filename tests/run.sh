@@ -7,7 +7,7 @@ python=${PYTHON:-python3}
 if [ ! -x .venv/bin/python ]; then
     "$python" -m venv .venv
 fi
-.venv/bin/python -m pip install --quiet --editable ".[dev]"
+.venv/bin/python -m pip install --quiet --editable ".[dev]" --editable ./plugins/fewgan-efficientnet
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy

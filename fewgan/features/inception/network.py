@@ -17,7 +17,7 @@ DIM = 2048
 
 
 class Inception(nn.Module):
-    """uint8 images [N, 3, H, W] -> float32 [N, 2048], the last pooled features (pytorch-fid's, REFERENCE section 8).
+    """uint8 images [N, 3, H, W] -> float32 [N, 2048], the last pooled features, as pytorch-fid has them.
 
     weights: a state dict in torchvision's names. score_name: what the Fréchet distance is called. source: the file,
     for messages. Batch norm is folded into the convolutions, which changes the features by 3e-7 of their norm.

