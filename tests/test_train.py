@@ -171,7 +171,7 @@ def test_networks_larger_than_the_photos(data, tmp_path):
 
 
 def test_a_source_that_nothing_needs(data, source, tmp_path):
-    with pytest.raises(UsageError, match="starts without a source"):
+    with pytest.raises(UsageError, match="starts without one"):
         session.begin(dataclasses.replace(config(data, tmp_path), source=str(source)), QUIET)
 
 
