@@ -93,7 +93,8 @@ def _source(config: Config, screen: Screen) -> source.Model | None:
     if not plugin.needs_source:
         if config.source is not None:
             raise UsageError(
-                f"--source {config.source}: --transfer {config.transfer.name} starts without one; add a --transfer that uses it"
+                f"--source {config.source}: --transfer {config.transfer.name} starts without one; "
+                "add a --transfer that uses it"
             )
         return None
     if config.source is None:
