@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -357,7 +358,8 @@ def test_completion_imports_no_torch():
 def test_plugins_lists_and_shows(run, calm):
     _, out, _ = run("plugins")
     assert [line.split()[:1] for line in out.splitlines()][:2] == [["KIND"], ["architecture"]]
-    assert "regularizer      calm         fewgan-calm  1.0      Plugins of a test\n" in out
+    # Words, not columns: their widths depend on what else is installed.
+    assert re.search(r"^regularizer +calm +fewgan-calm +1\.0 +Plugins of a test$", out, re.M)
     entries = json.loads(run("plugins --json")[1])
     assert {"kind": "regularizers", "name": "calm", "package": "fewgan-calm", "version": "1.0"}.items() <= next(
         entry for entry in entries if entry["name"] == "calm"
@@ -381,7 +383,7 @@ def test_plugins_check(run, calm):
     install(calm, "fewgan-broken", {"features": ["broken = broken:plugin"]}, {"broken": "1/0"})
     code, out, _ = run("plugins check")
     assert code == 1
-    assert "feature network  broken       fewgan-broken  1.0      broken\n" in out
+    assert re.search(r"^feature network +broken +fewgan-broken +1\.0 +broken$", out, re.M)
     assert "does not import: ZeroDivisionError: division by zero" in out
     reports = json.loads(run("plugins check --json")[1])
     assert [report["name"] for report in reports if report["error"]] == ["broken"]
