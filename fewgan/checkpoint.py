@@ -38,6 +38,11 @@ class State:
     sums: dict[str, Tensor] = field(default_factory=dict)
     collected: int = 0
 
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Every module that a checkpoint holds, by the name that it has there."""
+        return self.players.modules | {f"average.{name}": module for name, module in self.average.modules.items()}
+
     def collect(self, stats: Mapping[str, Tensor]) -> None:
         """Adds the 0-d tensors of one step; does not wait for the device."""
         self.sums = {name: self.sums[name] + value if name in self.sums else value for name, value in stats.items()}
@@ -71,19 +76,16 @@ def save_generator(path: Path, state: State, config: Mapping[str, Any]) -> None:
 def restore(path: Path, state: State) -> None:
     """Loads a checkpoint into a state that was built for it. Raises UsageError naming the file and the tensor."""
     tensors, facts = run.read_tensors(path)
-    modules: dict[str, Any] = dict(state.players.modules)
-    modules |= {f"average.{name}": module for name, module in state.average.modules.items()}
-    for name, module in modules.items():
-        load_state(module, _part(tensors, f"{name}."), path)
+    for name, module in state.modules.items():
+        load_state(module, run.part(tensors, f"{name}."), path)
     for name, optimizer in state.optimizers.items():
-        _restore_optimizer(optimizer, _names(state.players), _part(tensors, f"optimizer.{name}."), path)
+        _restore_optimizer(optimizer, _names(state.players), run.part(tensors, f"optimizer.{name}."), path)
     state.step, state.images_seen = facts["step"], facts["images_seen"]
-    state.sums, state.collected = _part(tensors, "sums."), facts["collected"]
+    state.sums, state.collected = run.part(tensors, "sums."), facts["collected"]
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
-    found = _modules(state.players.modules)
-    found |= _modules({f"average.{name}": module for name, module in state.average.modules.items()})
+    found = _modules(state.modules)
     found |= {f"sums.{name}": value for name, value in state.sums.items()}
     names = {id(parameter): name for name, parameter in _names(state.players).items()}
     for kind, optimizer in state.optimizers.items():
@@ -99,10 +101,6 @@ def _modules(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
 
 def _names(players: Players) -> dict[str, nn.Parameter]:
     return {f"{name}.{key}": p for name, module in players.modules.items() for key, p in module.named_parameters()}
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _restore_optimizer(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,8 +54,6 @@ def create(runs: Path, name: str) -> Path:
 
 
 def _age(path: Path) -> float:
-    import time
-
     try:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
@@ -178,9 +177,9 @@ def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[
         raise UsageError(f"{path}: cannot be read ({error}); the file is damaged or no safetensors file") from None
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """The facts in a safetensors file's metadata, without reading its tensors."""
-    return read_tensors(path, prefix="\0")[1]
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def append_metrics(run: Path, line: Mapping[str, Any]) -> None:

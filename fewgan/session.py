@@ -28,7 +28,6 @@ class Session:
     photos: Tensor
     labels: Tensor
     state: State
-    source: source.Model | None
 
     @property
     def device(self) -> torch.device:
@@ -46,10 +45,10 @@ def begin(config: Config, screen: Screen) -> Session:
     plugin, options = config.architecture.plugin()
     networks = plugin.build(options, size=config.size, classes=classes)
     config = _settle_training(config, networks)
-    state, model = _state(config, networks, target, model)
+    state = _state(config, networks, target, model)
     photos, labels = _photos(config, data, screen)
     record = _record(config, data, classes)
-    return Session(config, record, photos, labels, state, model)
+    return Session(config, record, photos, labels, state)
 
 
 def create_folder(session: Session) -> Path:
@@ -79,13 +78,13 @@ def resume(
         raise UsageError(f"{data.folder}: not the photos that {folder} was trained on; prepare them again as they were")
     plugin, options = config.architecture.plugin()
     networks = source.build_empty(plugin, options, size=config.size, classes=record["network_classes"])
-    state, model = _state(config, networks, target, None, new=False)
+    state = _state(config, networks, target, None, new=False)
     checkpoint.restore(found[-1][1], state)
     run.cut_metrics(folder, state.step)
     photos, labels = _photos(config, data, screen)
     record |= config.as_dict()
     run.write_json(folder / "config.json", record)
-    return Session(config, record, photos, labels, state, model)
+    return Session(config, record, photos, labels, state)
 
 
 def _source(config: Config, screen: Screen) -> source.Model | None:
@@ -125,7 +124,7 @@ def _settle_size(config: Config, data: dataset.Dataset, model: source.Model | No
             f"--arch {config.architecture.name}: the source {config.source} is a "
             f"{model.architecture.name}; add --arch {model.architecture.name}"
         )
-    defaults = registry.choose("architectures", config.architecture.name, config.architecture.plugin()[0].options())
+    defaults = registry.choose("architectures", config.architecture.name)
     for name, value in config.architecture.options.items():
         theirs = model.architecture.options[name]
         if value not in (defaults.options[name], theirs):
@@ -157,7 +156,7 @@ def _settle_training(config: Config, networks: Networks) -> Config:
     defaults = networks.defaults
     on = {choice.name for choice in config.regularizers}
     added = tuple(
-        registry.choose("regularizers", name, registry.load("regularizers", name).options())
+        registry.choose("regularizers", name)
         for name in defaults.regularizers
         if name not in on and name not in config.no_regularizers
     )
@@ -174,7 +173,7 @@ def _settle_training(config: Config, networks: Networks) -> Config:
 
 def _state(
     config: Config, networks: Networks, target: torch.device, model: source.Model | None, new: bool = True
-) -> tuple[State, source.Model | None]:
+) -> State:
     game = players.assemble(config, networks)
     keeps = getattr(game.transfer, "keeps_source", False)
     if model is None and keeps and config.source is not None:
@@ -187,7 +186,7 @@ def _state(
         module.train()
     if model is not None and (new or keeps) and hasattr(game.transfer, "start"):
         game.transfer.start(networks, [model.to(target)])
-    return State(game, Average(game), players.optimizers(game, config)), model
+    return State(game, Average(game), players.optimizers(game, config))
 
 
 def _photos(config: Config, data: dataset.Dataset, screen: Screen) -> tuple[Tensor, Tensor]:

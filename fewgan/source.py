@@ -135,9 +135,9 @@ def _load_run(file: Path, folder: Path | None) -> Model:
     networks = build_empty(plugin, options, size=config.size, classes=content["network_classes"])
     transfer_plugin, transfer_options = config.transfer.plugin()
     mapper = transfer_plugin.build(transfer_options, networks=networks).mapper
-    load_state(networks.generator, _part(tensors, "generator."), file)
+    load_state(networks.generator, run.part(tensors, "generator."), file)
     if mapper is not None:
-        load_state(mapper, _part(tensors, "mapper."), file)
+        load_state(mapper, run.part(tensors, "mapper."), file)
     checkpoints = run.checkpoints(folder) if folder is not None else []
     if checkpoints:
         newest = checkpoints[-1][1]
@@ -150,10 +150,6 @@ def _load_run(file: Path, folder: Path | None) -> Model:
         has_discriminator=bool(checkpoints),
         config=content,
     )
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def build_empty(plugin: Plugin, options: Any, *, size: int | None, classes: int) -> Networks:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from fewgan.photos.gather import Refusal, shown
 from fewgan.plugin import UsageError
+from fewgan.run import sync_folder
 
 FORMAT = 1
 FACTS, IMAGES, PREVIEW, REJECTED = "dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"
@@ -165,7 +166,7 @@ def replacing(out: Path, photos: Path, force: bool) -> Iterator[Path]:
                 os.rename(aside, place)
             raise
         for folder in (place, place.parent):
-            _sync(folder)
+            sync_folder(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         with suppress(OSError):
@@ -193,12 +194,3 @@ def _check_place(out: Path, place: Path, photos: Path, force: bool) -> None:
         raise UsageError(
             f"{name} also holds {shown(others[0])}, which --force would delete: move it, or give another --out"
         )
-
-
-def _sync(folder: Path) -> None:
-    if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened
-        number = os.open(folder, os.O_DIRECTORY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
