@@ -6,6 +6,8 @@ left singular vector; need not be of unit length) and `sv0` [1] (a log of sigma,
 The iteration runs in `advance()`, not in `forward`, so that all forwards of one optimizer step share one sigma and
 forward changes no state. A layer that is in eval mode, frozen, or was never advanced divides by the sigma of one
 iteration from the stored u, and stores nothing. u and v are constants; gradient flows through the weight in sigma.
+
+What a frozen layer multiplies with never changes, so it is made once and kept for as long as weight and u stand still.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ class Spectral(nn.Module):
     u0: Tensor
     sv0: Tensor
     _v: Tensor | None
+    _kept: tuple[list[object], Tensor] | None = None
 
     def _take(self, plain: nn.Linear | nn.Conv2d) -> None:
         """The parameters of a plain layer: orthogonal weight, and bias as torch starts it."""
@@ -40,6 +43,10 @@ class Spectral(nn.Module):
         self.register_buffer("sv0", torch.ones(1))
         self.register_buffer("_v", None, persistent=False)  # of the last advance(); remade from u0 after a resume
 
+    def _matrix(self) -> Tensor:
+        """The weight as [out, -1]. Columns in the order of channels_last, a view there; sigma does not depend on it."""
+        return self.weight.permute(0, 2, 3, 1).flatten(1) if self.weight.dim() == 4 else self.weight
+
     def _iterate(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         v = F.normalize(self.u0 @ matrix, eps=EPSILON)
         return F.normalize(v @ matrix.t(), eps=EPSILON), v
@@ -48,9 +55,8 @@ class Spectral(nn.Module):
     def advance(self) -> None:
         """One power iteration. A frozen layer stays as it is."""
         if not self.weight.requires_grad:
-            self._v = None
             return
-        matrix = self.weight.flatten(1)
+        matrix = self._matrix()
         u, self._v = self._iterate(matrix)
         self.u0.copy_(u)
         self.sv0.copy_((self._v @ matrix.t() @ u.t()).flatten())
@@ -58,8 +64,8 @@ class Spectral(nn.Module):
     def sigma(self) -> Tensor:
         """The largest singular value of the weight as [out, -1], estimated; a scalar in float32 or wider."""
         with torch.autocast(self.weight.device.type, enabled=False):
-            matrix = self.weight.flatten(1)
-            if self.training and self._v is not None:
+            matrix = self._matrix()
+            if self.training and self.weight.requires_grad and self._v is not None:
                 u, v = self.u0, self._v
             else:
                 with torch.no_grad():
@@ -71,8 +77,28 @@ class Spectral(nn.Module):
         """The weight divided by sigma."""
         return self.weight / self.sigma()
 
+    def kernel(self) -> Tensor:
+        """What forward multiplies with, float32 or wider: `normalized()`, or what a subclass makes of it.
+
+        Of a frozen layer it is made once, and again when weight or u have changed.
+        """
+        with torch.autocast(self.weight.device.type, enabled=False):
+            if self.weight.requires_grad or self.weight.is_inference():
+                return self._make_kernel()
+            # Writing to a tensor raises its version; a move to other memory changes its address.
+            now: list[object] = [
+                (tensor._version, tensor.data_ptr(), tensor.dtype) for tensor in (self.weight, self.u0)
+            ]
+            if self._kept is None or self._kept[0] != now:
+                with torch.no_grad():
+                    self._kept = (now, self._make_kernel())
+            return self._kept[1]
+
+    def _make_kernel(self) -> Tensor:
+        return self.normalized()
+
     def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
-        self._v = None
+        self._v, self._kept = None, None
         super()._load_from_state_dict(*args, **kwargs)
 
 
@@ -84,7 +110,7 @@ class SpectralLinear(Spectral):
         self._take(nn.Linear(in_features, out_features, bias))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.normalized(), self.bias)
+        return F.linear(x, self.kernel(), self.bias)
 
 
 class SpectralConv2d(Spectral):
@@ -96,7 +122,7 @@ class SpectralConv2d(Spectral):
         self.padding = kernel_size // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.normalized(), self.bias, padding=self.padding)
+        return F.conv2d(x, self.kernel(), self.bias, padding=self.padding)
 
 
 class SpectralEmbedding(Spectral):
@@ -109,7 +135,7 @@ class SpectralEmbedding(Spectral):
         self._add_state()
 
     def forward(self, labels: Tensor) -> Tensor:
-        return F.embedding(labels, self.normalized())
+        return F.embedding(labels, self.kernel())
 
 
 def advance(module: nn.Module) -> None:

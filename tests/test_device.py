@@ -1,8 +1,11 @@
 """Device names, on machines with and without GPUs."""
 
+import types
+
 import pytest
 import torch
 
+from fewgan import device
 from fewgan.device import resolve
 from fewgan.plugin import UsageError
 
@@ -55,3 +58,21 @@ def test_devices_that_are_not(machine, gpus, name, message):
 
 def test_this_machine():
     assert torch.zeros(2, device=resolve("auto")).sum() == 0
+
+
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
+    asked = []
+    device._keep_freed_memory.cache_clear()
+    library = types.SimpleNamespace(mallopt=lambda name, value: asked.append((name, value)))
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(device.sys, "platform", "linux")
+    resolve("cpu")
+    resolve("cpu")
+    assert asked == [(-1, -1), (-4, 0)]  # once
+
+
+def test_another_c_library_is_no_reason_to_fail(monkeypatch):
+    device._keep_freed_memory.cache_clear()
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: types.SimpleNamespace())
+    assert resolve("cpu").type == "cpu"
+    device._keep_freed_memory.cache_clear()

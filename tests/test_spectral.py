@@ -81,3 +81,57 @@ def test_downsampling_convolution_is_the_plain_one_in_float64(training):
     x = torch.randn(2, 5, 8, 4, dtype=torch.float64)
     plain = F.avg_pool2d(F.conv2d(x, layer.normalized(), layer.bias, padding=1), 2)
     assert (layer(x) - plain).abs().max() < 1e-9
+
+
+KINDS = [
+    (lambda: SpectralLinear(6, 4), (2, 6)),
+    (lambda: SpectralConv2d(3, 4, 3), (2, 3, 8, 8)),
+    (lambda: UpsampleConv2d(3, 4), (2, 3, 4, 4)),
+    (lambda: DownsampleConv2d(3, 4), (2, 3, 8, 8)),
+]
+
+
+@pytest.mark.parametrize(("make", "shape"), KINDS)
+def test_a_frozen_layer_keeps_its_kernel_until_something_changes(make, shape):
+    layer, x = make().requires_grad_(False), torch.randn(shape)
+    kept = layer.kernel()
+    assert layer.kernel() is kept  # made once
+
+    def expected():
+        fresh = make()
+        fresh.load_state_dict(layer.state_dict())
+        return fresh.requires_grad_(False)(x)
+
+    changes = {
+        "an average's update": lambda: torch._foreach_lerp_([layer.weight], [torch.randn_like(layer.weight)], 0.5),
+        "another u": lambda: layer.u0.copy_(torch.randn_like(layer.u0)),
+        "a checkpoint": lambda: layer.load_state_dict(make().state_dict()),
+        "another layout": lambda: layer.to(memory_format=torch.channels_last),
+    }
+    for name, change in changes.items():
+        before = layer(x)
+        with torch.no_grad():
+            change()
+        assert torch.allclose(layer(x), expected(), atol=1e-6), name
+        if name != "another layout":
+            assert not torch.allclose(layer(x), before, atol=1e-6), name
+    layer.double()
+    assert layer.kernel().dtype == torch.float64
+
+
+@pytest.mark.parametrize(("make", "shape"), KINDS)
+def test_a_layer_that_learns_keeps_nothing(make, shape):
+    layer = make()
+    frozen = layer.requires_grad_(False).kernel()
+    layer.requires_grad_(True)
+    assert layer.kernel() is not layer.kernel()
+    assert layer.kernel().requires_grad
+    assert torch.allclose(layer.kernel(), frozen, atol=1e-6)
+    layer(torch.randn(shape)).sum().backward()
+    assert layer.weight.grad is not None
+
+
+def test_kernels_are_float32_whatever_the_precision_around_them():
+    for make, _ in KINDS:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert make().kernel().dtype == torch.float32

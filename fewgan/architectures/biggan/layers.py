@@ -70,8 +70,14 @@ class ConditionalBatchNorm(BatchNorm):
             self.bias = ClassTable(condition_dim, channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        gain = 1 + self.gain(condition)[:, :, None, None]
-        return torch.addcmul(self.bias(condition)[:, :, None, None], self.normalize(x), gain)
+        gain, bias = 1 + self.gain(condition), self.bias(condition)
+        if self.training:
+            x = self.normalize(x)
+        else:
+            # The running averages join gain and bias, which leaves one pass over the image.
+            gain = gain * torch.rsqrt(self.stored_var + BATCH_NORM_EPSILON)
+            bias = bias - self.stored_mean * gain
+        return torch.addcmul(bias[:, :, None, None], x, gain[:, :, None, None])
 
 
 class Attention(nn.Module):
@@ -90,13 +96,19 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        queries = self.theta(x).flatten(2)
-        keys = F.max_pool2d(self.phi(x), 2).flatten(2)
-        values = F.max_pool2d(self.g(x), 2).flatten(2)
-        weights = torch.softmax(queries.transpose(1, 2) @ keys, dim=-1)
-        mixed = (values @ weights.transpose(1, 2)).view(len(x), -1, height, width)
+        # [N, pixels, channels] throughout: in channels_last all of these are views, forward and backward.
+        queries = _pixels(self.theta(x))
+        keys = _pixels(F.max_pool2d(self.phi(x), 2))
+        values = _pixels(F.max_pool2d(self.g(x), 2))
+        weights = torch.softmax(queries @ keys.transpose(1, 2), dim=-1)
+        mixed = (weights @ values).view(len(x), height, width, -1).permute(0, 3, 1, 2)
         attended: Tensor = self.o(mixed)
-        return self.gamma * attended + x
+        return torch.addcmul(x, self.gamma, attended)
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, H W, C]."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 class GeneratorBlock(nn.Module):
@@ -111,10 +123,11 @@ class GeneratorBlock(nn.Module):
         self.bn2 = ConditionalBatchNorm(out_channels, condition_dim, shared_embedding)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        h = self.conv1(F.relu(self.bn1(x, condition)))
-        h = self.conv2(F.relu(self.bn2(h, condition)))
+        # In place: nobody else reads what the normalisation gives.
+        h = self.conv1(self.bn1(x, condition).relu_())
+        h = self.conv2(self.bn2(h, condition).relu_())
         shortcut = F.interpolate(self.conv_sc(x), scale_factor=2, mode="nearest")
-        result: Tensor = h + shortcut
+        result: Tensor = shortcut.add_(h)
         return result
 
 
@@ -138,7 +151,7 @@ class DiscriminatorBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        # Never in place: the shortcut reads the same tensor.
-        h: Tensor = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        # The leading ReLU is never in place: the shortcut reads the same tensor.
+        h: Tensor = self.conv2(self.conv1(x if self.first else F.relu(x)).relu_())
         shortcut = F.avg_pool2d(x, 2) if self.downsample else x
         return h + (shortcut if self.conv_sc is None else self.conv_sc(shortcut))

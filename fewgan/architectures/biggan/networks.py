@@ -96,7 +96,9 @@ class Generator(nn.Module):
             blocks.append(nn.ModuleList(layers))
         # Set past nn.Module's attribute, whose name belongs to the method below; the published names need both.
         self._modules["blocks"] = blocks
-        self.output_layer = nn.Sequential(OutputBatchNorm(channels[-1]), nn.ReLU(), SpectralConv2d(channels[-1], 3, 3))
+        self.output_layer = nn.Sequential(
+            OutputBatchNorm(channels[-1]), nn.ReLU(inplace=True), SpectralConv2d(channels[-1], 3, 3)
+        )
 
     def blocks(self) -> list[nn.Module]:
         first, *middle, last = _block_list(self)

@@ -20,13 +20,16 @@ UP = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 DOWN = ((0.5, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.0, 0.0, 0.5))
 
 
-def compose(weight: Tensor, taps: tuple[tuple[float, ...], ...]) -> Tensor:
-    """Kernels [out, in, 3, 3] -> [out, in, 4, 4], the taps along both axes."""
+def compose(weight: Tensor, taps: tuple[tuple[float, ...], ...], sigma: Tensor | float = 1.0) -> Tensor:
+    """Kernels [a, b, 3, 3] -> [a, b, 4, 4], the taps along both axes, divided by sigma.
+
+    One small product for both axes at once, with the Kronecker square of the taps, which is where the division costs
+    nothing. The result lies in channels_last, as convolutions want it.
+    """
     matrix = torch.tensor(taps, dtype=weight.dtype, device=weight.device)
-    out_channels, in_channels = weight.shape[:2]
-    # One small product on the flattened kernel: both axes at once, as the Kronecker square of the taps.
-    flat = weight.reshape(out_channels * in_channels, 9) @ torch.kron(matrix, matrix).t()
-    return flat.view(out_channels, in_channels, 4, 4)
+    both = torch.kron(matrix, matrix) / sigma
+    kernels = torch.bmm(both.expand(len(weight), 16, 9), weight.permute(0, 2, 3, 1).flatten(1, 2).contiguous())
+    return kernels.view(len(weight), 4, 4, -1).permute(0, 3, 1, 2)
 
 
 class UpsampleConv2d(SpectralConv2d):
@@ -35,9 +38,11 @@ class UpsampleConv2d(SpectralConv2d):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3)
 
+    def _make_kernel(self) -> Tensor:
+        return compose(self.weight.transpose(0, 1), UP, self.sigma())
+
     def forward(self, x: Tensor) -> Tensor:
-        kernel = compose(self.normalized(), UP).transpose(0, 1)
-        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+        return F.conv_transpose2d(x, self.kernel(), self.bias, stride=2, padding=1)
 
 
 class DownsampleConv2d(SpectralConv2d):
@@ -46,5 +51,8 @@ class DownsampleConv2d(SpectralConv2d):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3)
 
+    def _make_kernel(self) -> Tensor:
+        return compose(self.weight, DOWN, self.sigma())
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, compose(self.normalized(), DOWN), self.bias, stride=2, padding=1)
+        return F.conv2d(x, self.kernel(), self.bias, stride=2, padding=1)
