@@ -1,6 +1,5 @@
 """The yardstick of the benchmarks gives the numbers of the public reference code, and the scripts run."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +33,7 @@ def golden(request, plain):
     states = {name: torch.load(request.param / f"{name}.pth", weights_only=True) for name in ("G_ema", "D")}
     size = int(request.param.name.partition("-")[2])
     width, (classes, features) = 8, states["G_ema"]["shared.weight"].shape
-    generator = plain.networks.Generator(size, width, ATTENTION[size], classes, 120, features)
+    generator = plain.networks.Generator(size, width, ATTENTION[size], classes, shared_dim=features)
     discriminator = plain.networks.Discriminator(size, width, ATTENTION[size], classes)
     generator.load_state_dict(states["G_ema"])
     discriminator.load_state_dict(states["D"])
@@ -117,3 +116,36 @@ def test_plain_step_moves_what_learns(plain, mining):
         for name, olds in before.items()
     }
     assert moved == {name: not (name == "G" and mining == 1) for name in before}
+
+
+SMALL = "--sizes 32 --width 8 --batch 2 --threads 1"
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "rows"),
+    [
+        ("train.py", f"{SMALL} --steps 1 --no-memory", 7),
+        ("train.py", f"{SMALL} --steps 1 --cases cr", 1),
+        ("train.py", f"{SMALL} --profile --cases diffaugment", 20),
+        ("costs.py", f"{SMALL} --rounds 1", 4),
+        ("sample.py", "--sizes 32,64 --width 8 --count 16 --rounds 1 --threads 1", 2),
+        ("startup.py", "--rounds 1", 6),
+        ("prepare.py", "--sizes 64 --photos 1 --rounds 1", 1),
+        ("prepare.py", "--many --count 400 --workers 1", 1),
+    ],
+)
+def test_every_script_prints_its_table(script, words, rows):
+    if "--many" in words and sys.platform != "linux":
+        pytest.skip("memory is read from /proc")
+    command = [sys.executable, BENCHMARKS / script, *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    machine, *lines = done.stdout.splitlines()
+    assert "processor" in machine
+    table = [line for line in lines if line.startswith("| ") and not line.startswith("| ---")]
+    assert len(table) > rows
+    assert len({line.count("|") for line in table}) == (2 if "--profile" in words else 1)
+    if words.endswith("--cases cr") and sys.platform == "linux":
+        plain, own = (int(cell) for cell in table[1].split("|")[-3:-1])
+        assert 0 < plain < 1000
+        assert 0 < own < 1000

@@ -64,7 +64,7 @@ def torch_facts(precision: str = "fp32") -> dict[str, object]:
 
 
 def processor() -> str:
-    """The model's name; family and model number too, where the system says no more than the maker's line of products."""
+    """The model's name with family and model number, since some systems show the line of products alone."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:

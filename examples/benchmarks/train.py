@@ -104,6 +104,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--memory-of", choices=("plain", "fewgan"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if sys.platform != "linux":  # memory is read from /proc
+        options.no_memory = True
     if options.quick:
         options.cases, options.steps = "from scratch;all, stage 2", 5
     return options

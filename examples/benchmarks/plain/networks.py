@@ -156,7 +156,7 @@ class DiscriminatorBlock(nn.Module):
 class Generator(nn.Module):
     """z [N, latent_dim], class embedding [N, shared_dim] -> images; classes 0: no embedding, shared_dim counts as 0."""
 
-    def __init__(self, size, width, attention, classes, latent_dim=120, shared_dim=128):
+    def __init__(self, size, width, attention, classes, *, latent_dim=120, shared_dim=128):
         super().__init__()
         inputs, outputs = GENERATOR[size]
         self.chunk = latent_dim // (len(inputs) + 1)
