@@ -1,0 +1,77 @@
+"""Signs that a training goes wrong, read from its metrics. Each is told once a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Line = Mapping[str, Any]
+
+LONG = 200  # steps that a sign must last
+NO_GAP = 0.05  # mean logit of photos minus that of generated pictures, where D hardly tells them apart
+NO_LOSS = 0.05  # D's loss where it tells nearly every picture
+ALIKE = 0.1  # spread of generated pictures, in that of the photos
+
+
+def signs(lines: Sequence[Line], loss: str) -> dict[str, str]:
+    """Name -> advice of every sign that the newest of these metrics shows and that no earlier one has told.
+
+    lines: of metrics.jsonl, oldest first. loss: hinge, nonsaturating or wasserstein.
+    """
+    told = {name for line in lines for name in line.get("signs", ())}
+    rules: dict[str, Callable[[Sequence[Line], str], str | None]] = {
+        "discriminator-lost": _lost,
+        "discriminator-tells-all": _tells_all,
+        "samples-alike": _alike,
+    }
+    found = {name: rule(lines, loss) for name, rule in rules.items() if name not in told}
+    return {name: advice for name, advice in found.items() if advice is not None}
+
+
+def _recent(lines: Sequence[Line], key: str) -> list[float]:
+    """The values of the last LONG steps, none where they do not reach back that far."""
+    if not lines or lines[-1]["step"] - lines[0]["step"] < LONG:
+        return []
+    first = lines[-1]["step"] - LONG
+    values = (line.get(key) for line in lines if line["step"] > first)
+    return [value for value in values if value is not None]
+
+
+def _lost(lines: Sequence[Line], loss: str) -> str | None:
+    gaps, losses = _recent(lines, "logit_gap"), _recent(lines, "loss_d")
+    if not gaps or loss == "wasserstein" or sum(map(abs, gaps)) / len(gaps) > NO_GAP:
+        return None
+    undecided = 2.0 if loss == "hinge" else 1.386  # the loss of a D that gives every picture the same logit 0
+    if sum(losses) / len(losses) < 0.95 * undecided:
+        return None
+    return (
+        f"D has hardly told photos from generated pictures for {LONG} steps (logit gap {sum(gaps) / len(gaps):.3f}, "
+        f"loss {sum(losses) / len(losses):.2f}). If samples stop improving: lower --lr-g, raise --d-steps, or weaken "
+        "the augmentation or the regularizers"
+    )
+
+
+def _tells_all(lines: Sequence[Line], loss: str) -> str | None:
+    losses = _recent(lines, "loss_d")
+    if not losses or loss == "wasserstein" or max(losses) > NO_LOSS:
+        return None
+    return (
+        f"D has told nearly every generated picture from the photos for {LONG} steps (loss {max(losses):.3f} at most), "
+        "which leaves G little to learn from: add an augmentation or a regularizer, or lower --lr-d"
+    )
+
+
+def _alike(lines: Sequence[Line], loss: str) -> str | None:
+    samplings = [(line["step"], line["sample_spread"]) for line in lines if line.get("sample_spread") is not None]
+    since: int | None = None
+    for step, spread in samplings:
+        if spread > ALIKE:
+            since = None
+        elif since is None:
+            since = step
+    if since is None or samplings[-1][0] - since < LONG:
+        return None
+    return (
+        f"the samples have been nearly alike since step {since} (spread {samplings[-1][1]:.2f} of that of the photos): "
+        "go back to an earlier save, lower --lr-g, or use more photos"
+    )
