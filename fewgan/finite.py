@@ -46,7 +46,7 @@ def restore(kept: Kept, undo: Tensor) -> None:
     """Sets the buffers back to their copy where `undo` is 1."""
     for buffers, before in kept:
         chosen = torch.where(undo > 0, before, _flat(buffers))
-        parts = chosen.split([buffer.numel() for buffer in buffers])
+        parts = torch.split(chosen, [buffer.numel() for buffer in buffers])
         torch._foreach_copy_(buffers, [part.view(buffer.shape) for part, buffer in zip(parts, buffers, strict=True)])
 
 
