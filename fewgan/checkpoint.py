@@ -27,7 +27,8 @@ class State:
     """A training between two steps.
 
     step: G updates made. images_seen: photos shown to D over all processes. sums: of the metrics since the last tick,
-    on the device; `collected` steps are in them.
+    on the device; `collected` steps are in them. failing: float [2] on the device, for how many steps in a row the
+    updates of D and of G have been skipped.
     """
 
     players: Players
@@ -37,6 +38,7 @@ class State:
     images_seen: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     collected: int = 0
+    failing: Tensor = field(default_factory=lambda: torch.zeros(2))
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -44,21 +46,32 @@ class State:
         return self.players.modules | {f"average.{name}": module for name, module in self.average.modules.items()}
 
     def collect(self, stats: Mapping[str, Tensor]) -> None:
-        """Adds the 0-d tensors of one step; does not wait for the device."""
-        self.sums = {name: self.sums[name] + value if name in self.sums else value for name, value in stats.items()}
+        """Adds the 0-d tensors of one step, but zeros where an update was skipped; does not wait for the device."""
+        skipped = torch.stack((stats["skipped_d"], stats["skipped_g"]))
+        self.failing = (self.failing.to(skipped.device) + 1) * skipped
+        values = {name: value.masked_fill(skipped.amax() > 0, 0) for name, value in stats.items()}
+        values = {name: value for name, value in values.items() if not name.startswith("skipped")}
+        values["skipped_steps"] = skipped.amax()
+        self.sums = {name: self.sums[name] + value if name in self.sums else value for name, value in values.items()}
         self.collected += 1
 
-    def take_means(self) -> dict[str, float]:
-        """The means over the steps collected, and a fresh start. Waits for the device."""
-        means = {name: value.item() / self.collected for name, value in self.sums.items()}
+    def take_means(self) -> dict[str, float | None]:
+        """The means over the steps collected and not skipped (None: there are none), and a fresh start.
+
+        skipped_steps is a number of steps. Waits for the device.
+        """
+        sums = {name: value.item() for name, value in self.sums.items()}
+        skipped = sums.pop("skipped_steps")
+        count = self.collected - skipped
+        means = {name: value / count if count else None for name, value in sums.items()}
         self.sums, self.collected = {}, 0
-        return means
+        return means | {"skipped_steps": skipped}
 
 
 def save(folder: Path, state: State, config: Mapping[str, Any], *, keep_generator: bool) -> None:
     """Writes the checkpoint, then generator.safetensors, then drops all checkpoints but the newest two."""
     facts = {"fewgan": config["fewgan"], "step": state.step, "images_seen": state.images_seen}
-    facts["collected"] = state.collected
+    facts |= {"collected": state.collected, "failing": state.failing.tolist()}
     run.write_tensors(folder / "checkpoints" / f"{state.step:06d}.safetensors", _tensors(state), facts)
     save_generator(folder / run.GENERATOR, state, config)
     if keep_generator:
@@ -82,6 +95,7 @@ def restore(path: Path, state: State) -> None:
         _restore_optimizer(optimizer, _names(state.players), run.part(tensors, f"optimizer.{name}."), path)
     state.step, state.images_seen = facts["step"], facts["images_seen"]
     state.sums, state.collected = run.part(tensors, "sums."), facts["collected"]
+    state.failing = torch.tensor(facts["failing"])
 
 
 def _tensors(state: State) -> dict[str, Tensor]:

@@ -12,9 +12,9 @@ Kept = list[tuple[list[Tensor], Tensor]]
 
 
 def broken(loss: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-    """1 where the loss or any gradient is NaN or infinite, else 0; a 0-d float tensor on their device."""
-    largest = torch._foreach_norm(list(gradients), ord=float("inf"))
-    return 1 - torch.stack([loss.detach(), *largest]).isfinite().all().float()
+    """1 where the loss or any gradient is NaN, infinite or so large that its square is; else 0; 0-d."""
+    norms = torch._foreach_norm(list(gradients)) if gradients else []
+    return 1 - torch.stack([loss.detach(), *norms]).isfinite().all().float()
 
 
 def step(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fewgan import finite
 from fewgan.players import Players
 from fewgan.plugin import Step
 
@@ -35,8 +36,12 @@ def generator_loss(loss: str, fake: Tensor) -> Tensor:
 def discriminator_step(
     players: Players, optimizer: torch.optim.Optimizer, batches: Sequence[Batch], index: int, images_seen: int
 ) -> dict[str, Tensor]:
-    """One update of D (and of regularizers with parameters) on micro-batches; returns 0-d tensors for the metrics."""
+    """One update of D (and of regularizers with parameters) on micro-batches; returns 0-d tensors for the metrics.
+
+    skipped_d: 1 where the loss or a gradient was not finite, and the step has changed nothing.
+    """
     _advance(players)
+    kept = finite.keep(players.modules.values())
     parameters = _learning(optimizer)
     seen: list[tuple[Tensor, Tensor]] = []
     total = torch.zeros((), device=players.device)
@@ -53,9 +58,10 @@ def discriminator_step(
             loss = loss + term
         torch.autograd.backward(loss / len(batches), inputs=parameters)
         total += loss.detach() / len(batches)
-    _update(players, optimizer, parameters)
+    skipped = _update(players, optimizer, parameters, total)
+    finite.restore(kept, skipped)
     real_logits, fake_logits = (torch.cat(part).mean() for part in zip(*seen, strict=True))
-    return {"loss_d": total, "logit_real": real_logits, "logit_fake": fake_logits}
+    return {"loss_d": total, "logit_real": real_logits, "logit_fake": fake_logits, "skipped_d": skipped}
 
 
 def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, index: int, images_seen: int) -> Step:
@@ -90,8 +96,12 @@ def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, index
 def generator_step(
     players: Players, optimizer: torch.optim.Optimizer, counts: Sequence[int], index: int, images_seen: int
 ) -> dict[str, Tensor]:
-    """One update of G and of the mapper on micro-batches of `counts` fakes; returns 0-d tensors for the metrics."""
+    """One update of G and of the mapper on micro-batches of `counts` fakes; returns 0-d tensors for the metrics.
+
+    skipped_g: as skipped_d above.
+    """
     _advance(players)
+    kept = finite.keep(players.modules.values())
     parameters = _learning(optimizer)
     total = torch.zeros((), device=players.device)
     for count in counts:
@@ -119,8 +129,9 @@ def generator_step(
             loss = loss + term
         torch.autograd.backward(loss / len(counts), inputs=parameters)
         total += loss.detach() / len(counts)
-    _update(players, optimizer, parameters)
-    return {"loss_g": total}
+    skipped = _update(players, optimizer, parameters, total)
+    finite.restore(kept, skipped)
+    return {"loss_g": total, "skipped_g": skipped}
 
 
 def _doors(players: Players) -> dict[str, Any]:
@@ -176,10 +187,14 @@ def _observe(players: Players, step: Step, seen: Sequence[tuple[Tensor, Tensor]]
             regularizer.observe(dataclasses.replace(step, logits_real=real, logits_fake=fake))
 
 
-def _update(players: Players, optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
+def _update(
+    players: Players, optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], loss: Tensor
+) -> Tensor:
     if players.orthogonal:
         add_orthogonal_gradient(players, parameters)
-    optimizer.step()
+    skipped = finite.broken(loss, [parameter.grad for parameter in parameters if parameter.grad is not None])
+    finite.step(optimizer, skipped)
+    return skipped
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
 import time
@@ -15,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewgan import checkpoint, dataset, run, sample, session
-from fewgan.checkpoint import State
+from fewgan import checkpoint, dataset, run, sample, session, watch
 from fewgan.config import Config
 from fewgan.players import freeze
 from fewgan.plugin import FewganError
@@ -26,6 +24,7 @@ from fewgan.source import Model
 from fewgan.steps import Batch, discriminator_step, generator_step
 
 TICK = 10  # steps between two lines of metrics
+PATIENCE = 10  # steps in a row that may be skipped because they were not finite
 SHOWN = 32  # pictures in a grid
 
 
@@ -78,9 +77,9 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     config, state = work.config, work.state
     game = state.players
     learning = [p for module in game.modules.values() for p in module.parameters() if p.requires_grad]
-    started = ticked = time.monotonic()
-    ticked_step = state.step
-    line: dict[str, Any] = {}
+    started = time.monotonic()
+    clock = (started, state.step)
+    history = run.read_metrics(folder)
     with _signals() as stopping, screen.progress("train", config.steps - state.step, "steps") as advance:
         while state.step < config.steps and not stopping:
             # Every step is seeded by itself, so no random state is saved and a resume is exact.
@@ -102,33 +101,28 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             new_images = optimizer_batch * (config.d_steps or 1)
             state.average.update(game, state.images_seen, new_images, optimizer_batch)
             state.step += 1
-            done = state.step == config.steps
 
             # Tick: the only place that waits for the device
             state.collect(stats)
-            ticking = state.step % TICK == 0 or done
-            sampling = state.step % config.sample_every == 0 or done
-            saving = state.step % config.save_every == 0 or done or bool(stopping)
-            if ticking or sampling or saving:
-                _check(state, folder)
+            sampling = state.step % config.sample_every == 0
+            ticking = state.step % TICK == 0 or sampling
+            saving = state.step % config.save_every == 0 or state.step == config.steps or bool(stopping)
+            if ticking or saving:
+                _check(work, folder)
             if ticking:
-                now = time.monotonic()
-                line = _metrics(work, (now - ticked) / (state.step - ticked_step))
-                ticked, ticked_step = now, state.step
-                run.append_metrics(folder, line)
-            advance(1, f"D {line['loss_d']:.3f} G {line['loss_g']:.3f} gap {line['logit_gap']:.2f}" if line else "")
-
-            # Samples and saves
-            if sampling:
-                _save_samples(work, folder)
+                clock = _tick(work, folder, history, clock, screen, sampling=sampling)
+            advance(1, _words(history))
             if saving:
                 checkpoint.save(folder, state, work.record, keep_generator=config.keep_generators)
+    if state.step == config.steps and state.collected:
+        # An end between two ticks. Its line is not part of the state, so that a later resume with more steps drops it.
+        _tick(work, folder, history, clock, screen, sampling=True, last=True)
     if stopping and state.step < config.steps:
         name = signal.Signals(stopping[0]).name
         raise Stopped(
             f"stopped by {name} at step {state.step}, saved; go on with 'fewgan train --resume {folder}'", stopping[0]
         )
-    return Trained(folder, state.step, time.monotonic() - started, line or (run.read_metrics(folder) or [{}])[-1])
+    return Trained(folder, state.step, time.monotonic() - started, history[-1] if history else {})
 
 
 def _mix(seed: int, step: int) -> int:
@@ -162,9 +156,36 @@ def _fetch(work: Session) -> Batch:
     return images.contiguous(memory_format=torch.channels_last), work.labels[chosen].to(work.device)
 
 
-def _metrics(work: Session, seconds_per_step: float) -> dict[str, Any]:
+def _tick(
+    work: Session,
+    folder: Path,
+    history: list[dict[str, Any]],
+    clock: tuple[float, int],
+    screen: Screen,
+    *,
+    sampling: bool,
+    last: bool = False,
+) -> tuple[float, int]:
+    """A line of metrics, and samples if it is time. clock: time and step of the last tick; returns this one's."""
+    spread = _save_samples(work, folder) if sampling else None
+    now, step = time.monotonic(), work.state.step
+    line = _metrics(work, (now - clock[0]) / max(step - clock[1], 1), spread)
+    if last:
+        line["last"] = True
+    found = watch.signs([*history, line], work.state.players.loss)
+    for advice in found.values():
+        screen.warn(f"step {step}: {advice}")
+    if found:
+        line["signs"] = list(found)
+    history.append(line)
+    run.append_metrics(folder, line)
+    return now, step
+
+
+def _metrics(work: Session, seconds_per_step: float, spread: float | None) -> dict[str, Any]:
     state = work.state
     means = state.take_means()
+    real, fake = means["logit_real"], means["logit_fake"]
     rates = {
         name: [group["lr"] for group in optimizer.param_groups if group["params"]]
         for name, optimizer in state.optimizers.items()
@@ -173,7 +194,8 @@ def _metrics(work: Session, seconds_per_step: float) -> dict[str, Any]:
         "step": state.step,
         "images_seen": state.images_seen,
         **means,
-        "logit_gap": means["logit_real"] - means["logit_fake"],
+        "logit_gap": None if real is None or fake is None else real - fake,
+        **({} if spread is None else {"sample_spread": spread}),
         "seconds_per_step": round(seconds_per_step, 4),
         "learning_rates": rates,
         "peak_memory_bytes": _peak_memory(work.device),
@@ -192,18 +214,33 @@ def _peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # bytes there, kibibytes elsewhere
 
 
-def _check(state: State, folder: Path) -> None:
-    """Raises FewganError where a loss since the last tick was not finite: before it is saved."""
-    for name in ("loss_g", "loss_d"):
-        if not math.isfinite(state.sums[name].item()):
+def _words(history: list[dict[str, Any]]) -> str:
+    """What stands beside the progress bar."""
+    if not history:
+        return ""
+    line = history[-1]
+    if line["loss_d"] is None:
+        return "skipped: not finite"
+    return f"D {line['loss_d']:.3f} G {line['loss_g']:.3f} gap {line['logit_gap']:.2f}"
+
+
+def _check(work: Session, folder: Path) -> None:
+    """Raises FewganError where no step has been finite for long; the skipped ones have changed nothing."""
+    state, config = work.state, work.config
+    for name, count in zip(("loss_d", "loss_g"), state.failing.tolist(), strict=True):
+        if count >= min(PATIENCE, config.steps):
             raise FewganError(
-                f"{name} is {state.sums[name].item()} at or shortly before step {state.step}: training has gone wrong; "
-                f"what was saved in {folder} is good; start again with lower --lr-g and --lr-d"
+                f"{name} or its gradients have not been finite since step {state.step - int(count) + 1}: training has "
+                f"gone wrong; what was saved in {folder} is good; start again with lower --lr-g and --lr-d"
+                + (" or with --precision fp32" if config.precision != "fp32" else "")
             )
 
 
-def _save_samples(work: Session, folder: Path) -> None:
-    """Pictures of the averaged generator from latents that stay the same over the run; a row a class."""
+def _save_samples(work: Session, folder: Path) -> float:
+    """Pictures of the averaged generator from latents that stay the same over the run; a row a class.
+
+    Returns how much they differ from each other, 1 being as much as the photos do.
+    """
     state, record = work.state, work.record
     model = Model(
         folder,
@@ -218,6 +255,12 @@ def _save_samples(work: Session, folder: Path) -> None:
     pictures = model.sample(SHOWN, seed=work.config.seed, labels=labels)
     with run.replacing(folder / "samples" / f"{state.step:06d}.png") as temporary:
         sample.grid(pictures, columns).save(temporary, format="PNG")
+    return _spread(pictures) / max(_spread(_shown_photos(work)), 1e-6)
+
+
+def _spread(pictures: Tensor) -> float:
+    """Standard deviation over pictures uint8 [N, 3, S, S] of a value at one place, meant over places; grey levels."""
+    return pictures.float().std(dim=0, correction=0).mean().item()
 
 
 def _shown_photos(work: Session) -> Tensor:

@@ -10,7 +10,7 @@ BAD = [float("nan"), float("inf"), -float("inf")]
 
 
 def test_broken_sees_losses_and_gradients():
-    fine = [torch.ones(3), torch.full((2, 2), -3e38)]
+    fine = [torch.ones(3), torch.full((2, 2), -3e17)]
     assert finite.broken(torch.tensor(1.0), fine).item() == 0
     for value in BAD:
         assert finite.broken(torch.tensor(value), fine).item() == 1
