@@ -124,7 +124,7 @@ SMALL = "--sizes 32 --width 8 --batch 2 --threads 1"
 @pytest.mark.parametrize(
     ("script", "words", "rows"),
     [
-        ("train.py", f"{SMALL} --steps 1 --no-memory", 7),
+        ("train.py", f"{SMALL} --steps 1 --quick", 2),
         ("train.py", f"{SMALL} --steps 1 --cases cr", 1),
         ("train.py", f"{SMALL} --profile --cases diffaugment", 20),
         ("costs.py", f"{SMALL} --rounds 1", 4),

@@ -2,8 +2,8 @@
 
     python examples/benchmarks/sample.py
 
-`fewgan.load(…).sample` is called as a user would, from seeded latents to uint8 pictures; `plain` goes from latents to
-uint8 in batches of the same 16. In turns in one run, from the same weights.
+fewgan samples as `fewgan sample` does, from seeded latents to uint8 pictures; `plain` goes from latents to uint8 in
+batches of the same 16. From the same weights, in two processes that take turns.
 """
 
 import argparse
@@ -13,12 +13,14 @@ from statistics import median
 
 import torch
 from cases import Setting, write_source
-from measure import in_turns, machine, ratios, spread, table, torch_facts
+from measure import answer_turns, machine, ratios, sides_in_turns, spread, table, torch_facts
 from plain.networks import Generator
 
 import fewgan
+from fewgan import device
 
-GROUP = 16
+GROUP, WARMUP = 16, 2
+SIDES = ("plain", "fewgan")
 HEAD = ("size", "ch", "plain, pictures/s", "fewgan, pictures/s", "times faster")
 
 
@@ -33,17 +35,26 @@ def sample(generator: Generator, count: int) -> torch.Tensor:
     return torch.cat(made)
 
 
+def be_a_side(side: str, setting: Setting, folder: Path, count: int) -> None:
+    """In a process of its own: `count` pictures for each line on stdin."""
+    if side == "fewgan":
+        model = fewgan.load(folder).to(device.resolve("cpu"))
+        answer_turns(lambda: model.sample(count))
+    generator, _ = setting.networks(classes=1)
+    generator.load_state_dict(torch.load(folder / "G_ema.pth", weights_only=True))
+    generator.eval()
+    answer_turns(lambda: sample(generator, count))
+
+
 def row(setting: Setting, folder: Path, count: int, rounds: int) -> list[str]:
     source = write_source(folder, setting)
-    model = fewgan.load(source)
-    generator, _ = setting.networks(classes=1)
-    generator.load_state_dict(torch.load(source / "G_ema.pth", weights_only=True))
-    generator.eval()
-    seconds = in_turns(
-        {"plain": lambda: sample(generator, count), "fewgan": lambda: model.sample(count)}, rounds, warmup=2
-    )
-    rates = [f"{count / median(seconds[name]):.1f}" for name in ("plain", "fewgan")]
-    return [str(setting.size), str(setting.channels), *rates, spread(ratios(seconds["plain"], seconds["fewgan"]), 2)]
+    common = ["--folder", source, "--sizes", setting.size, "--width", setting.channels, "--count", count]
+    common += ["--threads", torch.get_num_threads()]
+    sides = {side: [__file__, "--side", side, *common] for side in SIDES}
+    seconds, _ = sides_in_turns(sides, rounds, WARMUP)
+    plain, own = (seconds[side] for side in SIDES)
+    rates = [f"{count / median(values):.1f}" for values in (plain, own)]
+    return [str(setting.size), str(setting.channels), *rates, spread(ratios(plain, own), 2)]
 
 
 def main() -> None:
@@ -53,13 +64,17 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=64, help="pictures a turn, a multiple of 16")
     parser.add_argument("--rounds", type=int, default=12, help="counted turns, after 2 that are not")
     parser.add_argument("--threads", type=int, help="default: torch's")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    settings = [Setting(int(size), options.width) for size in options.sizes.split(",")]
+    if options.side:
+        be_a_side(options.side, settings[0], options.folder, options.count)
     print(machine(**torch_facts(), **{"pictures a turn": options.count, "counted turns": options.rounds}), flush=True)
     with tempfile.TemporaryDirectory() as place:
-        sizes = [int(size) for size in options.sizes.split(",")]
-        rows = [row(Setting(size, options.width), Path(place), options.count, options.rounds) for size in sizes]
+        rows = [row(setting, Path(place), options.count, options.rounds) for setting in settings]
     print(f"\n{table(HEAD, rows)}")
 
 

@@ -5,87 +5,72 @@
     python examples/benchmarks/train.py --quick               a few minutes
     python examples/benchmarks/train.py --profile             where the time of fewgan's step goes
 
-The loop of `fewgan train` runs as it is (data, D, G, average, metrics); between two of its steps `plain` makes one of
-its own: A B A B … in one process, with the same number of D steps for one of G. Peak memory is that of a fresh process
-for each side: the highest resident size during three steps, above that of imports and networks.
+The loop of `fewgan train` runs as it is (data, D, G, average, metrics) in one process, `plain` in another, and they
+take turns step by step, A B A B …, with the same number of D steps for one of G. Two processes, because fewgan tells
+the C library to keep freed memory, which would speed `plain` up too. Peak memory is the highest resident size of the
+process during these steps, above that after imports and networks (Linux).
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
 import torch
 from cases import CASES, Case, Setting, Watching, config_of, plain_training, write_photos
-from measure import machine, ratios, resident, spread, start_high_water, table, torch_facts
+from measure import (
+    answer,
+    answer_turns,
+    machine,
+    ratios,
+    sides_in_turns,
+    spread,
+    start_high_water,
+    table,
+    torch_facts,
+    wait,
+)
 
 from fewgan.train import train
 
 WARMUP = 2
-MEMORY_STEPS = 3
+SIDES = ("plain", "fewgan")
 HEAD = ("case", "size", "ch", "plain, s", "fewgan, s", "times faster", "fewgan, photos/s", "plain, MB", "fewgan, MB")
 
 
-def seconds_in_turns(case: Case, setting: Setting, folder: Path, steps: int) -> tuple[list[float], list[float]]:
-    """Seconds of each step of plain and of fewgan, in turns in one process."""
-    theirs = plain_training(case, setting, folder)
-    plain: list[float] = []
+def be_a_side(side: str, case: Case, setting: Setting, folder: Path) -> None:
+    """In a process of its own: a step of training for each line on stdin."""
+    if side == "plain":
+        answer_turns(plain_training(case, setting, folder).step)
+        return
+    idle = 0
 
-    def one_of_plain() -> None:
-        started = time.perf_counter()
-        theirs.step()
-        plain.append(time.perf_counter() - started)
-
-    screen = Watching(lambda: None, one_of_plain)
-    train(config_of(case, setting, folder, WARMUP + steps), screen)
-    return plain[WARMUP:], screen.seconds[WARMUP:]
-
-
-def peak(side: str, case: Case, setting: Setting, folder: Path) -> int:
-    """Bytes above imports and networks, of this process; meant for a fresh one."""
-    idle = highest = 0
-
-    def start() -> None:
+    def before() -> None:
         nonlocal idle
         idle = start_high_water()
+        wait()
 
-    def look() -> None:
-        nonlocal highest
-        highest = resident("VmHWM")
+    def between() -> None:
+        answer(screen.seconds[-1], idle)
+        wait()
 
-    if side == "plain":
-        theirs = plain_training(case, setting, folder)
-        start()
-        for _ in range(MEMORY_STEPS):
-            theirs.step()
-        look()
-    else:
-        train(config_of(case, setting, folder, MEMORY_STEPS), Watching(start, look))
-    return highest - idle
-
-
-def peak_in_a_fresh_process(side: str, name: str, folder: Path, options: argparse.Namespace, size: int) -> int:
-    words = [sys.executable, __file__, "--memory-of", side, "--folder", folder, "--cases", name, "--sizes", size]
-    words += ["--batch", options.batch, "--d-steps", options.d_steps, "--precision", options.precision]
-    words += ["--threads", torch.get_num_threads()] + (["--width", options.width] if options.width else [])
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return int(done.stdout)
+    screen = Watching(before, between)
+    train(config_of(case, setting, folder, steps=10**6), screen)
 
 
 def row(name: str, setting: Setting, folder: Path, options: argparse.Namespace) -> list[str]:
-    plain, own = seconds_in_turns(CASES[name], setting, folder, options.steps)
-    memory = ["", ""]
-    if not options.no_memory:
-        sides = ("plain", "fewgan")
-        memory = [f"{peak_in_a_fresh_process(s, name, folder, options, setting.size) / 1e6:.0f}" for s in sides]
+    common = ["--folder", folder, "--cases", name, "--sizes", setting.size, "--width", setting.channels]
+    common += ["--batch", setting.batch, "--d-steps", setting.d_steps, "--precision", setting.precision]
+    common += ["--threads", torch.get_num_threads()]
+    sides = {side: [__file__, "--side", side, *common] for side in SIDES}
+    seconds, memory = sides_in_turns(sides, options.steps, WARMUP)
+    plain, own = (seconds[side] for side in SIDES)
     photos = setting.batch * setting.d_steps / median(own)
     times = spread(ratios(plain, own), 2)
-    return [name, str(setting.size), str(setting.channels), spread(plain), spread(own), times, f"{photos:.1f}", *memory]
+    megabytes = [f"{memory[side] / 1e6:.0f}" for side in SIDES]
+    shape = [str(setting.size), str(setting.channels)]
+    return [name, *shape, spread(plain), spread(own), times, f"{photos:.1f}", *megabytes]
 
 
 def arguments() -> argparse.Namespace:
@@ -98,14 +83,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=12, help="counted steps of each side, after 2 that are not")
     parser.add_argument("--cases", default=";".join(CASES), help="names separated by semicolons")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="fewgan's; plain stays at fp32")
-    parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--quick", action="store_true", help="two cases, five steps")
     parser.add_argument("--profile", action="store_true", help="where the time of fewgan's step goes, case by case")
-    parser.add_argument("--memory-of", choices=("plain", "fewgan"), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if sys.platform != "linux":  # memory is read from /proc
-        options.no_memory = True
     if options.quick:
         options.cases, options.steps = "from scratch;all, stage 2", 5
     return options
@@ -121,8 +103,8 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     names = options.cases.split(";")
-    if options.memory_of:
-        print(peak(options.memory_of, CASES[names[0]], settings(options)[0], options.folder))
+    if options.side:
+        be_a_side(options.side, CASES[names[0]], settings(options)[0], options.folder)
         return
     said = {"batch": options.batch, "D steps for one of G": options.d_steps, "counted steps": options.steps}
     print(machine(**torch_facts(options.precision), **said), flush=True)
