@@ -90,6 +90,8 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.cases, options.steps = "from scratch;all, stage 2", 5
+    if unknown := set(options.cases.split(";")) - CASES.keys():
+        parser.error(f"--cases {'; '.join(sorted(unknown))}: choose among {'; '.join(CASES)}")
     return options
 
 
