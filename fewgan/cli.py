@@ -16,6 +16,7 @@ from fewgan import choosing, failures, flags, registry, show
 from fewgan.choosing import Chosen
 from fewgan.config import LOSSES, PRECISIONS, Config
 from fewgan.flags import real, switch, text, whole
+from fewgan.launch import Speaks, launch
 from fewgan.screen import Screen
 
 CHANGEABLE = ("steps", "device", "save_every", "sample_every")  # what may go with --resume
@@ -282,7 +283,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     return app
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], speaks: Speaks = failures.always) -> int:
     """Runs one command line and returns its exit code: 0 done, 1 failed, 2 wrong use, 130 and 143 stopped."""
     try:
         command = typer.main.get_command(build(choosing.words() if choosing.completing() else arguments))
@@ -290,11 +291,11 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt) as error:
-        return failures.report(error, arguments)
+        return failures.report(error, arguments, speaks)
 
 
 def main() -> None:
     """The `fewgan` command."""
-    # An exception, so that what a command has half made is cleared away; training saves first, in its own way.
+    # An exception, so that what is half made is cleared away; training saves first, in its own way.
     signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(launch(run, sys.argv[1:]))

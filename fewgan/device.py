@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
 from functools import cache
@@ -43,6 +44,8 @@ def _keep_freed_memory() -> None:
 
 def _find(name: str) -> torch.device:
     name = name.strip().lower()
+    if name in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"  # torchrun's processes take a GPU each
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if _mps() else "cpu")
     if name == "cpu" or (name == "mps" and _mps()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
@@ -20,8 +20,15 @@ OUT_OF_MEMORY = (
 PLUGINS = "Packages in the plugins/ folder of fewgan's repository bring theirs: pip install ./plugins/fewgan-NAME"
 
 
-def report(error: BaseException, arguments: Sequence[str]) -> int:
-    """Says what went wrong on stderr and returns the exit code. FEWGAN_DEBUG=1: raises what nobody expected again."""
+def always() -> bool:
+    return True
+
+
+def report(error: BaseException, arguments: Sequence[str], speaks: Callable[[], bool] = always) -> int:
+    """Says what went wrong on stderr and returns the exit code. FEWGAN_DEBUG=1: raises what nobody expected again.
+
+    speaks: whether it is this process's to say so, where there are several.
+    """
     if isinstance(error, BrokenPipeError):
         # Whoever read the output has gone; what is still in the buffer must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -29,6 +36,8 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     code, message = _explain(error, arguments)
     if code is None and os.environ.get("FEWGAN_DEBUG"):
         raise error
+    if not speaks():
+        return 1 if code is None else code
     typer.secho("Error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
     typer.echo(registry.one_line(message), err=True)
     return 1 if code is None else code

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fewgan import run
+from fewgan import distributed, run
 from fewgan.device import resolve
 from fewgan.latent import check_seed, check_truncation
 from fewgan.plugin import Features, FewganError, UsageError
@@ -82,16 +83,26 @@ def score(
 
         def one(variation: Variation) -> Scored:
             watch = memorising.Watch(yardstick, count)
-            groups = sides.groups(
-                subject, variation, count, seed=seed, standing_stats=standing_stats, device=device, screen=screen
+            groups = partial(
+                sides.groups,
+                subject,
+                variation,
+                seed=seed,
+                standing_stats=standing_stats,
+                device=device,
+                screen=screen,
             )
             made = extract(
                 module, groups, count, device=device, label=str(variation), screen=screen, batch=batch, see=watch.see
             )
+            watch.join()
+            if distributed.rank() > 0:
+                return Scored(variation, [], watch)
             rows = [_row(made, photos, side.name, variation) for side, photos in zip(real, known, strict=True)]
             return Scored(variation, rows, watch)
 
         scored = [one(variation) for variation in variations]
+        distributed.dismiss()
         best = min(scored, key=lambda some: some.rows[0].frechet_distance)
         report = Report(
             target=subject.name,

@@ -11,10 +11,9 @@ Kept = list[tuple[list[Tensor], Tensor]]
 """Buffers of one dtype, and a copy of all their values."""
 
 
-def broken(loss: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-    """1 where the loss or any gradient is NaN, infinite or so large that its square is; else 0; 0-d."""
-    norms = torch._foreach_norm(list(gradients)) if gradients else []
-    return 1 - torch.stack([loss.detach(), *norms]).isfinite().all().float()
+def broken(tensors: Sequence[Tensor]) -> Tensor:
+    """1 where any value is NaN, infinite or so large that its square is; else 0; a 0-d float tensor."""
+    return 1 - torch.stack(torch._foreach_norm(list(tensors))).isfinite().all().float()
 
 
 def step(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:

@@ -29,12 +29,14 @@ def pictures(
     model: Model,
     count: int,
     *,
+    first: int = 0,
     truncation: float | None = None,
     seed: int = 0,
     chosen: Sequence[int] | Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """Pictures 0 … count − 1 as uint8 [up to 16, 3, S, S] on the CPU, group by group; memory does not grow with count.
+    """Pictures first … count − 1 as uint8 [up to 16, 3, S, S] on the CPU, group by group; memory does not grow.
 
+    first: a multiple of 16.
     truncation t: a truncated normal at ±t, before the mapper where there is one, or the generator's own truncation if
     it has one. chosen: class numbers, taken in turn; None: drawn with the seed. Raises UsageError for a wrong
     truncation, seed or count, FewganError where a picture is not finite.
@@ -43,10 +45,10 @@ def pictures(
     if count < 1:
         raise UsageError(f"--count {count}: give 1 or more")
     generator = model.generator
-    for first in range(0, count, GROUP):
-        z = latents(seed, first, GROUP, generator.latent_dim, _of_latents(model, truncation))
-        made = model.generate(z, labels(seed, first, GROUP, generator.classes, chosen), truncation)
-        yield _finished(made)[: count - first]
+    for start in range(first, count, GROUP):
+        z = latents(seed, start, GROUP, generator.latent_dim, _of_latents(model, truncation))
+        made = model.generate(z, labels(seed, start, GROUP, generator.classes, chosen), truncation)
+        yield _finished(made)[: count - start]
 
 
 def animation(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fewgan import distributed
 from fewgan.config import Config
 from fewgan.plugin import Group, Networks
 
@@ -17,7 +18,8 @@ from fewgan.plugin import Group, Networks
 class Players:
     """All that takes part in a step.
 
-    loss: hinge, nonsaturating or wasserstein. names: the plugin behind "transfer" and "augmentation".
+    loss: hinge, nonsaturating or wasserstein. names: the plugin behind "transfer" and "augmentation". random: draws
+    what all processes must agree on; None: torch's global generator, in a single process.
     """
 
     networks: Networks
@@ -28,6 +30,7 @@ class Players:
     names: Mapping[str, str] = field(default_factory=dict)
     precision: str = "fp32"
     orthogonal: float = 0.0
+    random: torch.Generator | None = None
     conditional: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,12 +61,14 @@ class Players:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """Latents [count, Z] and labels [count] for fakes."""
-        z = torch.randn(count, self.generator.latent_dim, device=self.device)
-        return z, torch.randint(max(self.generator.classes, 1), (count,), device=self.device)
+        """Latents [count, Z] and labels [count] for fakes: this process's share of those of all processes."""
+        total = count * distributed.world()
+        z = torch.randn(total, self.generator.latent_dim, device=self.device, generator=self.random)
+        labels = torch.randint(max(self.generator.classes, 1), (total,), device=self.device, generator=self.random)
+        return distributed.part(z), distributed.part(labels)
 
     def generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Images through the mapper and G, float32."""
+        """Images through the mapper and G, float32 or wider."""
         if labels is None:
             labels = torch.zeros(len(z), dtype=torch.int64, device=z.device)
         with self.autocast():
@@ -72,13 +77,13 @@ class Players:
             else:
                 condition = self.generator.embed(labels)
             images: Tensor = self.generator(z, condition)
-        return images.float()
+        return _wide(images)
 
     def judge(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Logits of D, float32."""
+        """Logits of D, float32 or wider."""
         with self.autocast():
             logits: Tensor = self.discriminator(images, labels)
-        return logits.float()
+        return _wide(logits)
 
     def augment(self, images: Tensor) -> Tensor:
         return images if self.augmentation is None else self.augmentation(images)
@@ -92,6 +97,10 @@ class Players:
                 plugin = self.names.get(name, name.removeprefix("regularizer."))
                 found |= {f"{plugin}.{buffer}": value for buffer, value in module.named_buffers() if value.dim() == 0}
         return found
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def assemble(config: Config, networks: Networks) -> Players:

@@ -18,6 +18,7 @@ Images are float in [-1, 1], [N, 3, S, S], unless said otherwise. Hooks marked o
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -25,12 +26,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from fewgan.distributed import batch_norm
     from fewgan.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
 
 __all__ = [
     "API", "Augmentation", "Defaults", "Discriminator", "Features", "FewganError", "Generator", "Group", "Mapper",
     "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d", "SpectralEmbedding", "SpectralLinear",
-    "Step", "Transfer", "UsageError", "option",
+    "Step", "Transfer", "UsageError", "batch_norm", "option",
 ]  # fmt: skip
 
 API = 1
@@ -85,7 +87,8 @@ class Generator(Protocol):
 
     condition_dim may be 0. classes is 0 for a network without class labels. blocks() lists modules from latent to
     image so that every parameter is in exactly one; the stem counts to the first. A parameter built with
-    requires_grad=False never learns. forward changes no state but batch-norm buffers.
+    requires_grad=False never learns. forward changes no state but batch-norm buffers. Normalise with `batch_norm`,
+    which is F.batch_norm over the batch of all processes.
 
     optional advance() -> None: called once before each optimizer step; spectral norm's power iteration lives here,
         so that every forward of one step shares one sigma.
@@ -291,9 +294,7 @@ class Features(Protocol):
 
 
 def __getattr__(name: str) -> Any:
-    # Spectrally normalised layers for plugin authors; loaded late because they need torch.
-    if name in ("SpectralConv2d", "SpectralEmbedding", "SpectralLinear"):
-        import fewgan.spectral
-
-        return getattr(fewgan.spectral, name)
+    # What plugin authors build with; loaded late because it needs torch.
+    if name in ("SpectralConv2d", "SpectralEmbedding", "SpectralLinear", "batch_norm"):
+        return getattr(importlib.import_module(f"fewgan.{'distributed' if name == 'batch_norm' else 'spectral'}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewgan import __version__, checkpoint, dataset, device, players, registry, run, source
+from fewgan import __version__, checkpoint, dataset, device, distributed, players, registry, run, source
 from fewgan.average import Average
 from fewgan.checkpoint import State
 from fewgan.config import Config
@@ -37,6 +37,7 @@ class Session:
 def begin(config: Config, screen: Screen) -> Session:
     """A new training, nothing written yet. Raises UsageError for a request that cannot be served."""
     target = device.resolve(config.device)
+    _check_share(config)
     data = dataset.load(Path(config.data))
     model = _source(config, screen)
     config = _settle_size(config, data, model)
@@ -46,13 +47,17 @@ def begin(config: Config, screen: Screen) -> Session:
     networks = plugin.build(options, size=config.size, classes=classes)
     config = _settle_training(config, networks)
     state = _state(config, networks, target, model)
-    photos, labels = _photos(config, data, screen)
+    photos, labels = _photos(config, data, screen, target)
     record = _record(config, data, classes)
     return Session(config, record, photos, labels, state)
 
 
 def create_folder(session: Session) -> Path:
-    """Makes the run folder `NNNNN-<dataset>-<arch>-<plugins>` and writes config.json."""
+    """Makes the run folder `NNNNN-<dataset>-<arch>-<plugins>` and writes config.json; once for all processes."""
+    return Path(distributed.told(_create_folder(session) if distributed.rank() == 0 else None))
+
+
+def _create_folder(session: Session) -> Path:
     config = session.config
     others = [choice.name for choice in config.choices if choice.name != registry.default(choice.kind)]
     name = "-".join([Path(config.data).resolve().name, config.architecture.name, *others])
@@ -73,6 +78,7 @@ def resume(
     if not found:
         raise UsageError(f"{folder}: has no checkpoint to resume from; start it again with 'fewgan train'")
     target = device.resolve(config.device)
+    _check_share(config)
     data = dataset.load(Path(record["data_path"]))
     if data.fingerprint != record["fingerprint"]:
         raise UsageError(f"{data.folder}: not the photos that {folder} was trained on; prepare them again as they were")
@@ -80,11 +86,20 @@ def resume(
     networks = source.build_empty(plugin, options, size=config.size, classes=record["network_classes"])
     state = _state(config, networks, target, None, new=False)
     checkpoint.restore(found[-1][1], state)
-    run.cut_metrics(folder, state.step)
-    photos, labels = _photos(config, data, screen)
+    photos, labels = _photos(config, data, screen, target)
     record |= config.as_dict()
-    run.write_json(folder / "config.json", record)
+    if distributed.rank() == 0:
+        run.cut_metrics(folder, state.step)
+        run.write_json(folder / "config.json", record)
     return Session(config, record, photos, labels, state)
+
+
+def _check_share(config: Config) -> None:
+    processes = distributed.world()
+    if config.batch_size % processes:
+        raise UsageError(
+            f"--batch-size {config.batch_size}: cannot be shared by {processes} processes; give a multiple of that"
+        )
 
 
 def _source(config: Config, screen: Screen) -> source.Model | None:
@@ -186,15 +201,21 @@ def _state(
         module.train()
     if model is not None and (new or keeps) and hasattr(game.transfer, "start"):
         game.transfer.start(networks, [model.to(target)])
+    distributed.alike(game.modules.values())
+    if distributed.world() > 1:
+        game.random = torch.Generator(target)
     return State(game, Average(game), players.optimizers(game, config))
 
 
-def _photos(config: Config, data: dataset.Dataset, screen: Screen) -> tuple[Tensor, Tensor]:
+def _photos(config: Config, data: dataset.Dataset, screen: Screen, target: torch.device) -> tuple[Tensor, Tensor]:
+    """The photos to train on and their labels; on the GPU where they take less than a quarter of its free memory."""
     if config.size is not None and config.size < data.size:
         screen.note(f"Photos: reduced once from {data.size} to {config.size} px, the size of the networks")
     photos, labels = dataset.photos(data, held_out=False, size=config.size)
     if len(photos) < config.batch_size:
         screen.note(f"Photos: {len(photos)}, fewer than --batch-size {config.batch_size}, so a batch shows some twice")
+    if target.type == "cuda" and 4 * photos.nbytes < torch.cuda.mem_get_info(target)[0]:
+        return photos.to(target), labels.to(target)
     return photos, labels
 
 

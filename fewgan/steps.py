@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewgan import finite
+from fewgan import distributed, finite
 from fewgan.players import Players
 from fewgan.plugin import Step
 
@@ -58,10 +58,11 @@ def discriminator_step(
             loss = loss + term
         torch.autograd.backward(loss / len(batches), inputs=parameters)
         total += loss.detach() / len(batches)
-    skipped = _update(players, optimizer, parameters, total)
-    finite.restore(kept, skipped)
     real_logits, fake_logits = (torch.cat(part).mean() for part in zip(*seen, strict=True))
-    return {"loss_d": total, "logit_real": real_logits, "logit_fake": fake_logits, "skipped_d": skipped}
+    stats = {"loss_d": total, "logit_real": real_logits, "logit_fake": fake_logits}
+    stats["skipped_d"] = _update(players, optimizer, parameters, stats)
+    finite.restore(kept, stats["skipped_d"])
+    return stats
 
 
 def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, index: int, images_seen: int) -> Step:
@@ -129,9 +130,10 @@ def generator_step(
             loss = loss + term
         torch.autograd.backward(loss / len(counts), inputs=parameters)
         total += loss.detach() / len(counts)
-    skipped = _update(players, optimizer, parameters, total)
-    finite.restore(kept, skipped)
-    return {"loss_g": total, "skipped_g": skipped}
+    stats = {"loss_g": total}
+    stats["skipped_g"] = _update(players, optimizer, parameters, stats)
+    finite.restore(kept, stats["skipped_g"])
+    return stats
 
 
 def _doors(players: Players) -> dict[str, Any]:
@@ -179,7 +181,10 @@ def _terms(players: Players, hook: str, step: Step) -> Iterator[Tensor]:
 
 
 def _observe(players: Players, step: Step, seen: Sequence[tuple[Tensor, Tensor]]) -> None:
-    real, fake = (torch.cat(part) for part in zip(*seen, strict=True))
+    plugins = [players.augmentation, *players.regularizers.values()]
+    if not any(hasattr(plugin, "observe") for plugin in plugins):
+        return
+    real, fake = (distributed.gathered(torch.cat(part)) for part in zip(*seen, strict=True))
     if hasattr(players.augmentation, "observe"):
         players.augmentation.observe(real)  # type: ignore[union-attr]
     for regularizer in players.regularizers.values():
@@ -188,11 +193,17 @@ def _observe(players: Players, step: Step, seen: Sequence[tuple[Tensor, Tensor]]
 
 
 def _update(
-    players: Players, optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], loss: Tensor
+    players: Players,
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[nn.Parameter],
+    stats: Mapping[str, Tensor],
 ) -> Tensor:
+    """The optimizer's step on gradients averaged, like the stats, over all processes. Returns 1 if it was skipped."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    distributed.average([*gradients, *stats.values()])
     if players.orthogonal:
         add_orthogonal_gradient(players, parameters)
-    skipped = finite.broken(loss, [parameter.grad for parameter in parameters if parameter.grad is not None])
+    skipped = finite.broken([*stats.values(), *gradients])
     finite.step(optimizer, skipped)
     return skipped
 

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewgan import checkpoint, dataset, run, sample, session, watch
+from fewgan import checkpoint, dataset, distributed, feed, run, sample, session, watch
 from fewgan.config import Config
 from fewgan.players import freeze
 from fewgan.plugin import FewganError
 from fewgan.screen import Screen
 from fewgan.session import Session
 from fewgan.source import Model
-from fewgan.steps import Batch, discriminator_step, generator_step
+from fewgan.steps import discriminator_step, generator_step
 
 TICK = 10  # steps between two lines of metrics
 PATIENCE = 10  # steps in a row that may be skipped because they were not finite
@@ -51,8 +51,9 @@ def train(config: Config, screen: Screen) -> Trained:
     new = session.begin(config, screen)
     folder = session.create_folder(new)
     screen.note(f"Run: {folder}")
-    sample.grid(_shown_photos(new)).save(folder / "real.png")
-    _save_samples(new, folder)
+    if distributed.rank() == 0:
+        sample.grid(_shown_photos(new)).save(folder / "real.png")
+        _save_samples(new, folder)
     return _loop(new, folder, screen)
 
 
@@ -66,7 +67,7 @@ def resume(
     sample_every: int | None = None,
 ) -> Trained:
     """Goes on with a run as if it had never stopped. name: a run folder, or `latest`."""
-    folder = run.latest(wanted="checkpoints") if name == "latest" else Path(name)
+    folder = Path(distributed.told(run.latest(wanted="checkpoints") if name == "latest" else name))
     changes = {"save_every": save_every, "sample_every": sample_every}
     old = session.resume(folder, screen, steps=steps, device_name=device, changes=changes)
     screen.note(f"Run: {folder}, resumed at step {old.state.step} of {old.config.steps}")
@@ -76,26 +77,25 @@ def resume(
 def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     config, state = work.config, work.state
     game = state.players
+    history = run.read_metrics(folder)
     learning = [p for module in game.modules.values() for p in module.parameters() if p.requires_grad]
     started = time.monotonic()
     clock = (started, state.step)
-    history = run.read_metrics(folder)
     with _signals() as stopping, screen.progress("train", config.steps - state.step, "steps") as advance:
         while state.step < config.steps and not stopping:
-            # Every step is seeded by itself, so no random state is saved and a resume is exact.
-            torch.manual_seed(_mix(config.seed, state.step))
+            feed.seed(work)
             freeze(game, _trainable(work), learning)
 
             # Discriminator
             stats: dict[str, Tensor] = {}
             for _ in range(config.d_steps or 1):
-                batches = [_fetch(work) for _ in range(config.grad_accumulation)]
+                batches = [feed.batch(work) for _ in range(config.grad_accumulation)]
                 stats = discriminator_step(
                     game, state.optimizers["discriminator"], batches, state.step, state.images_seen
                 )
 
             # Generator and its average
-            counts = [config.batch_size] * config.grad_accumulation
+            counts = [config.batch_size // distributed.world()] * config.grad_accumulation
             stats |= generator_step(game, state.optimizers["generator"], counts, state.step, state.images_seen)
             optimizer_batch = config.batch_size * config.grad_accumulation
             new_images = optimizer_batch * (config.d_steps or 1)
@@ -106,13 +106,15 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             state.collect(stats)
             sampling = state.step % config.sample_every == 0
             ticking = state.step % TICK == 0 or sampling
+            if signum := distributed.agreed(stopping[0] if stopping else 0):
+                stopping[:] = [signum]  # all processes stop after the same step
             saving = state.step % config.save_every == 0 or state.step == config.steps or bool(stopping)
             if ticking or saving:
                 _check(work, folder)
             if ticking:
                 clock = _tick(work, folder, history, clock, screen, sampling=sampling)
             advance(1, _words(history))
-            if saving:
+            if saving and distributed.rank() == 0:
                 checkpoint.save(folder, state, work.record, keep_generator=config.keep_generators)
     if state.step == config.steps and state.collected:
         # An end between two ticks. Its line is not part of the state, so that a later resume with more steps drops it.
@@ -123,14 +125,6 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             f"stopped by {name} at step {state.step}, saved; go on with 'fewgan train --resume {folder}'", stopping[0]
         )
     return Trained(folder, state.step, time.monotonic() - started, history[-1] if history else {})
-
-
-def _mix(seed: int, step: int) -> int:
-    """One 63-bit seed from two numbers (splitmix64), so that neighbouring steps and seeds share nothing."""
-    value = (seed * 0x9E3779B97F4A7C15 + step + 0x9E3779B97F4A7C15) % 2**64
-    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-    value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
-    return (value ^ (value >> 31)) % 2**63
 
 
 def _trainable(work: Session) -> list[torch.nn.Parameter] | None:
@@ -144,18 +138,6 @@ def _trainable(work: Session) -> list[torch.nn.Parameter] | None:
     return [*chosen, *(p for module in game.regularizers.values() for p in module.parameters())]
 
 
-def _fetch(work: Session) -> Batch:
-    """The next photos of the endless stream of epochs, half of them flipped; moves images_seen on."""
-    config, state = work.config, work.state
-    chosen = dataset.indices(len(work.photos), state.images_seen, config.batch_size, config.seed)
-    state.images_seen += config.batch_size
-    images = work.photos[chosen].to(work.device, non_blocking=True).float().div_(127.5).sub_(1)
-    if config.flip:
-        flipped = torch.rand(len(images), 1, 1, 1, device=work.device) < 0.5
-        images = torch.where(flipped, images.flip(3), images)
-    return images.contiguous(memory_format=torch.channels_last), work.labels[chosen].to(work.device)
-
-
 def _tick(
     work: Session,
     folder: Path,
@@ -167,6 +149,9 @@ def _tick(
     last: bool = False,
 ) -> tuple[float, int]:
     """A line of metrics, and samples if it is time. clock: time and step of the last tick; returns this one's."""
+    if distributed.rank() > 0:
+        work.state.take_means()
+        return clock
     spread = _save_samples(work, folder) if sampling else None
     now, step = time.monotonic(), work.state.step
     line = _metrics(work, (now - clock[0]) / max(step - clock[1], 1), spread)

@@ -179,9 +179,9 @@ def test_pictures_of_several_shapes_are_cut_to_their_middle_square(tmp_path):
         smooth(*size, seed=index).save(tmp_path / f"{index}.png")
     with ExitStack() as stack:
         pictures = of_folder(tmp_path, stack, screen=QUIET, largest=40)
-        shapes = [tuple(group.shape) for group in pictures.groups()]
+        shapes = [tuple(group.shape) for group in pictures.groups(0, pictures.count)]
         assert shapes == [(2, 3, 40, 40), (1, 3, 20, 20), (1, 3, 40, 40)]
-        made = extract(Tiny(), pictures.groups(), 4, device=torch.device("cpu"), label="", screen=QUIET)
+        made = extract(Tiny(), pictures.groups, 4, device=torch.device("cpu"), label="", screen=QUIET)
     assert made.shape == (4, 12)
 
 
@@ -296,7 +296,7 @@ def test_memory_does_not_grow_with_the_count():
         )
 
     groups = (torch.randint(0, 256, (16, 3, 8, 8), dtype=torch.uint8) for _ in range(3000 // 16 + 1))
-    extract(features, (g for g in groups), 3008, device=torch.device("cpu"), label="", screen=QUIET, see=see)
+    extract(features, lambda *_: (g for g in groups), 3008, device=torch.device("cpu"), label="", screen=QUIET, see=see)
     assert features.largest == 16
     assert held <= memorising.KEPT + 3 * memorising.ROWS
 

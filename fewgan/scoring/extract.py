@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fewgan import cache, run
+from fewgan import cache, distributed, run
 from fewgan.photos.decode import Refused, decode, picture
 from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured, shown
 from fewgan.plugin import Features, FewganError, UsageError
@@ -22,6 +22,7 @@ from fewgan.screen import Screen
 GROUP = 16
 CACHE_FORMAT = 1  # goes up when the same pictures and the same features module give other numbers
 
+Groups = Callable[[int, int], Iterable[Tensor]]
 See = Callable[[int, Tensor, Tensor], None]
 
 
@@ -39,11 +40,11 @@ class Pictures:
     read: Callable[[Sequence[int]], list[Tensor]]
     fingerprint: str | None = None
 
-    def groups(self) -> Iterator[Tensor]:
-        """All of them in order, uint8 [up to 16, 3, H, W], pictures of one shape at a time."""
-        for first in range(0, self.count, GROUP):
+    def groups(self, first: int, stop: int) -> Iterator[Tensor]:
+        """Those from first to stop − 1 in order, uint8 [up to 16, 3, H, W], pictures of one shape at a time."""
+        for start in range(first, stop, GROUP):
             same: list[Tensor] = []
-            for image in self.read(range(first, min(first + GROUP, self.count))):
+            for image in self.read(range(start, min(start + GROUP, stop))):
                 if same and same[0].shape != image.shape:
                     yield torch.stack(same)
                     same = []
@@ -106,7 +107,7 @@ def _decoded(folder: Path, found: Found, largest: int | None, photo: Photo) -> T
 @torch.no_grad()
 def extract(
     features: Features,
-    groups: Iterable[Tensor],
+    groups: Groups,
     count: int,
     *,
     device: torch.device,
@@ -115,16 +116,17 @@ def extract(
     batch: int | None = None,
     see: See | None = None,
 ) -> Tensor:
-    """Features float32 [count, dim] of uint8 pictures that come in groups; nothing else is kept.
+    """Features float32 [count, dim] of uint8 pictures; nothing else is kept.
 
+    groups(first, stop): pictures first … stop − 1 in groups; several processes take a part each, and all get the whole.
     batch: pictures at once, default 16 on the CPU and 128 elsewhere. see(first, pictures, features) is shown each
     batch, on the CPU. Raises FewganError where a feature is not finite.
     """
     batch = batch or (GROUP if device.type == "cpu" else 128)
-    made = torch.empty(count, features.dim)
-    done = 0
-    with screen.progress(label, count, "pictures") as advance:
-        for pictures in _batches(groups, batch):
+    made = torch.zeros(count, features.dim)
+    done, stop = distributed.span(count, batch)
+    with screen.progress(label, stop - done, "pictures") as advance:
+        for pictures in _batches(groups(done, stop), batch):
             rows = features(pictures.to(device)).float().cpu()
             if rows.shape != (len(pictures), features.dim):
                 raise FewganError(
@@ -137,7 +139,7 @@ def extract(
                 see(done, pictures, rows)
             done += len(rows)
             advance(len(rows))
-    return made
+    return distributed.completed(made)
 
 
 def _batches(groups: Iterable[Tensor], size: int) -> Iterator[Tensor]:
@@ -191,10 +193,13 @@ def reference(
     }
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24] + ".safetensors"
     place = cache.folder() / "features" / name
-    kept = _kept(place, facts, (pictures.count, features.dim))
-    if kept is not None:
-        return kept
+    kept = _kept(place, facts, (pictures.count, features.dim)) if distributed.rank() == 0 else None
+    found: Tensor | None = distributed.told(kept)
+    if found is not None:
+        return found
     made = _reference(features, pictures, device, screen, batch)
+    if distributed.rank() > 0:
+        return made
     with suppress(OSError, FewganError):  # a cache that cannot be written to costs time, nothing else
         run.write_tensors(place, {"features": made}, facts)
     return made
@@ -204,7 +209,7 @@ def _reference(
     features: Features, pictures: Pictures, device: torch.device, screen: Screen, batch: int | None
 ) -> Tensor:
     label = f"Features ({pictures.name})"
-    return extract(features, pictures.groups(), pictures.count, device=device, label=label, screen=screen, batch=batch)
+    return extract(features, pictures.groups, pictures.count, device=device, label=label, screen=screen, batch=batch)
 
 
 def _kept(place: Path, facts: dict[str, object], shape: tuple[int, int]) -> Tensor | None:

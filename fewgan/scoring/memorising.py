@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from fewgan import distributed
 from fewgan.scoring.curve import GREY, INK, plain
 from fewgan.scoring.distances import nearest
 from fewgan.scoring.extract import Pictures
@@ -107,6 +108,14 @@ class Watch:
                 if index in spread:
                     self._even.append(made)
         self.closest = sorted(self.closest, key=lambda sample: sample.distances[0])[:ROWS]
+
+    def join(self) -> None:
+        """Makes one of what several processes have seen, each a part of the samples in order of rank."""
+        self._look()
+        parts = distributed.collected((self.closest, self._even, self._distances))
+        closest, even, distances = ([one for part in parts for one in part[kind]] for kind in range(3))
+        self.closest = sorted(closest, key=lambda sample: sample.distances[0])[:ROWS]
+        self._even, self._distances = even, distances
 
     def even(self) -> list[Sample]:
         """Samples evenly spread over all of them, none of which is among the closest."""

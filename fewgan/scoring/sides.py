@@ -87,16 +87,20 @@ def variations(subject: Subject, truncations: Sequence[float], snapshots: bool, 
 def groups(
     subject: Subject,
     variation: Variation,
-    count: int,
+    first: int,
+    stop: int,
     *,
     seed: int,
     standing_stats: int,
     device: torch.device,
     screen: Screen,
 ) -> Iterator[Tensor]:
-    """The pictures of a variation, uint8 [n, 3, H, W] a group, made as they are asked for."""
+    """Pictures first … stop − 1 of a variation, uint8 [n, 3, H, W] a group, made as they are asked for.
+
+    first: a multiple of 16.
+    """
     if subject.pictures is not None:
-        yield from subject.pictures.groups()
+        yield from subject.pictures.groups(first, stop)
         return
     from fewgan import generate, source
 
@@ -106,7 +110,7 @@ def groups(
     model.to(device)
     if standing_stats:
         generate.standing_statistics(model, standing_stats, truncation=variation.truncation, seed=seed, screen=screen)
-    yield from generate.pictures(model, count, truncation=variation.truncation, seed=seed)
+    yield from generate.pictures(model, stop, first=first, truncation=variation.truncation, seed=seed)
 
 
 def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Screen) -> list[Pictures]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewgan.architectures.biggan.resampling import DownsampleConv2d, UpsampleConv2d
+from fewgan.distributed import batch_norm
 from fewgan.spectral import SpectralConv2d, SpectralLinear
 
 BATCH_NORM_EPSILON = 1e-5
@@ -26,7 +27,7 @@ class BatchNorm(nn.Module):
         self.momentum = BATCH_NORM_MOMENTUM
 
     def normalize(self, x: Tensor, gain: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        return F.batch_norm(
+        return batch_norm(
             x, self.stored_mean, self.stored_var, gain, bias, self.training, self.momentum, BATCH_NORM_EPSILON
         )
 

@@ -1,0 +1,300 @@
+"""Several processes against one. The processes are real, and meet on loopback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from drawn import smooth
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from fewgan import distributed, run
+from fewgan.prepare import prepare
+from fewgan.screen import Screen
+
+HERE = Path(__file__).parent
+ALONE = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "RANK")}
+
+
+def torchrun(processes: int, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command line in so many processes; a single one is started as ever."""
+    if processes == 1:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=folder, env=ALONE, capture_output=True, text=True, timeout=240, check=False)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1", *arguments]
+    return subprocess.run(command, cwd=folder, env=ALONE, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a dataset of 20 photos at 32 px."""
+    place = tmp_path_factory.mktemp("place")
+    (place / "photos").mkdir()
+    for index in range(20):
+        smooth(40, 40, index).save(place / "photos" / f"{index}.png")
+    prepare(place / "photos", place / "dataset", size=32, workers=1, screen=Screen(quiet=True))
+    return place
+
+
+# A training of 3 steps in float64, on a dataset that float64 photos come from; written out by the first process.
+THREE_STEPS = """
+    import sys
+    from pathlib import Path
+
+    import torch
+    from fewgan import distributed, feed, launch, players, registry, session
+    from fewgan.architectures.biggan import Options
+    from fewgan.config import Config
+    from fewgan.screen import Screen
+    from fewgan.steps import discriminator_step, generator_step
+    from safetensors.torch import save_file
+
+    def three_steps(arguments, speaks):
+        out, transfer, source = arguments[1:]
+        config = Config(
+            data="dataset", source=source or None, batch_size=16, device="cpu", grad_accumulation=2,
+            architecture=registry.choose("architectures", "biggan", None if source else Options(width=4)),
+            transfer=registry.choose("transfers", transfer), steps=3,
+        )
+        work = session.begin(config, Screen(quiet=True))
+        state, config = work.state, work.config
+        game = state.players
+        for module in game.modules.values():
+            module.double()
+        both, losses = players.optimizers(game, config), []
+        for _ in range(3):
+            feed.seed(work)
+            batches = [feed.batch(work) for _ in range(2)]
+            batches = [(images.double(), labels) for images, labels in batches]
+            stats = discriminator_step(game, both["discriminator"], batches, state.step, state.images_seen)
+            counts = [len(images) for images, _ in batches]
+            stats |= generator_step(game, both["generator"], counts, state.step, state.images_seen)
+            losses += [stats["loss_d"], stats["loss_g"], stats["logit_real"]]
+            state.step += 1
+        found = {f"{m}.{name}": t for m, module in game.modules.items() for name, t in module.state_dict().items()}
+        if distributed.rank() == 0:
+            save_file({n: t.contiguous() for n, t in found.items()} | {"losses": torch.stack(losses)}, out)
+        others = distributed.collected({name: tensor.sum().item() for name, tensor in found.items()})
+        assert all(other == others[0] for other in others), "the processes differ"
+        return 0
+
+    torch.set_default_dtype(torch.float64)
+    sys.exit(launch.launch(three_steps, ["train", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("transfer", ["none", "minegan"])
+def test_two_processes_of_8_do_what_one_of_16_does(place, transfer):
+    script = place / "three_steps.py"
+    script.write_text(textwrap.dedent(THREE_STEPS))
+    source = str(HERE / "golden" / "biggan-32") if transfer != "none" else ""
+    for processes in (1, 2):
+        done = torchrun(processes, [str(script), f"{transfer}{processes}.safetensors", transfer, source], place)
+        assert done.returncode == 0, done.stderr
+    one, two = (load_file(place / f"{transfer}{processes}.safetensors") for processes in (1, 2))
+    assert one.keys() == two.keys()
+    for name, expected in one.items():
+        assert expected.dtype == torch.float64
+        worst = (two[name] - expected).abs().max() / expected.abs().max().clamp(min=1e-3)
+        assert worst < 1e-6, (name, worst)
+
+
+SUMS = """
+    import sys
+
+    import torch
+    from fewgan import distributed, launch, players, registry, steps
+    from fewgan.plugin import batch_norm
+    from torch.nn import functional as F
+
+    def sums(arguments, speaks):
+        torch.manual_seed(0)
+        whole = torch.randn(6, 3, 4, 4) * 2 + 5
+        weight, bias = torch.randn(3, requires_grad=True), torch.randn(3, requires_grad=True)
+        target = torch.randn_like(whole)
+        x = whole.clone().requires_grad_()
+        mean, var = torch.zeros(3), torch.ones(3)
+        expected = F.batch_norm(x, mean, var, weight, bias, True, 0.1, 1e-5)
+        inputs = (x, weight, bias)
+        gradients = torch.autograd.grad((expected * target).sum(), inputs)
+
+        mine = distributed.part(whole).clone().requires_grad_()
+        own_mean, own_var = torch.zeros(3), torch.ones(3)
+        made = batch_norm(mine, own_mean, own_var, weight, bias, True, 0.1, 1e-5)
+        own = torch.autograd.grad((made * distributed.part(target)).sum(), (mine, weight, bias))
+        own = [own[0], distributed.completed(own[1].clone()), distributed.completed(own[2].clone())]
+        wanted = [distributed.part(gradients[0]), *gradients[1:]]
+        for one, other in [(made, distributed.part(expected)), (own_mean, mean), (own_var, var), *zip(own, wanted)]:
+            assert (one - other).abs().max() < 1e-10, (one, other)
+        evaluated = batch_norm(mine, own_mean, own_var, weight, bias, False, 0.1, 1e-5)
+        assert torch.equal(evaluated, F.batch_norm(mine, own_mean, own_var, weight, bias, False, 0.1, 1e-5))
+
+        # An augmentation's observe is shown the logits of all processes.
+        class Observer:
+            def observe(self, logits):
+                self.logits = logits
+        class Game:
+            augmentation, regularizers = Observer(), {}
+        number = float(distributed.rank())
+        steps._observe(Game, None, [(torch.tensor([number, number]), torch.zeros(2)), (torch.tensor([7.0]),) * 2])
+        assert Game.augmentation.logits.tolist() == [0, 0, 7, 1, 1, 7]
+
+        assert distributed.span(100, 16) == ((0, 48) if number == 0 else (48, 100))
+        assert distributed.agreed(int(number) * 15) == 15
+        assert distributed.told(f"from {distributed.rank()}") == "from 0"
+        if distributed.rank() == 0:
+            print("all good")
+        return 0
+
+    torch.set_default_dtype(torch.float64)
+    sys.exit(launch.launch(sums, ["train"]))
+"""
+
+
+def test_batch_norm_and_observe_are_over_all_processes(place):
+    (place / "sums.py").write_text(textwrap.dedent(SUMS))
+    done = torchrun(2, ["sums.py"], place)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "all good\n"
+
+
+def test_batch_norm_alone_is_that_of_torch():
+    x, mean, var = torch.randn(4, 3, 2, 2), torch.zeros(3), torch.ones(3)
+    expected = F.batch_norm(x, mean.clone(), var.clone(), None, None, True, 0.1, 1e-5)
+    assert torch.equal(distributed.batch_norm(x, mean, var, None, None, True, 0.1, 1e-5), expected)
+
+
+TRAIN = [
+    "-m", "fewgan", "train", "--size", "32", "--biggan-width", "4", "--aug", "diffaugment", "--cr", "--steps", "4",
+    "--sample-every", "2", "--save-every", "2", "--batch-size", "4", "--d-steps", "1", "--device", "cpu",
+]  # fmt: skip
+
+
+def test_the_commands_in_two_processes_and_a_resume_in_one(place):
+    done = torchrun(2, TRAIN, place)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Run: ") == 1
+    folder = place / "runs" / "00001-dataset-biggan-diffaugment-cr"
+    assert [path.name for path in (place / "runs").iterdir()] == [folder.name]
+    assert [step for step, _ in run.checkpoints(folder)] == [2, 4]
+    lines = run.read_metrics(folder)
+    assert [(line["step"], line["images_seen"]) for line in lines] == [(2, 8), (4, 16)]
+
+    done = torchrun(1, ["-m", "fewgan", "train", "--resume", str(folder), "--steps", "6"], place)
+    assert done.returncode == 0, done.stderr
+    done = torchrun(2, ["-m", "fewgan", "train", "--resume", str(folder), "--steps", "8"], place)
+    assert done.returncode == 0, done.stderr
+    assert [line["images_seen"] for line in run.read_metrics(folder)] == [8, 16, 24, 32]
+
+
+FID = """
+    import sys
+    from pathlib import Path
+
+    import torch
+    from fewgan import fid, launch
+    from fewgan.screen import Screen
+
+    class Means(torch.nn.Module):
+        dim, score_name = 48, "distance of means"
+        def forward(self, images):
+            return torch.nn.functional.adaptive_avg_pool2d(images.float(), 4).flatten(1)
+
+    def score(arguments, speaks):
+        report = fid.score(Path(arguments[1]), count=70, features=Means(), out=Path(arguments[2]),
+                           screen=Screen(quiet=True), device="cpu")
+        print(len(report.rows))
+        return 0
+
+    sys.exit(launch.launch(score, ["fid", *sys.argv[1:]]))
+"""
+
+
+def test_scores_do_not_depend_on_the_number_of_processes(place, tmp_path, monkeypatch):
+    made = torchrun(1, [*TRAIN, "--steps", "1", "--out", "scored"], place)
+    assert made.returncode == 0, made.stderr
+    (folder,) = (place / "scored").iterdir()
+    (place / "score.py").write_text(textwrap.dedent(FID))
+    found = []
+    for processes in (2, 1):
+        monkeypatch.setitem(ALONE, "XDG_CACHE_HOME", str(tmp_path / str(processes)))
+        done = torchrun(processes, ["score.py", str(folder), f"fid{processes}"], place)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "1\n"
+        report = json.loads((place / f"fid{processes}" / "scores.json").read_text())
+        found.append({name: value for name, value in report.items() if name not in ("seconds", "files")})
+    assert found[0] == found[1]
+    assert (place / "fid1" / "nearest.png").read_bytes() == (place / "fid2" / "nearest.png").read_bytes()
+
+
+FAILING = """
+    import os, signal, sys
+    from fewgan import cli, distributed, feed, launch
+    from fewgan.plugin import FewganError
+
+    real = feed.batch
+    def failing(work):
+        if work.state.step == 1 and distributed.rank() == 1:
+            if sys.argv[1] == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise FewganError("photo 7 has gone")
+        return real(work)
+    feed.batch = failing
+    sys.exit(launch.launch(cli.run, sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "message"), [("raises", "photo 7 has gone"), ("killed", "another process of this command has ended")]
+)
+def test_a_process_that_fails_ends_all_with_one_message(place, how, message):
+    (place / "failing.py").write_text(textwrap.dedent(FAILING))
+    done = torchrun(2, ["failing.py", how, *TRAIN[2:], "--out", how], place)
+    assert done.returncode != 0
+    assert done.stderr.count("Error: ") == 1 + done.stderr.count("ChildFailedError: ")
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch-size", "5"], "--batch-size 5: cannot be shared by 2 processes"),
+        (["nowhere"], "nowhere is not a dataset"),
+        (["--steps", "none"], "Invalid value for '--steps'"),
+    ],
+)
+def test_wrong_use_is_said_once(place, arguments, message):
+    done = torchrun(2, [*TRAIN, *arguments], place)
+    assert done.returncode != 0
+    assert done.stderr.count(message) == 1
+
+
+def test_a_signal_stops_all_after_the_same_step_and_saves(place):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
+    command += ["--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1", *TRAIN, "--steps", "100000"]
+    with subprocess.Popen(
+        [*command, "--out", "stopped"], cwd=place, env=ALONE, stderr=subprocess.PIPE, text=True
+    ) as job:
+        while not (metrics := list(place.glob("stopped/*/metrics.jsonl"))):
+            assert job.poll() is None
+            time.sleep(0.2)
+        job.send_signal(signal.SIGTERM)
+        stderr = job.communicate(timeout=60)[1]
+    assert job.returncode != 0
+    assert stderr.count("stopped by SIGTERM at step") == 1
+    (step, _) = run.checkpoints(metrics[0].parent)[-1]
+    assert f"at step {step}, saved" in stderr
+
+
+def test_other_commands_run_once(place):
+    done = torchrun(2, ["-m", "fewgan", "plugins"], place)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("diffaugment") == 1
