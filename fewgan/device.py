@@ -26,10 +26,11 @@ def resolve(name: str) -> torch.device:
 
 @cache
 def _keep_freed_memory() -> None:
-    """Has glibc keep the large blocks that torch frees and asks for again in every step.
+    """Has glibc keep the large blocks that torch frees and asks for again in every step, and torch use huge pages.
 
-    By default it returns them to the system, and each new one costs a page fault every 4 KiB: 7 % of a training step
-    at 64 px, half the time of sampling at 128 px (examples/benchmarks). The peak of memory stays what it was.
+    By default glibc returns them to the system, and each new one costs a page fault every 4 KiB: 7 % of a training step
+    at 64 px, 40 % at 128 px. The price is memory lost between blocks: nothing at 64 px, up to a third at 128 px
+    (examples/benchmarks/RESULTS.md).
     """
     if not sys.platform.startswith("linux"):
         return
@@ -37,6 +38,7 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library
         return
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     no_trimming, maximum_of_maps = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
     mallopt(no_trimming, -1)
     mallopt(maximum_of_maps, 0)

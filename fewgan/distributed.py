@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -25,11 +24,10 @@ from fewgan.plugin import FewganError
 WAIT = timedelta(minutes=30)  # for the others: the first process draws samples and saves in between
 
 
-@contextmanager
-def joined() -> Iterator[Callable[[], bool]]:
-    """Meets the other processes; while it lasts, all but the first are silent.
+def join() -> Callable[[], bool]:
+    """Meets the other processes; from here on, all but the first are silent.
 
-    Yields a function for a process that ends with an error: whether it is the first to, and so the one to say why.
+    Returns a function for a process that ends with an error: whether it is the first to, and so the one to say why.
     """
     if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"] and sys.platform in ("linux", "darwin"):
         # All on one machine: they need no other network, and do not depend on how its name resolves.
@@ -56,16 +54,18 @@ def joined() -> Iterator[Callable[[], bool]]:
             os.dup2(stderr, 2)
         return first
 
-    try:
-        yield first_to_fail
-    finally:
-        dist.destroy_process_group()
+    return first_to_fail
 
 
 def dismiss() -> None:
     """Ends all processes but the first, successfully: their part is done."""
     if rank() > 0:
         raise SystemExit(0)
+
+
+def finish() -> None:
+    """Waits for all, so that nobody closes a connection that another one still reads from."""
+    _checked(dist.barrier)
 
 
 def rank() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 
 from fewgan import failures
@@ -19,10 +20,28 @@ def launch(run: Callable[[Sequence[str], Speaks], int], arguments: Sequence[str]
         return run(arguments, failures.always)
     if not arguments or arguments[0] not in TOGETHER:
         return run(arguments, failures.always) if os.environ.get("RANK", "0") == "0" else 0
+    code = _together(run, arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is written. Taking the connections down in order now and then aborts a process that has succeeded.
+    os._exit(code)
+
+
+def _together(run: Callable[[Sequence[str], Speaks], int], arguments: Sequence[str]) -> int:
     from fewgan import distributed
 
     try:
-        with distributed.joined() as first_to_fail:
-            return run(arguments, first_to_fail)
+        first_to_fail = distributed.join()
     except FewganError as error:
         return failures.report(error, arguments)
+    try:
+        code = run(arguments, first_to_fail)
+    except SystemExit as done:  # dismissed: the first process does the rest alone
+        code = int(done.code or 0)
+    if code:
+        return code
+    try:
+        distributed.finish()
+    except FewganError as error:
+        return failures.report(error, arguments, first_to_fail)
+    return 0
