@@ -68,14 +68,29 @@ class State:
         return means | {"skipped_steps": skipped}
 
 
+def space(state: State, saves: int) -> int:
+    """Bytes on disk that a training needs: its checkpoints, one more while it is written, and generators.
+
+    saves: how many generators are kept.
+    """
+    learnt = sum(parameter.nbytes for module in state.players.modules.values() for parameter in module.parameters())
+    held = sum(tensor.nbytes for tensor in _modules(state.modules).values())
+    one = held + 2 * learnt  # Adam's two moments
+    average = sum(tensor.nbytes for tensor in _modules(state.average.modules).values())
+    return (KEPT + 1) * one + (2 + saves) * average
+
+
 def save(folder: Path, state: State, config: Mapping[str, Any], *, keep_generator: bool) -> None:
-    """Writes the checkpoint, then generator.safetensors, then drops all checkpoints but the newest two."""
-    facts = {"fewgan": config["fewgan"], "step": state.step, "images_seen": state.images_seen}
-    facts |= {"collected": state.collected, "failing": state.failing.tolist()}
-    run.write_tensors(folder / "checkpoints" / f"{state.step:06d}.safetensors", _tensors(state), facts)
+    """Writes generator.safetensors, then the checkpoint, then drops all checkpoints but the newest two.
+
+    The checkpoint comes last: once it is there, a resume makes nothing again that the step should have left.
+    """
     save_generator(folder / run.GENERATOR, state, config)
     if keep_generator:
         save_generator(folder / "generators" / f"{state.step:06d}.safetensors", state, config)
+    facts = {"fewgan": config["fewgan"], "step": state.step, "images_seen": state.images_seen}
+    facts |= {"collected": state.collected, "failing": state.failing.tolist()}
+    run.write_tensors(folder / "checkpoints" / f"{state.step:06d}.safetensors", _tensors(state), facts)
     for _, old in run.checkpoints(folder)[:-KEPT]:
         old.unlink()
 

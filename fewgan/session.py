@@ -47,6 +47,7 @@ def begin(config: Config, screen: Screen) -> Session:
     networks = plugin.build(options, size=config.size, classes=classes)
     config = _settle_training(config, networks)
     state = _state(config, networks, target, model)
+    _check_space(config, state, Path(config.out))
     photos, labels = _photos(config, data, screen, target)
     record = _record(config, data, classes)
     return Session(config, record, photos, labels, state)
@@ -74,8 +75,7 @@ def resume(
     config = Config.from_dict(record)
     given = {"steps": steps, "device": device_name, **changes}
     config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
-    found = run.checkpoints(folder)
-    if not found:
+    if not run.checkpoints(folder):
         raise UsageError(f"{folder}: has no checkpoint to resume from; start it again with 'fewgan train'")
     target = device.resolve(config.device)
     _check_share(config)
@@ -85,13 +85,35 @@ def resume(
     plugin, options = config.architecture.plugin()
     networks = source.build_empty(plugin, options, size=config.size, classes=record["network_classes"])
     state = _state(config, networks, target, None, new=False)
-    checkpoint.restore(found[-1][1], state)
+    _restore(folder, state, screen)
+    _check_space(config, state, folder)
     photos, labels = _photos(config, data, screen, target)
     record |= config.as_dict()
     if distributed.rank() == 0:
         run.cut_metrics(folder, state.step)
         run.write_json(folder / "config.json", record)
     return Session(config, record, photos, labels, state)
+
+
+def _restore(folder: Path, state: State, screen: Screen) -> None:
+    """The newest checkpoint that is whole; one that is damaged is set aside."""
+    found = run.checkpoints(folder)
+    while True:
+        _, path = found.pop()
+        try:
+            return checkpoint.restore(path, state)
+        except run.Damaged as error:
+            if not found:
+                raise
+            screen.warn(f"{error}; going on from the save before it, step {found[-1][0]}")
+            if distributed.rank() == 0:
+                path.rename(path.with_suffix(".damaged"))
+
+
+def _check_space(config: Config, state: State, folder: Path) -> None:
+    saves = (config.steps - state.step) // config.save_every + 1 if config.keep_generators else 0
+    if distributed.rank() == 0:
+        run.check_space(folder, checkpoint.space(state, saves))
 
 
 def _check_share(config: Config) -> None:

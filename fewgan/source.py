@@ -138,18 +138,26 @@ def _load_run(file: Path, folder: Path | None) -> Model:
     load_state(networks.generator, run.part(tensors, "generator."), file)
     if mapper is not None:
         load_state(mapper, run.part(tensors, "mapper."), file)
-    checkpoints = run.checkpoints(folder) if folder is not None else []
-    if checkpoints:
-        newest = checkpoints[-1][1]
-        load_state(networks.discriminator, run.read_tensors(newest, "discriminator.")[0], newest)
+    discriminator = _newest_discriminator(folder) if folder is not None else None
+    if discriminator is not None:
+        load_state(networks.discriminator, *discriminator)
     return Model(
         folder or file,
         networks,
         config.architecture,
         mapper=mapper,
-        has_discriminator=bool(checkpoints),
+        has_discriminator=discriminator is not None,
         config=content,
     )
+
+
+def _newest_discriminator(folder: Path) -> tuple[dict[str, Tensor], Path] | None:
+    for _, path in reversed(run.checkpoints(folder)):
+        try:
+            return run.read_tensors(path, "discriminator.")[0], path
+        except run.Damaged:  # the one before it is nearly as good
+            continue
+    return None
 
 
 def build_empty(plugin: Plugin, options: Any, *, size: int | None, classes: int) -> Networks:

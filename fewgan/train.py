@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,11 @@ def train(config: Config, screen: Screen) -> Trained:
     new = session.begin(config, screen)
     folder = session.create_folder(new)
     screen.note(f"Run: {folder}")
-    if distributed.rank() == 0:
-        sample.grid(_shown_photos(new)).save(folder / "real.png")
-        _save_samples(new, folder)
-    return _loop(new, folder, screen)
+    with _held(folder):
+        if distributed.rank() == 0:
+            sample.grid(_shown_photos(new)).save(folder / "real.png")
+            _save_samples(new, folder)
+        return _loop(new, folder, screen)
 
 
 def resume(
@@ -69,9 +70,15 @@ def resume(
     """Goes on with a run as if it had never stopped. name: a run folder, or `latest`."""
     folder = Path(distributed.told(run.latest(wanted="checkpoints") if name == "latest" else name))
     changes = {"save_every": save_every, "sample_every": sample_every}
-    old = session.resume(folder, screen, steps=steps, device_name=device, changes=changes)
-    screen.note(f"Run: {folder}, resumed at step {old.state.step} of {old.config.steps}")
-    return _loop(old, folder, screen)
+    run.read_config(folder)
+    with _held(folder):
+        old = session.resume(folder, screen, steps=steps, device_name=device, changes=changes)
+        screen.note(f"Run: {folder}, resumed at step {old.state.step} of {old.config.steps}")
+        return _loop(old, folder, screen)
+
+
+def _held(folder: Path) -> AbstractContextManager[None]:
+    return run.locked(folder) if distributed.rank() == 0 else nullcontext()
 
 
 def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
@@ -249,7 +256,7 @@ def _spread(pictures: Tensor) -> float:
 
 
 def _shown_photos(work: Session) -> Tensor:
-    return work.photos[dataset.indices(len(work.photos), 0, min(SHOWN, len(work.photos)), work.config.seed)]
+    return work.photos[dataset.indices(len(work.photos), 0, min(SHOWN, len(work.photos)), work.config.seed)].cpu()
 
 
 @contextmanager

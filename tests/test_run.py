@@ -98,4 +98,4 @@ def test_metrics_are_cut_back_and_a_torn_line_is_dropped(tmp_path):
         file.write('{"step": 4')
     run.cut_metrics(tmp_path, 20)
     assert run.read_metrics(tmp_path) == [{"step": 10}, {"step": 20}]
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 10}\n{"step": 20}\n'
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"format": 1, "step": 10}\n{"format": 1, "step": 20}\n'

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 import signal
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -20,18 +21,13 @@ from fewgan.config import Config
 from fewgan.plan import plan
 from fewgan.plugin import FewganError, UsageError
 from fewgan.prepare import prepare
-from fewgan.registry import choose
+from fewgan.registry import choose, find
 from fewgan.screen import Screen
 
 QUIET = Screen(quiet=True)
 GOLDEN = Path(__file__).parent / "golden" / "biggan-32"
-METHODS = [
-    ("none", None, False),
-    ("none", "diffaugment", True),
-    ("finetune", "diffaugment", False),
-    ("minegan", None, True),
-    ("minegan", "diffaugment", True),
-]
+# Every transfer, with and without each augmentation, with and without all regularizers: whatever is installed.
+METHODS = list(product(sorted(find("transfers")), [None, *sorted(find("augmentations"))], [False, True]))
 
 
 def draw_folder(folder: Path, count: int, seed: int = 0) -> None:
@@ -57,17 +53,19 @@ def source(tmp_path_factory):
 
 
 def config(data: Path, out: Path, source: Path | None = None, method=("none", None, False), **changes) -> Config:
-    transfer, augmentation, consistent = method
+    transfer, augmentation, regular = method
     options = {"miner_steps": 2} if transfer == "minegan" else {}
     plugin = choose("transfers", transfer)
     settled = {
         "data": str(data),
         "out": str(out),
-        "source": str(source) if source is not None and transfer != "none" else None,
-        "architecture": choose("architectures", "biggan", None if transfer != "none" else Options(width=2)),
+        "source": str(source) if source is not None and plugin.plugin()[0].needs_source else None,
+        "architecture": choose(
+            "architectures", "biggan", None if plugin.plugin()[0].needs_source else Options(width=2)
+        ),
         "transfer": choose("transfers", transfer, plugin.plugin()[0].options(**options)),
         "augmentation": choose("augmentations", augmentation) if augmentation else None,
-        "regularizers": (choose("regularizers", "cr"),) if consistent else (),
+        "regularizers": tuple(choose("regularizers", name) for name in sorted(find("regularizers"))) if regular else (),
         "steps": 4,
         "batch_size": 4,
         "sample_every": 2,
