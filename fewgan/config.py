@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType, UnionType
 from typing import Any
 
 from fewgan.plugin import UsageError
@@ -12,6 +15,28 @@ from fewgan.registry import Choice
 
 LOSSES = ("hinge", "nonsaturating", "wasserstein")
 PRECISIONS = ("fp32", "bf16")
+
+
+FACTS = {"network_classes": int, "classes": list, "data_path": str, "fingerprint": str}
+LARGEST = 2**31  # of a whole number
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether JSON's value is of a field's type; choices and tuples of them are checked as they are made."""
+    if isinstance(kind, UnionType):
+        return any(_is(value, one) for one in kind.__args__)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if kind is int:
+        return type(value) is int and 0 <= value < LARGEST
+    if kind is NoneType or kind in (bool, str, list):
+        return type(value) is kind
+    if kind is Choice:
+        words = ("kind", "name", "package", "version")
+        if not isinstance(value, dict) or not isinstance(value.get("options"), dict):
+            return False
+        return all(isinstance(value.get(word), str) for word in words)
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +96,10 @@ class Config:
         """From config.json, whose further keys are facts about the run. Raises UsageError for one that is damaged."""
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
+        kinds = typing.get_type_hints(cls)
+        for name, value in content.items():
+            if not _is(value, kinds.get(name, FACTS.get(name, object))):
+                raise UsageError(f"config.json: damaged, {name} is {str(value)[:40]!r}")
         try:
             for kind in ("architecture", "transfer", "augmentation"):
                 values[kind] = Choice(**values[kind]) if values.get(kind) is not None else None

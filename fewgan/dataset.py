@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 from fewgan.photos.gather import shown
 from fewgan.photos.store import FACTS, FORMAT, IMAGES
 from fewgan.plugin import UsageError
+from fewgan.run import regular
 
 _CHUNK = 256
 
@@ -51,6 +52,8 @@ def load(folder: Path) -> Dataset:
     path = Path(folder) / IMAGES
     again = "run fewgan prepare again"
     try:
+        if path.exists():
+            regular(path)
         with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
             marked = (file.metadata() or {}).get("fingerprint")
             images: Tensor = file.get_tensor("images")
@@ -136,10 +139,12 @@ def _facts(folder: Path) -> dict[str, Any]:
     path = folder / FACTS
     name = shown(str(path))
     try:
+        if path.exists():
+            regular(path)
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{shown(str(folder))} is not a dataset: make one with fewgan prepare PHOTOS") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UsageError(f"{name} cannot be read ({' '.join(str(error).split())}): run fewgan prepare again") from None
     if isinstance(facts, dict) and isinstance(facts.get("format"), int) and facts["format"] > FORMAT:
         raise UsageError(f"{name} was written by fewgan {facts.get('fewgan', 'of a later version')}: update fewgan")

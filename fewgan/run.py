@@ -123,13 +123,22 @@ def latest(runs: Path = Path("runs"), *, wanted: str = GENERATOR) -> Path:
 def read_config(run: Path) -> dict[str, Any]:
     """config.json of a run, its format checked."""
     path = run / "config.json"
+    if path.exists():
+        regular(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{run}: not a fewgan run (no config.json)") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); the file is damaged") from None
     return check_format(content, path)
+
+
+def regular(path: Path) -> Path:
+    """The path, unless it is a folder, a pipe or a device, which may never come to an end: UsageError."""
+    if not path.is_file():
+        raise UsageError(f"{path}: is no file")
+    return path
 
 
 def check_format(content: Any, path: Path) -> dict[str, Any]:
@@ -231,8 +240,7 @@ def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[
     """
     from safetensors import SafetensorError, safe_open
 
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: is no file")
+    regular(path)
     try:
         with safe_open(path, framework="pt") as file:
             facts = check_format(json.loads((file.metadata() or {}).get("fewgan", "null")), path)

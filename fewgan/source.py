@@ -135,6 +135,9 @@ def _load_run(file: Path, folder: Path | None) -> Model:
     networks = build_empty(plugin, options, size=config.size, classes=content["network_classes"])
     transfer_plugin, transfer_options = config.transfer.plugin()
     mapper = transfer_plugin.build(transfer_options, networks=networks).mapper
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UsageError(f"{file}: tensor {name} holds NaN or infinity; take an earlier save")
     load_state(networks.generator, run.part(tensors, "generator."), file)
     if mapper is not None:
         load_state(mapper, run.part(tensors, "mapper."), file)
@@ -194,6 +197,8 @@ def load_state(module: Any, state: Mapping[str, Tensor], file: Path) -> None:
             raise UsageError(
                 f"{file}: tensor {name} is {list(state[name].shape)}, {list(expected[name].shape)} expected"
             )
+        if state[name].is_floating_point() != expected[name].is_floating_point():
+            raise UsageError(f"{file}: tensor {name} is {state[name].dtype}, {expected[name].dtype} expected")
     module.load_state_dict(dict(state))
 
 

@@ -86,6 +86,8 @@ def _patience(seconds: float) -> Iterator[None]:
 
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors of a .pth or .safetensors file, on the CPU. Raises UsageError for anything else."""
+    if not path.is_file():  # a pipe or a device may never come to an end
+        raise UsageError(f"{path}: is no file")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
