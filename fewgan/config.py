@@ -29,14 +29,11 @@ def _is(value: Any, kind: Any) -> bool:
         return type(value) in (int, float) and math.isfinite(value)
     if kind is int:
         return type(value) is int and 0 <= value < LARGEST
-    if kind is NoneType or kind in (bool, str, list):
-        return type(value) is kind
     if kind is Choice:
         words = ("kind", "name", "package", "version")
-        if not isinstance(value, dict) or not isinstance(value.get("options"), dict):
-            return False
-        return all(isinstance(value.get(word), str) for word in words)
-    return True
+        whole = isinstance(value, dict) and isinstance(value.get("options"), dict)
+        return whole and all(isinstance(value.get(word), str) for word in words)
+    return kind not in (NoneType, bool, str, list) or type(value) is kind
 
 
 @dataclass(frozen=True, kw_only=True)
