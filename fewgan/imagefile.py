@@ -17,6 +17,7 @@ from torchvision.transforms.functional import pad
 from torchvision.utils import make_grid
 
 from fewgan.plugin import FewganError, UsageError
+from fewgan.run import FORMAT
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif"}
 KINDS = {**{suffix: kind for kind, suffix in SUFFIXES.items()}, ".jpeg": "jpeg"}
@@ -68,7 +69,7 @@ def _gap(side: int) -> int:
 
 def save_picture(path: Path, image: Image.Image, kind: str, facts: Mapping[str, Any]) -> None:
     """Writes PNG or JPEG (quality 95, full colour resolution); `facts` go into the file's comment."""
-    comment = _SIGN + json.dumps(facts)
+    comment = _SIGN + json.dumps({"format": FORMAT, **facts})
     if kind == "png":
         text = PngImagePlugin.PngInfo()
         text.add_text("Comment", comment)
@@ -79,7 +80,7 @@ def save_picture(path: Path, image: Image.Image, kind: str, facts: Mapping[str, 
 
 def save_animation(path: Path, frames: Sequence[Image.Image], kind: str, facts: Mapping[str, Any]) -> None:
     """Writes an endless animated WebP or GIF, 25 frames a second."""
-    comment = _SIGN + json.dumps(facts)
+    comment = _SIGN + json.dumps({"format": FORMAT, **facts})
     first, rest = frames[0], list(frames[1:])
     timing = {"save_all": True, "duration": FRAME_MILLISECONDS, "loop": 0}
     if kind == "webp":

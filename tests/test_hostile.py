@@ -13,7 +13,7 @@ import torch
 from drawn import smooth
 
 import fewgan
-from fewgan import dataset, run, train
+from fewgan import dataset, registry, run, train
 from fewgan.architectures.biggan import Options
 from fewgan.config import Config
 from fewgan.features.inception import weights
@@ -266,3 +266,29 @@ def test_names_of_folders(place, name):
     with pytest.raises(FewganError) as caught:
         fewgan.load(target)
     assert "G_ema.pth" in str(caught.value)
+
+
+METADATA = {
+    "entry points of random bytes": {"METADATA": b"Name: x\n", "entry_points.txt": CONTENTS["random"]},
+    "entry points without sense": {"METADATA": b"Name: x\n", "entry_points.txt": b"x = y\n[fewgan.transfers\nz\n"},
+    "entry points without names": {"METADATA": b"Name: x\n", "entry_points.txt": b"[fewgan.transfers]\n = \n= a b\n"},
+    "random metadata": {"METADATA": CONTENTS["random"], "entry_points.txt": b"[fewgan.transfers]\nz = z:z\n"},
+    "no metadata": {"entry_points.txt": b"[fewgan.transfers]\nz = z:z\n"},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("kind", METADATA)
+def test_metadata_of_plugins(tmp_path, monkeypatch, kind):
+    folder = tmp_path / "broken-1.0.dist-info"
+    folder.mkdir()
+    for name, content in METADATA[kind].items():
+        (folder / name).write_bytes(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert {"biggan", "minegan", "inception"} <= {entry.name for entry in registry.describe()}
+    for entry in registry.describe():
+        if entry.name not in ("", "z") and entry.package == "fewgan":
+            registry.load(entry.kind, entry.name)
+    with pytest.raises(FewganError) as caught:
+        registry.choose("transfers", "z")
+    assert "\n" not in str(caught.value)

@@ -100,7 +100,8 @@ class Writer:
         head = json.dumps(facts, indent=2).removesuffix("\n}")
         rows = ",\n".join("    " + json.dumps(image) for image in images)
         _write(self.folder / FACTS, f'{head},\n  "images": [\n{rows}\n  ]\n}}\n')
-        _write(self.folder / REJECTED, "".join(json.dumps(refusal.__dict__) + "\n" for refusal in self.rejected))
+        left_out = [json.dumps({"format": FORMAT, **refusal.__dict__}) + "\n" for refusal in self.rejected]
+        _write(self.folder / REJECTED, "".join(left_out))
         with (self.folder / PREVIEW).open("wb") as file:
             preview.save(file, "PNG")
             file.flush()
@@ -109,7 +110,8 @@ class Writer:
 
 def _header(count: int, size: int, fingerprint: str) -> bytes:
     images = {"dtype": "U8", "shape": [count, 3, size, size], "data_offsets": [0, count * 3 * size * size]}
-    text = json.dumps({"__metadata__": {"fingerprint": fingerprint}, "images": images}).encode()
+    facts = {"format": str(FORMAT), "fingerprint": fingerprint}
+    text = json.dumps({"__metadata__": facts, "images": images}).encode()
     return (_HEADER - 8).to_bytes(8, "little") + text.ljust(_HEADER - 8)
 
 

@@ -68,6 +68,7 @@ class Report:
         """The main row's numbers at the top, everything else beside and below them."""
         content = {name: getattr(self, name) for name in ("target", "features", "score_name", "seed", "standing_stats")}
         return {
+            "format": run.FORMAT,
             **content,
             **dataclasses.asdict(self.main),
             "generator": None if self.generator is None else str(self.generator),
