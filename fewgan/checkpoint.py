@@ -104,6 +104,9 @@ def save_generator(path: Path, state: State, config: Mapping[str, Any]) -> None:
 def restore(path: Path, state: State) -> None:
     """Loads a checkpoint into a state that was built for it. Raises UsageError naming the file and the tensor."""
     tensors, facts = run.read_tensors(path)
+    for fact, kind in {"step": int, "images_seen": int, "collected": int, "failing": list}.items():
+        if type(facts.get(fact)) is not kind:
+            raise run.Damaged(f"{path}: the file is damaged: {fact} is {facts.get(fact)!r:.40}")
     for name, module in state.modules.items():
         load_state(module, run.part(tensors, f"{name}."), path)
     for name, optimizer in state.optimizers.items():

@@ -94,12 +94,15 @@ class Config:
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
         kinds = typing.get_type_hints(cls)
+        if missing := FACTS.keys() - content.keys():
+            raise UsageError(f"config.json: damaged, {min(missing)} is missing")
         for name, value in content.items():
             if not _is(value, kinds.get(name, FACTS.get(name, object))):
                 raise UsageError(f"config.json: damaged, {name} is {str(value)[:40]!r}")
         try:
-            for kind in ("architecture", "transfer", "augmentation"):
-                values[kind] = Choice(**values[kind]) if values.get(kind) is not None else None
+            for kind in ("architecture", "transfer"):
+                values[kind] = Choice(**values[kind])
+            values["augmentation"] = Choice(**values["augmentation"]) if values.get("augmentation") else None
             values["regularizers"] = tuple(Choice(**choice) for choice in values["regularizers"])
             values["no_regularizers"] = tuple(values.get("no_regularizers", ()))
             return cls(**values)

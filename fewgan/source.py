@@ -127,7 +127,7 @@ def load(path: str | Path) -> Model:
 
 def _load_run(file: Path, folder: Path | None) -> Model:
     tensors, facts = run.read_tensors(file)
-    if "config" not in facts:
+    if not isinstance(facts.get("config"), dict):
         raise UsageError(f"{file}: holds no generator written by fewgan")
     content = facts["config"]
     config = Config.from_dict(content)
