@@ -84,8 +84,10 @@ def locked(run: Path) -> Iterator[None]:
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UsageError(f"{run}: is being trained by another process; wait for it, or stop it first") from None
+        except OSError:  # a network disk without locks
+            pass
         for folder in (run, *(path for path in run.iterdir() if path.is_dir())):
             for left in folder.glob(".*.tmp"):
                 left.unlink(missing_ok=True)

@@ -112,8 +112,9 @@ def _restore(folder: Path, state: State, screen: Screen) -> None:
 
 def _check_space(config: Config, state: State, folder: Path) -> None:
     saves = (config.steps - state.step) // config.save_every + 1 if config.keep_generators else 0
+    taken = sum(path.stat().st_size for _, path in run.checkpoints(folder))  # and about to be replaced
     if distributed.rank() == 0:
-        run.check_space(folder, checkpoint.space(state, saves))
+        run.check_space(folder, checkpoint.space(state, saves) - taken)
 
 
 def _check_share(config: Config) -> None:
