@@ -7,6 +7,7 @@ process, everything here does nothing or gives back what it was given.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -214,6 +215,8 @@ def _checked(message: Callable[[], Any]) -> None:
     try:
         message()
     except RuntimeError as error:  # torch's name for a lost connection differs between backends and versions
+        # torchrun ends the others with SIGTERM when one has failed, which must not cut off the one that says so.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise FewganError(
             "another process of this command has ended without a word (killed, or out of memory?); a training goes on "
             f"from its last save with --resume ({str(error).splitlines()[0][:100]})"

@@ -276,4 +276,5 @@ def _signals() -> Iterator[list[int]]:
         yield caught
     finally:
         for signum, handler in old.items():
-            signal.signal(signum, handler)
+            if signal.getsignal(signum) is handle:
+                signal.signal(signum, handler)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn import smooth
+from drawn import draw
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
@@ -37,10 +37,7 @@ def torchrun(processes: int, arguments: list[str], folder: Path) -> subprocess.C
 def place(tmp_path_factory):
     """A folder with a dataset of 20 photos at 32 px."""
     place = tmp_path_factory.mktemp("place")
-    (place / "photos").mkdir()
-    for index in range(20):
-        smooth(40, 40, index).save(place / "photos" / f"{index}.png")
-    prepare(place / "photos", place / "dataset", size=32, workers=1, screen=Screen(quiet=True))
+    prepare(draw(place / "photos", 20), place / "dataset", size=32, workers=1, screen=Screen(quiet=True))
     return place
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn import smooth
+from drawn import draw
 from safetensors.torch import load_file
 
 import fewgan
@@ -35,10 +35,7 @@ TRAIN = [
 def place(tmp_path_factory):
     """A folder with a dataset."""
     place = tmp_path_factory.mktemp("place")
-    (place / "photos").mkdir()
-    for index in range(8):
-        smooth(40, 36, index).save(place / "photos" / f"{index}.png")
-    prepare(place / "photos", place / "dataset", size=32, workers=1, screen=QUIET)
+    prepare(draw(place / "photos", 8), place / "dataset", size=32, workers=1, screen=QUIET)
     return place
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn import smooth
+from drawn import draw
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,10 +42,7 @@ values = st.recursive(
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("fuzz")
-    (place / "photos").mkdir()
-    for index in range(8):
-        smooth(40, 36, index).save(place / "photos" / f"{index}.png")
-    prepare(place / "photos", place / "dataset", size=32, workers=1, screen=QUIET)
+    prepare(draw(place / "photos", 8), place / "dataset", size=32, workers=1, screen=QUIET)
     config = Config(
         data=str(place / "dataset"), out=str(place / "runs"), steps=1, batch_size=4, device="cpu",
         architecture=choose("architectures", "biggan", Options(width=1)), transfer=choose("transfers", "none"),

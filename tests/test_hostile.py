@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn import smooth
+from drawn import draw
 
 import fewgan
 from fewgan import dataset, registry, run, train
@@ -29,10 +29,7 @@ QUIET = Screen(quiet=True)
 def original(tmp_path_factory):
     """A folder with a dataset, a run of two steps on it, and the same networks as another code would have them."""
     place = tmp_path_factory.mktemp("original")
-    (place / "photos").mkdir()
-    for index in range(8):
-        smooth(40, 36, index).save(place / "photos" / f"{index}.png")
-    prepare(place / "photos", place / "dataset", size=32, workers=1, screen=QUIET)
+    prepare(draw(place / "photos", 8), place / "dataset", size=32, workers=1, screen=QUIET)
     architecture = choose("architectures", "biggan", Options(width=2))
     settings = {"steps": 2, "save_every": 2, "batch_size": 4, "device": "cpu", "transfer": choose("transfers", "none")}
     config = Config(data=str(place / "dataset"), out=str(place / "runs"), architecture=architecture, **settings)

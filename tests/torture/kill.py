@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
-from drawn import smooth
+from drawn import draw
 from safetensors.torch import load_file
 
 from fewgan import run, train
@@ -46,10 +46,7 @@ def torture(place: Path, kills: int, seed: int) -> Counter[str]:
     """
     torch.set_num_threads(1)
     os.chdir(place)
-    (place / "photos").mkdir()
-    for index in range(8):
-        smooth(40, 36, index).save(place / "photos" / f"{index}.png")
-    prepare(place / "photos", place / "dataset", size=32, workers=1, screen=QUIET)
+    prepare(draw(place / "photos", 8), place / "dataset", size=32, workers=1, screen=QUIET)
     source = _config("none", None, out="source", steps=1, save_every=1)
     _wait(_fork(lambda: train.train(source, QUIET)))
     asked = _config("minegan", str(place / "source" / "00001-dataset-biggan"))
