@@ -1,0 +1,204 @@
+"""The study: does transfer help with few photos, and do DiffAugment and CR add to it?
+
+    python examples/study/study.py --work ./study --photos ./targets --source ./biggan64-photos --jobs 2
+
+Trains the recipes on the sets at equal steps, scores every 100th step against training and held-out photos, sweeps
+the truncation, and leaves one JSON and one grid a run in examples/study/results. What is there already is not done
+again, and a training that was stopped is resumed, so the same command goes on where it ended. `report.py` beside it
+makes RESULTS.md of the results.
+
+Needs fewgan and fewgan-efficientnet installed. Sets whose photos or source are not at hand are left out with a note.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+STEPS, EVERY, PICTURES = 600, 100, 500
+TRUNCATIONS = "0.2,0.4,0.6,0.8,1,1.5,2"
+SCRATCH = "scratch"  # the one recipe without a source
+AUGMENT, CONSISTENCY = ["--aug", "diffaugment"], ["--cr"]
+RECIPES = {
+    SCRATCH: [],
+    "TC": [],
+    "TC+AD": AUGMENT,
+    "TC+AD+CR": [*AUGMENT, *CONSISTENCY],
+}
+
+
+@dataclass(frozen=True)
+class Photos:
+    """A set: where its photos are, how many of them are trained on, the source, its width (scratch has the same)."""
+
+    folder: str
+    train: int
+    source: str | None  # None: the one given with --source
+    width: int
+    seeds: tuple[int, ...]
+
+
+SETS = {
+    "obama": Photos("obama", 100, None, 16, (0, 1, 2)),
+    "sunflowers": Photos("sunflowers", 400, None, 16, (0,)),
+    "ringed": Photos("ringed", 100, "embedded", 20, (0,)),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    photos: str
+    recipe: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.photos}-{self.recipe.lower()}-{self.seed}"
+
+
+def runs(sets: list[str], recipes: list[str]) -> Iterator[Run]:
+    """Seed by seed, so that the first complete set of recipes is there early."""
+    for name in sets:
+        for seed in SETS[name].seeds:
+            for recipe in recipes:
+                yield Run(name, recipe, seed)
+
+
+def fewgan(*arguments: object, threads: int, log: Path) -> str:
+    """Runs one command; its standard output. Raises RuntimeError with the last line of what it said."""
+    command = [sys.executable, "-m", "fewgan", *map(str, arguments)]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, capture_output=True, text=True, check=False
+    )
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"$ fewgan {' '.join(command[3:])}\n{done.stderr}{done.stdout}")
+    if done.returncode:
+        raise RuntimeError(f"fewgan {arguments[0]}: {(done.stderr.strip() or '?').splitlines()[-1]} (see {log})")
+    return done.stdout
+
+
+def prepare(name: str, work: Path, targets: Path) -> None:
+    """The dataset of a set: some photos to train on, all others held out."""
+    photos = SETS[name]
+    folder = work / "planets" / "ringed" if name == "ringed" else targets / photos.folder
+    if name == "ringed" and not folder.is_dir():
+        planets = HERE.parent / "planets.py"
+        subprocess.run(
+            [sys.executable, planets, work / "planets", "--count", "5100", "--classes", "ringed"], check=True
+        )
+    everything = ["prepare", folder, "--size", 64, "--out", work / name, "--force", "--json"]
+    log = work / f"{name}.log"
+    count = json.loads(fewgan(*everything, threads=1, log=log))["count"]
+    fewgan(*everything, "--holdout", count - photos.train, threads=1, log=log)
+
+
+def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
+    """Trains one run (or what is missing of it), scores it, and writes its result."""
+    result = chosen.results / f"{run.name}.json"
+    if result.exists():
+        return
+    photos, out = SETS[run.photos], chosen.work / "runs" / run.name
+    out.mkdir(parents=True, exist_ok=True)
+    log = out / "log.txt"
+    found = sorted(out.glob("0*/checkpoints/*.safetensors"))
+    if found:
+        fewgan("train", "--resume", found[-1].parents[1], "--quiet", threads=threads, log=log)
+    else:
+        shutil.rmtree(out)
+        out.mkdir()
+        start = ["--biggan-width", photos.width]
+        if run.recipe != SCRATCH:
+            start = ["--transfer", "minegan", "--source", photos.source or chosen.source]
+        common = [chosen.work / run.photos, "--out", out, "--seed", run.seed, "--precision", chosen.precision]
+        saves = ["--steps", STEPS, "--save-every", EVERY, "--sample-every", EVERY, "--keep-generators", "--quiet"]
+        fewgan("train", *start, *RECIPES[run.recipe], *common, *saves, threads=threads, log=log)
+    (folder,) = out.glob("0*")
+
+    scoring = ["--features", "efficientnet", "--count", PICTURES, "--seed", run.seed, "--json", "--quiet"]
+    curve = json.loads(fewgan("fid", folder, *scoring, "--snapshots", threads=threads, log=log))
+    report = {"set": run.photos, "recipe": run.recipe, "seed": run.seed, "steps": STEPS, "rows": curve["rows"]}
+    # Of the last step, as the rows are; `--snapshots` tells it of the best one.
+    last = json.loads(fewgan("fid", folder, *scoring, "--out", out / "last", threads=threads, log=log))
+    report["memorising"], report["score_name"] = last["memorising"], last["score_name"]
+    if run.seed == 0 and run.recipe in (SCRATCH, list(RECIPES)[3]):
+        sweep = fewgan("fid", folder, *scoring, "--truncation", TRUNCATIONS, threads=threads, log=log)
+        report["sweep"] = json.loads(sweep)["rows"]
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    metrics = [line for line in metrics if line["step"] <= STEPS]
+    config = json.loads((folder / "config.json").read_text())
+    report |= {
+        "seconds_per_step": statistics.median(line["seconds_per_step"] for line in metrics),
+        "peak_memory_bytes": max(line["peak_memory_bytes"] for line in metrics),
+        "gap": [(line["step"], line["logit_gap"]) for line in metrics],
+        "signs": [sign for line in metrics for sign in line.get("signs", [])],
+        "photos": config["photos"],
+        "precision": chosen.precision,
+        "threads": threads,
+        "jobs": chosen.jobs,
+        "torch": config["torch"],
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+    for suffix, flags in (("", []), ("-t0.5", ["--truncation", 0.5])):
+        path = chosen.results / f"{run.name}{suffix}.jpg"
+        if run.seed == 0:
+            grid = ["sample", folder, "--grid", "--count", 16, "--format", "jpeg", *flags, "--out", path]
+            fewgan(*grid, threads=threads, log=log)
+    temporary = result.with_suffix(".tmp")
+    temporary.write_text(json.dumps(report) + "\n", encoding="utf-8")
+    temporary.replace(result)
+
+
+def cores() -> int:
+    """Those that this process may use: `taskset` leaves some to others."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Trains and scores the recipes of the study, resumable run by run.")
+    parser.add_argument("--work", type=Path, default=Path("study"), help="datasets, planets and runs [./study]")
+    parser.add_argument("--photos", type=Path, help="folder with the folders of photos (obama, sunflowers)")
+    parser.add_argument("--source", type=Path, help="the pretrained BigGAN for the photos")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, which share the cores [1]")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    chosen = parser.parse_args()
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    chosen.results.mkdir(parents=True, exist_ok=True)
+    sets = [
+        name for name in chosen.sets if name == "ringed" or (chosen.photos and chosen.source and chosen.photos.is_dir())
+    ]
+    for name in chosen.sets:
+        if name not in sets:
+            print(f"{name}: left out, needs --photos and --source", file=sys.stderr)
+        elif not (chosen.work / name / "dataset.json").exists():
+            prepare(name, chosen.work, chosen.photos)
+    threads = max(cores() // chosen.jobs, 1)
+
+    def one(run: Run) -> str | None:
+        try:
+            work_on(run, chosen, threads)
+        except (RuntimeError, OSError) as error:
+            return f"{run.name}: {error}"
+        print(f"{run.name}: done", flush=True)
+        return None
+
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        failed = [error for error in pool.map(one, runs(sets, chosen.recipes)) if error]
+    sys.exit("\n".join(failed) or 0)
+
+
+if __name__ == "__main__":
+    main()
