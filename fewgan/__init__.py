@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fewgan.source import Model, load
+    from fewgan.model import Model
+    from fewgan.source import load
 
 __all__ = ["Model", "__version__", "load"]
 

@@ -18,7 +18,7 @@ from fewgan.plugin import FewganError, UsageError
 from fewgan.screen import Screen
 
 if TYPE_CHECKING:
-    from fewgan.source import Model
+    from fewgan.model import Model
 
 GROUP = 16
 STATISTICS_BATCH = 64

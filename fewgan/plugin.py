@@ -69,7 +69,7 @@ class Plugin:
     read(files) -> Pretrained, or None where the files are of another layout. files maps the names found in the folder
     (`G_ema.pth`) to state dicts, each loaded when first asked for. A missing, extra or misshapen tensor raises
     UsageError naming it.
-    write(networks) -> {file name: state dict}, the way back.
+    write(networks) -> {file name: state dict}, back.
     """
 
     api: int
@@ -171,7 +171,8 @@ class Pretrained:
     """What `read` finds in foreign files: enough to build the networks, and their weights.
 
     generator, discriminator: state dicts in the names of the built networks, None where the files hold none.
-    classes: 0 for unconditional. notes: facts the user should see, a line each.
+    classes: 0 for unconditional. transfer: the transfer plugin whose mapper the files hold, mapper: its state dict.
+    notes: facts the user should see, a line each.
     """
 
     options: Any
@@ -179,6 +180,8 @@ class Pretrained:
     classes: int
     generator: Mapping[str, Tensor]
     discriminator: Mapping[str, Tensor] | None
+    transfer: str | None = None
+    mapper: Mapping[str, Tensor] | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -19,6 +19,7 @@ from fewgan.device import resolve
 from fewgan.generate import GROUP, pictures
 from fewgan.imagefile import grid, to_uint8
 from fewgan.latent import check_seed, check_truncation, labels, latents
+from fewgan.model import Model
 from fewgan.plugin import UsageError
 from fewgan.screen import Screen
 
@@ -116,7 +117,7 @@ def sample(
     return Sampled(folder, count, names, time.monotonic() - started)
 
 
-def choose_classes(text: str, model: source.Model) -> list[int]:
+def choose_classes(text: str, model: Model) -> list[int]:
     """Class names or numbers between commas -> numbers, in the order given; a name comes before a number.
 
     Raises UsageError for one that the model does not have.

@@ -15,6 +15,7 @@ from fewgan import __version__, checkpoint, dataset, device, distributed, player
 from fewgan.average import Average
 from fewgan.checkpoint import State
 from fewgan.config import Config
+from fewgan.model import Model
 from fewgan.plugin import Networks, UsageError
 from fewgan.screen import Screen
 
@@ -125,7 +126,7 @@ def _check_share(config: Config) -> None:
         )
 
 
-def _source(config: Config, screen: Screen) -> source.Model | None:
+def _source(config: Config, screen: Screen) -> Model | None:
     plugin, _ = config.transfer.plugin()
     if not plugin.needs_source:
         if config.source is not None:
@@ -149,7 +150,7 @@ def _source(config: Config, screen: Screen) -> source.Model | None:
     return model
 
 
-def _settle_size(config: Config, data: dataset.Dataset, model: source.Model | None) -> Config:
+def _settle_size(config: Config, data: dataset.Dataset, model: Model | None) -> Config:
     if model is None:
         return dataclasses.replace(config, size=config.size or data.size)
     size = model.generator.size
@@ -173,7 +174,7 @@ def _settle_size(config: Config, data: dataset.Dataset, model: source.Model | No
     return dataclasses.replace(config, size=size, architecture=model.architecture)
 
 
-def _classes(data: dataset.Dataset, model: source.Model | None, screen: Screen) -> int:
+def _classes(data: dataset.Dataset, model: Model | None, screen: Screen) -> int:
     """How many classes the networks know; 0: unconditional."""
     wanted = len(data.classes)
     if model is None:
@@ -209,9 +210,7 @@ def _settle_training(config: Config, networks: Networks) -> Config:
     )
 
 
-def _state(
-    config: Config, networks: Networks, target: torch.device, model: source.Model | None, new: bool = True
-) -> State:
+def _state(config: Config, networks: Networks, target: torch.device, model: Model | None, new: bool = True) -> State:
     game = players.assemble(config, networks)
     keeps = getattr(game.transfer, "keeps_source", False)
     if model is None and keeps and config.source is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,101 +12,10 @@ from torch import Tensor, nn
 
 from fewgan import registry, run
 from fewgan.config import Config
-from fewgan.plugin import Networks, Plugin, UsageError
+from fewgan.model import DISCRIMINATOR, Model
+from fewgan.plugin import Networks, Plugin, Pretrained, UsageError
 
 FOREIGN = (".pth", ".pt", ".safetensors")
-
-
-class Model:
-    """A trained GAN, ready to make pictures.
-
-    generator: in eval mode (a run's weight average). mapper: None, or what stands before the generator (a miner).
-    discriminator: None where there is none. classes: names, empty where unlabelled. config: of the run, {} elsewhere.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        networks: Networks,
-        architecture: registry.Choice,
-        *,
-        mapper: nn.Module | None = None,
-        has_discriminator: bool = True,
-        config: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.path, self.networks, self.architecture = path, networks, architecture
-        self.name = path.parent.name if path.is_file() and path.name == run.GENERATOR else path.stem
-        self.generator: Any = networks.generator
-        self.discriminator: Any = networks.discriminator if has_discriminator else None
-        self.mapper = mapper
-        self.config = dict(config or {})
-        self.classes: tuple[str, ...] = tuple(self.config.get("classes", ()))
-        for module in self._modules:
-            module.eval().requires_grad_(False)
-
-    @property
-    def _modules(self) -> list[Any]:
-        return [module for module in (self.generator, self.discriminator, self.mapper) if module is not None]
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.generator.parameters()).device  # type: ignore[no-any-return]
-
-    def to(self, device: torch.device | str) -> Model:
-        """Moves all networks; returns the model itself."""
-        for module in self._modules:
-            module.to(device)
-        return self
-
-    def conditions(self, z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """What the generator is given: z [N, Z] and condition [N, C], after the mapper where there is one."""
-        if self.mapper is not None:
-            mapped: tuple[Tensor, Tensor] = self.mapper(z, labels)
-            return mapped
-        return z, self.generator.embed(labels)
-
-    @torch.no_grad()
-    def generate(self, z: Tensor, labels: Tensor, truncation: float | None = None) -> Tensor:
-        """z [N, Z], labels int64 [N] -> images [N, 3, S, S] in [-1, 1] on the model's device.
-
-        truncation acts here only in a generator that has one of its own; for others z comes truncated already.
-        """
-        z, condition = self.conditions(z.to(self.device), labels.to(self.device))
-        if truncation is not None and hasattr(self.generator, "sample"):
-            images: Tensor = self.generator.sample(z, condition, truncation)
-        else:
-            images = self.generator(z, condition)
-        return images
-
-    def sample(
-        self, count: int, *, truncation: float | None = None, seed: int = 0, labels: Tensor | None = None
-    ) -> Tensor:
-        """Pictures uint8 [count, 3, S, S]; picture i depends on (seed, i) and its label alone.
-
-        labels: int64 [count], or None for labels drawn with the seed. Raises UsageError for a wrong truncation.
-        """
-        from fewgan.sample import pictures
-
-        return torch.cat(list(pictures(self, count, truncation=truncation, seed=seed, chosen=labels)))
-
-    def export(self, folder: str | Path) -> None:
-        """Writes the networks in the architecture's foreign layout, as .pth state dicts.
-
-        Raises UsageError where the architecture has none, or where a mapper would be lost.
-        """
-        plugin, _ = self.architecture.plugin()
-        if plugin.write is None:
-            raise UsageError(f"{self.architecture.name} has no layout to export to")
-        if self.discriminator is None:
-            raise UsageError(f"{self.path}: has no discriminator to export")
-        if self.mapper is not None:
-            raise UsageError(
-                f"{self.path}: its mapper ({self.config['transfer']['name']}) has no place in a foreign layout"
-            )
-        target = Path(folder)
-        for name, state in plugin.write(self.networks).items():
-            with run.replacing(target / name) as temporary:
-                torch.save(state, temporary)
 
 
 def load(path: str | Path) -> Model:
@@ -116,7 +26,7 @@ def load(path: str | Path) -> Model:
     path = Path(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    if path.is_dir() and (path / "config.json").exists() and (path / run.GENERATOR).exists():
+    if path.is_dir() and (path / run.GENERATOR).exists():
         return _load_run(path / run.GENERATOR, path)
     if path.is_file() and path.suffix == ".safetensors":
         return _load_run(path, None)
@@ -155,6 +65,9 @@ def _load_run(file: Path, folder: Path | None) -> Model:
 
 
 def _newest_discriminator(folder: Path) -> tuple[dict[str, Tensor], Path] | None:
+    """That of a run's newest checkpoint that is whole, or that of a source beside its generator."""
+    if (folder / DISCRIMINATOR).exists():
+        return run.read_tensors(folder / DISCRIMINATOR)[0], folder / DISCRIMINATOR
     for _, path in reversed(run.checkpoints(folder)):
         try:
             return run.read_tensors(path, "discriminator.")[0], path
@@ -255,15 +168,25 @@ def _load_foreign(path: Path) -> Model:
             raise UsageError(f"{path}: {error}") from None
         if found is None:
             continue
-        networks = build_empty(plugin, found.options, size=found.size, classes=found.classes)
-        load_state(networks.generator, found.generator, path)
-        if found.discriminator is not None:
-            load_state(networks.discriminator, found.discriminator, path)
-        choice = registry.choose("architectures", name, found.options)
-        model = Model(path, networks, choice, has_discriminator=found.discriminator is not None)
-        model.config["notes"] = list(found.notes)
-        return model
+        return _foreign_model(path, registry.choose("architectures", name, found.options), found)
     raise UsageError(f"{path}: no installed architecture knows the layout of {', '.join(files)}")
+
+
+def _foreign_model(path: Path, architecture: registry.Choice, found: Pretrained) -> Model:
+    plugin, options = architecture.plugin()
+    networks = build_empty(plugin, options, size=found.size, classes=found.classes)
+    load_state(networks.generator, found.generator, path)
+    if found.discriminator is not None:
+        load_state(networks.discriminator, found.discriminator, path)
+    mapper, config = None, dict[str, Any](notes=list(found.notes))
+    if found.transfer is not None and found.mapper is not None:
+        transfer = registry.choose("transfers", found.transfer)
+        transfer_plugin, transfer_options = transfer.plugin()
+        mapper = transfer_plugin.build(transfer_options, networks=networks).mapper
+        load_state(mapper, found.mapper, path)
+        config["transfer"] = dataclasses.asdict(transfer)
+    has_discriminator = found.discriminator is not None
+    return Model(path, networks, architecture, mapper=mapper, has_discriminator=has_discriminator, config=config)
 
 
 def transfer_weights(model: Model, networks: Networks) -> None:

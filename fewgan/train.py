@@ -16,11 +16,11 @@ from torch import Tensor
 
 from fewgan import checkpoint, dataset, distributed, feed, run, sample, session, watch
 from fewgan.config import Config
+from fewgan.model import Model
 from fewgan.players import freeze
 from fewgan.plugin import FewganError
 from fewgan.screen import Screen
 from fewgan.session import Session
-from fewgan.source import Model
 from fewgan.steps import discriminator_step, generator_step
 
 TICK = 10  # steps between two lines of metrics

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fewgan.architectures.biggan import Options, build, parse_attention, plugin
+from fewgan.architectures.biggan import Options, attended, build, plugin
 from fewgan.plugin import Discriminator, Generator, Networks, UsageError
 
 SHARED = Path(__file__).parents[2] / "shared" / "golden"
@@ -214,6 +214,10 @@ def test_options_that_make_no_sense():
         build(Options(), size=48, classes=0)
     for text in ("7", "x", "128"):
         with pytest.raises(UsageError, match="--biggan-attention"):
-            parse_attention(text, 64)
-    assert parse_attention("32_64", 64) == [32, 64]
-    assert parse_attention("none", 64) == []
+            attended(text, 64, [8, 16, 32, 64])
+    assert attended("32_64", 64, [8, 16, 32, 64]) == [2, 3]
+    assert attended("none", 64, [8, 16, 32, 64]) == []
+    assert attended("16", 32, [16] * 4) == [0, 1, 2, 3]
+    assert attended("block1", 32, [16] * 4) == [1]
+    with pytest.raises(UsageError, match="channels"):
+        build(Options(channels="8,8"), size=32, classes=0)

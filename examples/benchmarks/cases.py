@@ -13,7 +13,7 @@ from plain.networks import Discriminator, Generator
 from plain.training import Training
 
 from fewgan import dataset, registry
-from fewgan.architectures.biggan import ATTENTION, WIDTHS, parse_attention
+from fewgan.architectures.biggan import ATTENTION, WIDTHS
 from fewgan.config import Config
 from fewgan.prepare import prepare
 from fewgan.screen import Screen
@@ -56,7 +56,7 @@ class Setting:
         return self.width or WIDTHS[self.size]
 
     def networks(self, classes: int) -> tuple[Generator, Discriminator]:
-        attention = parse_attention(ATTENTION[self.size], self.size)
+        attention = [int(side) for side in ATTENTION[self.size].split(",")]
         torch.manual_seed(0)
         return (
             Generator(self.size, self.channels, attention, classes),

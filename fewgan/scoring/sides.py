@@ -19,7 +19,7 @@ from fewgan.screen import Screen
 
 if TYPE_CHECKING:
     from fewgan.dataset import Dataset
-    from fewgan.source import Model
+    from fewgan.model import Model
 
 
 @dataclass(frozen=True)

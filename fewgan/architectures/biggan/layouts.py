@@ -1,6 +1,9 @@
 """Foreign layouts of BigGAN weights. Everything is derived from the tensors; config files beside them are not read.
 
-BigGAN-PyTorch: `G_ema.pth` (or `G.pth`) and `D.pth`, plain state dicts, in the names of `networks.py`.
+BigGAN-PyTorch: `G_ema.pth` (or `G.pth`) and `D.pth`, plain state dicts, in the names of `networks.py`; with a suffix,
+    such as `G_ema_best.pth`, too. The DiffAugment CIFAR code has the same, and single files of any name for download.
+MineGAN's code: the same, and a miner, `M.pth`.
+PyTorch-StudioGAN: see `studiogan.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewgan.architectures.biggan import Options, build
+from fewgan.architectures.biggan import Options, build, studiogan
 from fewgan.architectures.biggan.networks import (
     DISCRIMINATOR_CHANNELS,
     GENERATOR_CHANNELS,
@@ -22,41 +25,85 @@ from fewgan.architectures.biggan.networks import (
 from fewgan.plugin import Networks, Pretrained, UsageError
 
 State = Mapping[str, Tensor]
+_FILE = re.compile(r"(G_ema|G|D)(_\w+)?\.pth")
 
 
 def read(files: Mapping[str, Any]) -> Pretrained | None:
-    """The networks in a BigGAN-PyTorch folder, or None where the files are of another layout.
+    """The networks in a folder of one of these layouts, or None where the files are of another.
 
     Raises UsageError naming the file and the tensor that is missing, extra or of another shape.
     """
-    generator_file = next((name for name in ("G_ema.pth", "G.pth") if name in files), None)
-    if generator_file is None:
+    names = studiogan.choose(files)
+    foreign = names is not None
+    if names is None:
+        names = _choose(files)
+    if names is None:
         return None
-    generator = _tensors(files[generator_file])
-    if generator is None or "linear.weight" not in generator or "output_layer.2.weight" not in generator:
-        return None
-    notes = (
-        [] if generator_file == "G_ema.pth" else ["the source has no averaged generator (G_ema.pth); G.pth is taken"]
-    )
-    discriminator = _tensors(files["D.pth"]) if "D.pth" in files else None
+    generator_file, discriminator_file = names
 
+    def tensors(name: str) -> dict[str, Tensor] | None:
+        found = _tensors(studiogan.state_dict(files[name]) if foreign else files[name])
+        try:
+            return studiogan.translate(found) if found is not None and foreign else found
+        except KeyError as error:
+            raise UsageError(f"{name}: tensor {error} is missing") from None
+
+    generator = tensors(generator_file)
+    if generator is None or not {"linear.weight", "output_layer.2.weight"} <= generator.keys():
+        return None
+    discriminator = tensors(discriminator_file) if discriminator_file is not None else None
+    miner = _tensors(files["M.pth"]) if "M.pth" in files else None
     try:
-        options, size, classes = _derive(generator, discriminator)
+        options, size, classes = derive(generator, discriminator, discriminator_file or "D.pth")
     except (KeyError, IndexError, StopIteration, ZeroDivisionError) as error:
         raise UsageError(f"{generator_file}: tensor {error} is missing; this is not a whole BigGAN generator") from None
+    if miner is not None:
+        # y' of the miner takes the place of the class embedding, and D was trained without labels.
+        miner = {name: tensor for name, tensor in miner.items() if not name.startswith("shared.")}
+        _check_finite(miner, "M.pth")
+        classes = min(classes, 1)
+        generator, discriminator = _one_class(generator, "shared"), _one_class(discriminator, "embed")
+    notes = []
+    if "G_ema" not in generator_file and len(files) > 1:
+        notes = [f"the source has no averaged generator (G_ema.pth); {generator_file} is taken"]
     with torch.device("meta"):
         networks = build(options, size=size, classes=classes)
-    generator = _check(generator, networks.generator, generator_file)
+    generator = _check(generator or {}, networks.generator, generator_file)
     if discriminator is not None:
-        discriminator = _check(discriminator, networks.discriminator, "D.pth")
+        discriminator = _check(discriminator, networks.discriminator, discriminator_file or "D.pth")
     return Pretrained(
         options=options,
         size=size,
         classes=classes,
         generator=generator,
         discriminator=discriminator,
+        transfer=None if miner is None else "minegan",
+        mapper=miner,
         notes=tuple(notes),
     )
+
+
+def _choose(files: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    """The generator's file and the discriminator's: the average first; without a suffix, with `best`, with another."""
+    if len(files) == 1 and not (match := _FILE.fullmatch(next(iter(files)))):
+        return next(iter(files)), None
+    found = [match for match in map(_FILE.fullmatch, files) if match]
+    ranked = sorted(found, key=lambda match: (match[1] != "G_ema", bool(match[2]), match[2] != "_best", match[2] or ""))
+    match = next((match for match in ranked if match[1] != "D"), None)
+    if match is None:
+        return None
+    discriminator = f"D{match[2] or ''}.pth"
+    return match[0], discriminator if discriminator in files else None
+
+
+def _one_class(state: dict[str, Tensor] | None, table: str) -> dict[str, Tensor] | None:
+    """The state with the mean over the classes as its only class."""
+    if state is None or f"{table}.weight" not in state:
+        return state
+    state = {**state, f"{table}.weight": state[f"{table}.weight"].mean(0, keepdim=True)}
+    if f"{table}.u0" in state:
+        state[f"{table}.u0"] = torch.ones(1, 1)
+    return state
 
 
 def write(networks: Networks) -> dict[str, dict[str, Tensor]]:
@@ -76,10 +123,11 @@ def _tensors(content: Any) -> dict[str, Tensor] | None:
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}  # DataParallel's prefix
 
 
-def _derive(generator: State, discriminator: State | None) -> tuple[Options, int, int]:
+def derive(generator: State, discriminator: State | None, discriminator_file: str) -> tuple[Options, int, int]:
+    """Options, size and number of classes of networks whose state dicts have the names of BigGAN-PyTorch."""
     size = _size(generator, GENERATOR_CHANNELS, extra=1, file="the generator")
-    channels = GENERATOR_CHANNELS[size]
-    width = generator["output_layer.2.weight"].shape[1] // channels[-1]
+    channels = [len(generator["blocks.0.0.bn1.stored_mean"]), *_outputs(generator)]
+    width, own_channels = _width(channels, GENERATOR_CHANNELS[size])
     blocks = len(channels) - 1
     condition = generator["blocks.0.0.bn1.gain.weight"].shape
     chunk = generator["linear.weight"].shape[1]
@@ -95,35 +143,54 @@ def _derive(generator: State, discriminator: State | None) -> tuple[Options, int
         classes, embedding_dim, hierarchical = 0, 128, True
 
     attention = _attention(generator, generator_sizes(size))
-    discriminator_width, discriminator_attention = None, None
+    options: dict[str, Any] = {}
     if discriminator is not None:
-        if _size(discriminator, DISCRIMINATOR_CHANNELS, extra=0, file="D.pth") != size:
+        if _size(discriminator, DISCRIMINATOR_CHANNELS, extra=0, file=discriminator_file) != size:
             raise UsageError(
-                f"D.pth is not for {size} px as the generator is; the two files belong to different networks"
+                f"{discriminator_file} is not for {size} px as the generator is; the two belong to different networks"
             )
-        multiplier = DISCRIMINATOR_CHANNELS[size][-1]
-        discriminator_width = discriminator["linear.weight"].shape[1] // multiplier
-        discriminator_attention = _attention(discriminator, discriminator_sizes(size))
         known = len(discriminator["embed.weight"]) if "embed.weight" in discriminator else 0
         if known != classes:
             raise UsageError(
-                f"D.pth knows {known} classes, the generator {classes}; the two files do not belong together"
+                f"{discriminator_file} knows {known} classes, the generator {classes}; they do not belong together"
             )
-    options = Options(
+        theirs, own = _width(_outputs(discriminator), DISCRIMINATOR_CHANNELS[size])
+        watched = _attention(discriminator, discriminator_sizes(size))
+        options = {
+            "discriminator_width": None if theirs == width else theirs,
+            "discriminator_channels": own,
+            "discriminator_attention": None if watched == attention else watched,
+        }
+    derived = Options(
         width=width,
+        channels=own_channels,
         attention=attention,
         latent_dim=chunk * (blocks + 1) if hierarchical else chunk,
         embedding_dim=embedding_dim,
         hierarchical=hierarchical,
         shared_embedding=shared,
-        discriminator_width=None if discriminator_width == width else discriminator_width,
-        discriminator_attention=None if discriminator_attention == attention else discriminator_attention,
+        **options,
     )
-    return options, size, classes
+    return derived, size, classes
+
+
+def _indices(state: State) -> list[int]:
+    return sorted({int(match[1]) for match in (re.match(r"blocks\.(\d+)\.", name) for name in state) if match})
+
+
+def _outputs(state: State) -> list[int]:
+    return [len(state[f"blocks.{index}.0.conv2.bias"]) for index in _indices(state)]
+
+
+def _width(channels: list[int], table: tuple[int, ...]) -> tuple[int, str | None]:
+    """The width by which the published table gives these channels, or the channels themselves where it does not."""
+    width = max(channels[-1] // table[-1], 1)
+    published = channels == [multiplier * width for multiplier in table]
+    return width, None if published else ",".join(map(str, channels))
 
 
 def _size(state: State, tables: Mapping[int, tuple[int, ...]], extra: int, file: str) -> int:
-    found = {int(match[1]) for match in (re.match(r"blocks\.(\d+)\.", name) for name in state) if match}
+    found = _indices(state)
     for size, channels in tables.items():
         if len(channels) - extra == len(found):
             return size
@@ -132,8 +199,12 @@ def _size(state: State, tables: Mapping[int, tuple[int, ...]], extra: int, file:
 
 
 def _attention(state: State, sides: list[int]) -> str:
-    found = {side for index, side in enumerate(sides) if f"blocks.{index}.1.theta.weight" in state}
-    return ",".join(str(side) for side in sorted(found)) or "none"
+    """The sides that have attention; where they name more blocks than have it, the blocks themselves."""
+    found = [index for index in range(len(sides)) if f"blocks.{index}.1.theta.weight" in state]
+    named = {sides[index] for index in found}
+    if [index for index, side in enumerate(sides) if side in named] != found:
+        return ",".join(f"block{index}" for index in found)
+    return ",".join(str(side) for side in sorted(named)) or "none"
 
 
 def _check(state: dict[str, Tensor], network: Any, file: str) -> dict[str, Tensor]:
@@ -145,11 +216,16 @@ def _check(state: dict[str, Tensor], network: Any, file: str) -> dict[str, Tenso
             raise UsageError(f"{file}: tensor {name} is missing ({list(tensor.shape)} expected)")
         if state[name].shape != tensor.shape:
             raise UsageError(f"{file}: tensor {name} is {list(state[name].shape)}, {list(tensor.shape)} expected")
-        if not torch.isfinite(state[name]).all():
-            raise UsageError(f"{file}: tensor {name} holds NaN or infinity; the file is damaged")
+    _check_finite(state, file)
     extra = next((name for name in state if name not in expected), None)
     if extra is not None:
         raise UsageError(
             f"{file}: tensor {extra} {list(state[extra].shape)} belongs to no part of a BigGAN of this size"
         )
     return {name: state[name].to(expected[name].dtype) for name in expected}
+
+
+def _check_finite(state: State, file: str) -> None:
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise UsageError(f"{file}: tensor {name} holds NaN or infinity; the file is damaged")

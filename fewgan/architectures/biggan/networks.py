@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -57,15 +58,15 @@ def downsamples(size: int) -> list[bool]:
 class Generator(nn.Module):
     """z [N, latent_dim], condition [N, condition_dim] -> images [N, 3, size, size] in [-1, 1].
 
-    attention: output sizes of the blocks that attention follows. hierarchical: z is cut into a chunk for `linear` and
-    one for each block, where it joins the class embedding. shared_embedding: one class embedding for all layers;
-    without it the condition is one-hot and each layer has a table.
+    channels: of the 4x4 bottom and of each block. attention: indices of the blocks that it follows. hierarchical: z is
+    cut into a chunk for `linear` and one for each block, where it joins the class embedding. shared_embedding: one
+    class embedding for all layers; without it the condition is one-hot and each layer has a table.
     """
 
     def __init__(
         self,
         size: int,
-        width: int,
+        channels: Sequence[int],
         attention: Sequence[int],
         *,
         latent_dim: int,
@@ -75,7 +76,6 @@ class Generator(nn.Module):
         shared_embedding: bool,
     ) -> None:
         super().__init__()
-        channels = [multiplier * width for multiplier in GENERATOR_CHANNELS[size]]
         slots = len(channels) if hierarchical else 1
         self.size, self.classes = size, classes
         self.chunk = latent_dim // slots
@@ -89,9 +89,9 @@ class Generator(nn.Module):
             nn.init.orthogonal_(self.shared.weight)
         self.linear = SpectralLinear(self.chunk, channels[0] * 16)
         blocks = nn.ModuleList()
-        for before, after, side in zip(channels, channels[1:], generator_sizes(size), strict=False):
+        for index, (before, after) in enumerate(pairwise(channels)):
             layers: list[nn.Module] = [GeneratorBlock(before, after, block_condition, shared_embedding or not classes)]
-            if side in attention:
+            if index in attention:
                 layers.append(Attention(after))
             blocks.append(nn.ModuleList(layers))
         # Set past nn.Module's attribute, whose name belongs to the method below; the published names need both.
@@ -153,18 +153,17 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """images [N, 3, size, size], labels [N] or None -> logits [N]; the class enters by projection (arXiv 1802.05637).
 
-    attention: published sizes of the blocks that attention follows (see `discriminator_sizes`).
+    channels: of each block's output. attention: indices of the blocks that it follows.
     """
 
-    def __init__(self, size: int, width: int, attention: Sequence[int], *, classes: int) -> None:
+    def __init__(self, size: int, channels: Sequence[int], attention: Sequence[int], *, classes: int) -> None:
         super().__init__()
         self.size, self.classes = size, classes
-        channels = [3] + [multiplier * width for multiplier in DISCRIMINATOR_CHANNELS[size]]
         blocks = nn.ModuleList()
-        for index, (side, down) in enumerate(zip(discriminator_sizes(size), downsamples(size), strict=True)):
-            layers: list[nn.Module] = [DiscriminatorBlock(channels[index], channels[index + 1], down, first=index == 0)]
-            if side in attention:
-                layers.append(Attention(channels[index + 1]))
+        for index, ((before, after), down) in enumerate(zip(pairwise([3, *channels]), downsamples(size), strict=True)):
+            layers: list[nn.Module] = [DiscriminatorBlock(before, after, down, first=index == 0)]
+            if index in attention:
+                layers.append(Attention(after))
             blocks.append(nn.ModuleList(layers))
         self._modules["blocks"] = blocks  # see Generator
         self.linear = SpectralLinear(channels[-1], 1)
