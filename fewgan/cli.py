@@ -74,9 +74,7 @@ def train(
     *,
     ctx: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATASET", help="What fewgan prepare wrote.")] = "dataset",
-    source: Annotated[
-        str | None, text("PATH", "Pretrained GAN: a run, a generator.safetensors or a folder of another code.")
-    ] = None,
+    source: Annotated[str | None, text("PATH|NAME", "Pretrained GAN: a run, weights, or a name [embedded].")] = None,
     size: Annotated[int | None, whole(1, "Side in pixels; default: the source's, or the dataset's.")] = None,
     steps: Annotated[int, whole(1, "Updates of G.")] = 2000,
     seed: Seed = 0,

@@ -100,8 +100,7 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if free < needed:
         raise FewganError(
-            f"{folder}: this training needs {_size(needed)} there, and {_size(free)} are free; make room, or name "
-            "another place with --out"
+            f"{folder}: {_size(needed)} are needed there, and {_size(free)} are free; make room, or name another place"
         )
 
 

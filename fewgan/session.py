@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewgan import __version__, checkpoint, dataset, device, distributed, players, registry, run, source
+from fewgan import __version__, checkpoint, dataset, device, distributed, known, players, registry, run, source
 from fewgan.average import Average
 from fewgan.checkpoint import State
 from fewgan.config import Config
@@ -40,6 +40,7 @@ def begin(config: Config, screen: Screen) -> Session:
     target = device.resolve(config.device)
     _check_share(config)
     data = dataset.load(Path(config.data))
+    config = _settle_source(config, screen)
     model = _source(config, screen)
     config = _settle_size(config, data, model)
     classes = _classes(data, model, screen)
@@ -126,21 +127,23 @@ def _check_share(config: Config) -> None:
         )
 
 
-def _source(config: Config, screen: Screen) -> Model | None:
-    plugin, _ = config.transfer.plugin()
-    if not plugin.needs_source:
-        if config.source is not None:
-            raise UsageError(
-                f"--source {config.source}: --transfer {config.transfer.name} starts without one; "
-                "add a --transfer that uses it"
-            )
-        return None
-    if config.source is None:
+def _settle_source(config: Config, screen: Screen) -> Config:
+    needs = config.transfer.plugin()[0].needs_source
+    if needs and config.source is None:
+        screen.note(f"Source: {known.DEFAULT}, {known.sources()[known.DEFAULT]['summary']}; --source takes another")
+        return dataclasses.replace(config, source=known.DEFAULT)
+    if not needs and config.source is not None:
         raise UsageError(
-            f"--transfer {config.transfer.name} needs a pretrained GAN: add --source with a run folder, a "
-            "generator.safetensors, or a folder with G_ema.pth and D.pth"
+            f"--source {config.source}: --transfer {config.transfer.name} starts without one; "
+            "add a --transfer that uses it"
         )
-    model = source.load(config.source)
+    return config
+
+
+def _source(config: Config, screen: Screen) -> Model | None:
+    if config.source is None:
+        return None
+    model = source.load(config.source, screen)
     for note in model.config.get("notes", ()):
         screen.note(f"Source: {note}")
     if model.discriminator is None:
@@ -165,7 +168,7 @@ def _settle_size(config: Config, data: dataset.Dataset, model: Model | None) -> 
         )
     defaults = registry.choose("architectures", config.architecture.name)
     for name, value in config.architecture.options.items():
-        theirs = model.architecture.options[name]
+        theirs = model.architecture.options.get(name, defaults.options[name])  # a run of before the option was there
         if value not in (defaults.options[name], theirs):
             flag = f"--{config.architecture.name}-{name.replace('_', '-')}"
             raise UsageError(

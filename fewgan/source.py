@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewgan import registry, run
+from fewgan import known, registry, run
 from fewgan.config import Config
 from fewgan.model import DISCRIMINATOR, Model
 from fewgan.plugin import Networks, Plugin, Pretrained, UsageError
+from fewgan.screen import Screen
 
 FOREIGN = (".pth", ".pt", ".safetensors")
 
 
-def load(path: str | Path) -> Model:
-    """A model from a run folder, a generator.safetensors, or a folder or file of a foreign layout.
+def load(place: str | Path, screen: Screen | None = None) -> Model:
+    """A model from a run folder, a generator.safetensors, a folder or file of a foreign layout, or a known name.
 
-    Raises UsageError, one line that names the file and what is wrong with it.
+    Known names are those of `sources/known.toml`, such as embedded; their files are downloaded where they are not here
+    yet. Raises UsageError, one line that names the file and what is wrong with it.
     """
-    path = Path(path)
-    if not path.exists():
-        raise UsageError(f"{path}: no such file or folder")
+    path = known.locate(place, screen)
     if path.is_dir() and (path / run.GENERATOR).exists():
         return _load_run(path / run.GENERATOR, path)
     if path.is_file() and path.suffix == ".safetensors":

@@ -65,13 +65,17 @@ def test_1_prepare(folder):
     ]
     assert broken["name"].endswith("broken.jpg")
     assert "--force" in fewgan("prepare ./photos", folder, expected=2).stderr
+    dry = fewgan(f"{LITERAL} --dry-run --json", folder)  # from the source that comes with fewgan
+    assert "Photos: reduced once from 128 to 64 px" in dry.stderr
+    plan = json.loads(dry.stdout)
+    assert (plan["method"]["source"], plan["networks"]["size"]) == ("embedded", 64)
     fewgan("prepare ./photos --size 32 --holdout 6 --force", folder)
 
 
 def test_2_train(folder):
     done = fewgan(LITERAL, folder, expected=2)
-    assert done.stderr.count("\n") == 1
-    assert "--source" in done.stderr
+    assert "64" in done.stderr.splitlines()[-1]
+    assert "32" in done.stderr.splitlines()[-1]
     dry = fewgan(f"{LITERAL} --source ./biggan --dry-run --json", folder)
     assert json.loads(dry.stdout)["networks"]["size"] == 32
     assert not (folder / "runs").exists()

@@ -150,7 +150,7 @@ def test_a_full_disk_keeps_the_last_save(place, tmp_path):
 def test_space_is_checked_before_a_run_starts(place, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
-    with pytest.raises(FewganError, match=r"runs: this training needs \d+\.\d MB there, and 0\.1 MB are free"):
+    with pytest.raises(FewganError, match=r"runs: \d+\.\d MB are needed there, and 0\.1 MB are free"):
         trained(place, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", (ROOT / "README.md").read_t
 
 # Appended where the line does not give them itself: small pictures, few steps.
 QUICK = {
-    "prepare": {"--size": "32"},
+    "prepare": {"--size": "64"},
     "train": {"--steps": "2", "--batch-size": "4"},
     "sample": {"--count": "4"},
     "fid": {"--count": "8"},

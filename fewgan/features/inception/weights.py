@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fewgan import cache
-from fewgan.plugin import FewganError, UsageError
+from fewgan import cache, download
+from fewgan.plugin import UsageError
+from fewgan.screen import Screen
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"
@@ -46,42 +44,19 @@ def find(given: str | None = None) -> Found:
     for path in (kept, Path(torch.hub.get_dir()) / "checkpoints" / NAME):
         if path.is_file() and sha256(path) == SHA256:
             return Found(path, "FID")
-    _download(kept)
+    with suppress(OSError):
+        kept.unlink()  # damaged since it was fetched
+    otherwise = f"get it elsewhere and put it at {kept}, or name it with --inception-weights FILE or {VARIABLE}"
+    download.fetch(URL, kept, sha256=SHA256, screen=Screen(), otherwise=otherwise)
     return Found(kept, "FID")
 
 
 def sha256(path: Path) -> str:
     """Hex digest of a file, read in pieces."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return download.digest(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
-
-
-def _download(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _patience(30.0):
-            # Written beside and renamed by torch once its hash is right.
-            torch.hub.download_url_to_file(URL, str(path), hash_prefix=SHA256, progress=True)
-    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
-        reason = getattr(error, "reason", None) or error
-        raise FewganError(
-            f"the standard Inception weights could not be downloaded ({str(reason).splitlines()[0]}); "
-            f"get {URL} elsewhere and put it at {path}, or name it with --inception-weights FILE or {VARIABLE}"
-        ) from None
-
-
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    # torch.hub sets no time limit, and without one a network that swallows packets hangs for ever.
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def read(path: Path) -> dict[str, Tensor]:
