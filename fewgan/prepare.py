@@ -17,7 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from fewgan.photos.decode import CROPS
-from fewgan.photos.duplicates import Seen
+from fewgan.photos.duplicates import NEAR, Seen, same_detail
 from fewgan.photos.gather import Found, Photo, Refusal, gather, missing, pictured, shown, with_groups
 from fewgan.photos.squares import Square, squares, workers_for
 from fewgan.photos.store import Entry, Writer, replacing
@@ -153,7 +153,7 @@ def _fill(writer: Writer, found: Found, limit: int | None, workers: int | None, 
     stream = squares(found, order, writer.size, writer.crop, workers or workers_for(order[:most]))
     with closing(stream), screen.progress("Preparing", most, "photos") as advance:
         for photo, result in stream:
-            square = _unless_repeated(photo, result, seen, writer.entries)
+            square = _unless_repeated(photo, result, seen, writer)
             if isinstance(square, Refusal):
                 writer.leave_out(square)
                 advance(0 if limit else 1, f"{len(writer.rejected)} left out")
@@ -165,12 +165,14 @@ def _fill(writer: Writer, found: Found, limit: int | None, workers: int | None, 
                 break
 
 
-def _unless_repeated(photo: Photo, result: Square | Refusal, seen: Seen, entries: Sequence[Entry]) -> Square | Refusal:
+def _unless_repeated(photo: Photo, result: Square | Refusal, seen: Seen, writer: Writer) -> Square | Refusal:
     same = seen.find(result.print) if isinstance(result, Square) else None
-    if same is None:
+    if same is None or isinstance(result, Refusal):
         return result
     kind, number = same
-    return Refusal(photo.name, kind, f"{kind} of {entries[number].name}")
+    if kind == NEAR and not same_detail(result.pixels.transpose(1, 2, 0), writer.pixels(number).transpose(1, 2, 0)):
+        return result
+    return Refusal(photo.name, kind, f"{kind} of {writer.entries[number].name}")
 
 
 def _taking_turns(photos: list[Photo]) -> list[Photo]:

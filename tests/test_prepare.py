@@ -220,3 +220,17 @@ def test_holdout_leaves_some_to_train(photos, tmp_path):
 def test_options_out_of_range(photos, tmp_path, options):
     with pytest.raises(UsageError, match=f"--{next(iter(options))}"):
         prepare(photos, tmp_path / "out", **options, screen=QUIET)
+
+
+def test_bright_things_before_the_same_dark_ground_are_different_photos(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rows, columns = np.mgrid[0:64, 0:64]
+    disc = (np.hypot(rows - 32, columns - 32) < 22)[..., None]
+    for seed in range(20):
+        grain = np.random.default_rng(seed).uniform(150, 250, (32, 32, 1)).repeat(2, 0).repeat(2, 1)
+        Image.fromarray((disc * np.broadcast_to(grain, (64, 64, 3))).astype(np.uint8)).save(photos / f"{seed:02d}.png")
+    Image.open(photos / "03.png").save(photos / "again.jpg", quality=60)
+    result = prepare(photos, tmp_path / "dataset", size=64, screen=Screen(quiet=True))
+    assert result.count == 20
+    assert result.rejected == {"near duplicate": 1}

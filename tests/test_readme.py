@@ -29,7 +29,7 @@ def quick(words: list[str]) -> list[str]:
     options = dict(QUICK[words[1]])
     if "--resume" in words:
         options = {"--steps": "3"}
-    if words[1] == "train" and "--resume" not in words and "--source" not in words:
+    if words[1] == "train" and not {"--resume", "--transfer"} & set(words):
         options["--biggan-width"] = "2"
     added = [(name, value) for name, value in options.items() if name in OVERRIDDEN or name not in words]
     return [sys.executable, "-m", *words, *(word for pair in added for word in pair)]

@@ -1,6 +1,6 @@
 """Which photos are the same photo again: byte for byte after decoding, or resaved, resized, slightly brightened.
 
-A near duplicate passes two tests. The first is a difference hash: the luma is reduced to 9 x 8 and each pixel is
+A near duplicate passes three tests. The first is a difference hash: the luma is reduced to 9 x 8 and each pixel is
 compared with its right neighbour, 64 bits; two photos are candidates when at most HAMMING bits differ. On aligned
 faces that test alone is far too generous (of 309 different sketches, 16,000 pairs pass it), so candidates are then
 compared by the correlation of 12 x 12 thumbnails, each channel's mean taken out; DISTANCE is one minus it.
@@ -8,6 +8,10 @@ compared by the correlation of 12 x 12 thumbnails, each channel's mean taken out
 The two numbers were chosen on 8,000 photos of faces, sketches and flowers. Copies resaved at JPEG quality 20, halved
 and enlarged again, or 10 to 20 % brighter, darker or richer in contrast lie below 0.014 in 99 of 100 cases; different
 photos lie above 0.033, and every pair between was a recropped copy.
+
+Different bright things before the same dark ground still pass both: of 20,006 rendered planets, 1,878 did. So what is
+finer than 8 x 8 is compared last, at 32 x 32, by its correlation: at most 0.84 for 400 such pairs, at least 0.91 for
+240 copies of planets, faces, sketches and flowers. The photo that is kept is read again for that.
 """
 
 from __future__ import annotations
@@ -19,9 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+EXACT, NEAR = "exact duplicate", "near duplicate"
 HAMMING = 10
 DISTANCE = 0.025
-_THUMBNAIL = 12
+DETAIL = 0.88
+FAINT = 2.0  # grey levels
+_THUMBNAIL, _FINE = 12, 32
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,33 @@ class Seen:
     def find(self, print: Print) -> tuple[str, int] | None:
         """("exact duplicate" or "near duplicate", number of the photo it repeats), or None."""
         if print.digest in self._exact:
-            return "exact duplicate", self._exact[print.digest]
+            return EXACT, self._exact[print.digest]
         close = np.flatnonzero(_bits(self._hashes[: len(self._exact)] ^ np.uint64(print.hash)) <= HAMMING)
         if not len(close):
             return None
         correlations = _standard(self._thumbnails[close]) @ _standard(print.thumbnail[None])[0]
         best = int(correlations.argmax())
-        return ("near duplicate", int(close[best])) if 1 - correlations[best] < DISTANCE else None
+        return (NEAR, int(close[best])) if 1 - correlations[best] < DISTANCE else None
+
+
+def same_detail(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two pictures, uint8 [S, S, 3], agree in what is finer than 8 x 8.
+
+    They do where there is nothing to compare: below 32 px, and in pictures as smooth as what saving leaves behind.
+    """
+    if len(one) < _FINE:
+        return True
+    fine = np.stack([_detail(one), _detail(other)])
+    strengths = np.sqrt((fine**2).mean(axis=1))
+    return bool(strengths.min() < FAINT or (fine[0] * fine[1]).mean() > DETAIL * strengths.prod())
+
+
+def _detail(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[_FINE ** 2], in grey levels."""
+    luma = Image.fromarray(pixels).convert("F").resize((_FINE, _FINE), Image.Resampling.BOX)
+    coarse = luma.resize((_FINE // 4, _FINE // 4), Image.Resampling.BOX).resize(luma.size, Image.Resampling.BICUBIC)
+    fine: NDArray[np.float32] = (np.asarray(luma) - np.asarray(coarse)).ravel()
+    return fine
 
 
 def _bits(values: NDArray[np.uint64]) -> NDArray[np.uint8]:

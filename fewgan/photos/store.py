@@ -68,6 +68,13 @@ class Writer:
         self.entries.append(Entry(name, group))
         self.enlarged += enlarged
 
+    def pixels(self, number: int) -> NDArray[np.uint8]:
+        """uint8 [3, S, S] of a photo that was kept, read again."""
+        length = 3 * self.size**2
+        self._images.flush()
+        data = os.pread(self._images.fileno(), length, _HEADER + number * length)
+        return np.frombuffer(data, np.uint8).reshape(3, self.size, self.size)
+
     def leave_out(self, refusal: Refusal) -> None:
         self.rejected.append(refusal)
 
