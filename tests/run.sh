@@ -7,7 +7,7 @@ python=${PYTHON:-python3}
 if [ ! -x .venv/bin/python ]; then
     "$python" -m venv .venv
 fi
-.venv/bin/python -m pip install --quiet --editable ".[dev]" --editable ./plugins/fewgan-efficientnet
+.venv/bin/python -m pip install --quiet --editable ".[dev]" $(printf -- '--editable %s ' ./plugins/fewgan-*)
 # The networks of the tests are so small that a second thread costs more than it gives.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 .venv/bin/ruff check .

@@ -11,6 +11,7 @@ from PIL import Image
 from fewgan.plugin import UsageError
 from fewgan.scoring import curve
 from fewgan.scoring.curve import Line, Panel
+from fewgan.scoring.scores import Row, write_curve
 
 POINTS = [(0.2, 90.0), (0.4, 60.0), (0.6, 47.0), (0.8, 50.0), (1.0, 55.0)]
 
@@ -78,3 +79,22 @@ def test_long_and_foreign_words_fit():
     image = drawn(Panel("Fréchet", [Line("a", POINTS)]), title="00001-" + "é图" * 300)
     margin = image.crop((image.width - 2 * curve.RIGHT, 0, image.width, 90))
     assert margin.getcolors() == [(margin.width * margin.height, (255, 255, 255))]
+
+
+@pytest.mark.parametrize("varied", [{"step": 200, "truncation": None}, {"step": None, "truncation": 0.5}])
+def test_a_single_row_is_a_curve_too(tmp_path, varied):
+    """A run with --keep-generators that saved once."""
+    row = Row(
+        against="train",
+        **varied,
+        frechet_distance=50.0,
+        kid=0.1,
+        kid_deviation=0.01,
+        kid_full=0.1,
+        precision=0.5,
+        recall=0.5,
+        count=8,
+        real_count=20,
+    )
+    write_curve(tmp_path / "curve.png", [row], score_name="FID", title="one")
+    assert Image.open(tmp_path / "curve.png").width > 100

@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawn import smooth
 from safetensors.torch import load_file
 
 import fewgan
+from fewgan import known
 from fewgan.architectures.biggan import Options, build
+from fewgan.config import Config
 from fewgan.plugin import UsageError
+from fewgan.prepare import prepare
+from fewgan.registry import choose
+from fewgan.screen import Screen
 from fewgan.source import build_empty, transfer_weights
+from fewgan.train import train
 
 OWN = Path(__file__).parent / "golden" / "biggan-32"
 SHARED = Path(__file__).parents[2] / "shared"
@@ -141,3 +148,62 @@ def test_the_shared_source():
     model = fewgan.load(folder)
     assert (model.generator.size, model.generator.classes, model.architecture.options["width"]) == (64, 3, 16)
     assert model.sample(2).float().std() > 20
+
+
+def test_a_source_of_two_small_files(foreign, tmp_path):
+    """What `save` writes is a source: the same pictures and logits, with float16 nearly so; no path is told."""
+    made = fewgan.load(foreign)
+    with pytest.raises(UsageError, match="use export instead"):
+        made.save(tmp_path / "no")
+    (tmp_path / "photos").mkdir()
+    for index in range(4):
+        smooth(48, 48, index).save(tmp_path / "photos" / f"{index}.png")
+    prepare(tmp_path / "photos", tmp_path / "dataset", size=32, screen=Screen(quiet=True))
+    config = Config(
+        data=str(tmp_path / "dataset"),
+        out=str(tmp_path / "runs"),
+        architecture=choose("architectures", "biggan", Options(width=4)),
+        transfer=choose("transfers", "none"),
+        steps=2,
+        batch_size=2,
+    )
+    run = train(config, Screen(quiet=True)).folder
+    model = fewgan.load(run)
+    images, labels = torch.rand(4, 3, 32, 32) * 2 - 1, torch.zeros(4, dtype=torch.int64)
+    for half, tolerance in ((False, 0.0), (True, 2e-3)):
+        folder = tmp_path / f"half-{half}"
+        model.save(folder, half=half)
+        assert sorted(file.name for file in folder.iterdir()) == ["discriminator.safetensors", "generator.safetensors"]
+        again = fewgan.load(folder)
+        assert all(parameter.dtype == torch.float32 for parameter in again.generator.parameters())
+        difference = again.sample(4).float() - model.sample(4).float()
+        assert difference.abs().mean() <= 255 * tolerance
+        with torch.no_grad():
+            there, here = again.discriminator(images, labels), model.discriminator(images, labels)
+        assert (there - here).abs().max() <= tolerance * 10
+        assert str(tmp_path).encode() not in (folder / "generator.safetensors").read_bytes()
+    stored = load_file(tmp_path / "half-True" / "discriminator.safetensors")
+    assert stored["linear.weight"].dtype == torch.float16
+    assert stored["linear.u0"].dtype == torch.float32
+
+
+def test_the_source_that_comes_with_fewgan():
+    files = list(known.locate("embedded").glob("*.safetensors"))
+    assert sum(file.stat().st_size for file in files) <= 12_000_000
+    model = fewgan.load("embedded")
+    assert model.generator.size == 64
+    assert "ringed" not in model.classes
+    assert len(model.classes) == 7
+    pictures = model.sample(14, truncation=0.7, labels=torch.arange(7).repeat(2)).float()
+    assert pictures[:, :, :4, :4].mean() < 80  # dark space around
+    assert pictures[:, :, 16:48, 16:48].std() > 30
+    assert (pictures[:7] - pictures[7:]).abs().mean() > 5
+    # Each class is nearer to itself than to the others, in colour.
+    colours = model.sample(112, seed=1, labels=torch.arange(7).repeat(16)).float()[:, :, 16:48, 16:48].mean((2, 3))
+    means = colours.reshape(16, 7, 3)
+    centres = means[:8].mean(0)
+    guesses = torch.cdist(means[8:].reshape(-1, 3), centres).argmin(1)
+    assert (guesses == torch.arange(7).repeat(8)).float().mean() > 0.5
+    with torch.no_grad():
+        logits = model.discriminator(pictures / 127.5 - 1, torch.arange(7).repeat(2))
+    assert logits.isfinite().all()

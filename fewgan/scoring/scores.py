@@ -124,7 +124,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
 
 def write_curve(path: Path, rows: Sequence[Row], *, score_name: str, title: str) -> None:
     """The Fréchet distance against each set, its best point marked, and precision and recall against the first."""
-    varied = varies(rows) or "truncation"
+    varied = varies(rows) or ("truncation" if rows[0].step is None else "step")
     sets = list(dict.fromkeys(row.against for row in rows))
     first = [row for row in rows if row.against == sets[0]]
     best = min(range(len(first)), key=lambda index: first[index].frechet_distance)

@@ -1,0 +1,39 @@
+"""Freeze-D freezes what it says and nothing else."""
+
+import pytest
+import torch
+from fewgan_freezed import Options, build
+
+from fewgan.plugin import Networks, UsageError
+
+
+class Stack(torch.nn.Module):
+    def __init__(self, count):
+        super().__init__()
+        self.parts = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(count))
+
+    def blocks(self):
+        return list(self.parts)
+
+
+@pytest.fixture
+def networks():
+    return Networks(Stack(3), Stack(5), None)
+
+
+@pytest.mark.parametrize(("blocks", "frozen"), [(None, 3), (0, 0), (1, 1), (4, 4)])
+def test_the_first_blocks_of_d_are_frozen(networks, blocks, frozen):
+    method = build(Options(blocks=blocks), networks=networks)
+    learning = {id(parameter) for parameter in method.trainable(0, 10)}
+    assert all(id(parameter) in learning for parameter in networks.generator.parameters())
+    for index, block in enumerate(networks.discriminator.blocks()):
+        assert all((id(parameter) in learning) == (index >= frozen) for parameter in block.parameters())
+    assert {id(p) for p in method.trainable(9, 10)} == learning
+    assert not list(method.parameters())
+    assert method.conditional
+    assert method.mapper is None
+
+
+def test_the_head_must_learn(networks):
+    with pytest.raises(UsageError, match=r"--freezed-blocks 5: D has 5 blocks.*give 4 at most"):
+        build(Options(blocks=5), networks=networks)
