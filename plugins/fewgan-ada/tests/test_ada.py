@@ -11,6 +11,7 @@ from fewgan_ada.pipeline import Ada
 from safetensors.torch import load_file
 
 from fewgan.plugin import UsageError
+from fewgan.testing import AugmentationTests
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "ada" / "pipe.safetensors"
 golden = load_file(GOLDEN) if GOLDEN.is_file() else {}
@@ -136,3 +137,7 @@ def test_names_of_operations():
     assert operations("blit, hue") == {"xflip", "rotate90", "xint", "hue"}
     with pytest.raises(UsageError, match=r"--ada-ops 'bcg': 'bcg' is none of b, bg"):
         build(Options(ops="bcg"), size=16)
+
+
+class TestConformance(AugmentationTests):
+    plugin, options = "ada", {"ops": "bgcfnc", "initial": 0.8, "speed": 0.1}

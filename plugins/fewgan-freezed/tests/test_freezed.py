@@ -5,6 +5,7 @@ import torch
 from fewgan_freezed import Options, build
 
 from fewgan.plugin import Networks, UsageError
+from fewgan.testing import TransferTests
 
 
 class Stack(torch.nn.Module):
@@ -37,3 +38,7 @@ def test_the_first_blocks_of_d_are_frozen(networks, blocks, frozen):
 def test_the_head_must_learn(networks):
     with pytest.raises(UsageError, match=r"--freezed-blocks 5: D has 5 blocks.*give 4 at most"):
         build(Options(blocks=5), networks=networks)
+
+
+class TestConformance(TransferTests):
+    plugin, options = "freezed", {"blocks": 1}

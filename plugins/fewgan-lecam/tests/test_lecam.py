@@ -5,6 +5,7 @@ import torch
 from fewgan_lecam import Options, build
 
 from fewgan.plugin import Step
+from fewgan.testing import RegularizerTests
 
 
 def step(index, real, fake):
@@ -45,3 +46,7 @@ def test_the_averages_are_in_the_state_and_in_the_metrics():
     lecam = build(Options(), networks=None)
     assert {name for name, buffer in lecam.named_buffers() if buffer.dim() == 0} == {"ema_real", "ema_fake"}
     assert set(lecam.state_dict()) == {"ema_real", "ema_fake"}
+
+
+class TestConformance(RegularizerTests):
+    plugin, options = "lecam", {"start": 3}

@@ -1,0 +1,168 @@
+"""What an architecture must build (fewgan.plugin.Generator and fewgan.plugin.Discriminator)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fewgan.config import LOSSES
+from fewgan.plugin import Networks
+from fewgan.testing.base import PluginTests, difference, finite, modules, same, states
+
+
+class ArchitectureTests(PluginTests):
+    """size: a side that it serves, the smaller the faster; options: such that its networks are small."""
+
+    kind = "architectures"
+    where = "fewgan.plugin.Generator and fewgan.plugin.Discriminator"
+    choosing = "train --arch {}"
+    size: ClassVar[int] = 32
+
+    def made(self, classes: int = 3) -> Networks:
+        plugin, options = self.choice.plugin()
+        built: Networks = plugin.build(options, size=self.size, classes=classes)
+        return built
+
+    @torch.no_grad()
+    def used(self, made: Networks) -> tuple[Tensor, ...]:
+        torch.manual_seed(5)
+        images, labels = self._pictures(made)
+        logits: Any = made.discriminator(images, labels)
+        return images, logits
+
+    def _latents(self, made: Networks, count: int = 4) -> tuple[Tensor, Tensor]:
+        generator: Any = made.generator
+        labels = torch.arange(count) % max(generator.classes, 1)
+        return torch.randn(count, generator.latent_dim), labels
+
+    def _pictures(self, made: Networks, count: int = 4) -> tuple[Tensor, Tensor | None]:
+        z, labels = self._latents(made, count)
+        images = made.generator(z, made.generator.embed(labels))
+        return images, labels if made.generator.classes else None
+
+    def test_shapes_and_ranges(self) -> None:
+        for classes in (0, 1, 3):
+            made = self.made(classes)
+            generator, discriminator = made.generator, made.discriminator
+            self.must(generator.classes == classes, "generator.classes is the number asked for", generator.classes)
+            self.must(generator.size == discriminator.size == self.size, "size is the side asked for")
+            z, labels = self._latents(made)
+            condition = generator.embed(labels)
+            shape = (4, generator.condition_dim)
+            self.must(tuple(condition.shape) == shape, "embed(labels [N]) gives [N, condition_dim]", condition.shape)
+            images = generator(z, condition)
+            self.must(tuple(images.shape) == (4, 3, self.size, self.size), "images are [N, 3, S, S]", images.shape)
+            self.must(bool(images.abs().max() <= 1) and finite(images), "images lie in [-1, 1]", images.abs().max())
+            for told in (labels, None) if classes else (None,):
+                logits = discriminator(images, told)
+                self.must(logits.dim() in (1, 2) and len(logits) == 4, "logits are [N] or [N, L]", logits.shape)
+                self.must(finite(logits), "logits are finite")
+                parts = discriminator.head(discriminator.features(images), told)
+                self.must(torch.allclose(parts, logits, atol=1e-5), "D's forward is head of features")
+            features = discriminator.features(images)
+            self.must(features.dim() == 2, "features(images) are [N, F]", features.shape)
+
+    def test_gradients_are_finite_and_reach_every_parameter(self) -> None:
+        for classes in (0, 3):
+            made = self.made(classes)
+            images, labels = self._pictures(made)
+            for name, network in (("G", made.generator), ("D", made.discriminator)):
+                module: Any = network
+                loss = made.discriminator(images, labels).square().mean()
+                learning = {key: p for key, p in module.named_parameters() if p.requires_grad}
+                gradients = torch.autograd.grad(loss, list(learning.values()), retain_graph=True, allow_unused=True)
+                for key, gradient in zip(learning, gradients, strict=True):
+                    self.must(gradient is not None, f"every parameter of {name} takes part in the loss", key)
+                    self.must(finite(gradient), f"gradients of {name} are finite", key)
+
+    def test_double_backward_of_the_discriminator(self) -> None:
+        made = self.made(0)
+        images = (torch.rand(4, 3, self.size, self.size) * 2 - 1).requires_grad_()
+        rule = "double backward through D works, which gradient penalties need (write attention out)"
+        try:
+            (slope,) = torch.autograd.grad(made.discriminator(images, None).sum(), images, create_graph=True)
+            torch.autograd.backward(slope.square().sum())
+        except RuntimeError as error:
+            self.must(False, rule, str(error).splitlines()[0])
+        module: Any = made.discriminator
+        there = [p.grad for p in module.parameters() if p.grad is not None]
+        self.must(bool(there) and all(map(finite, there)), rule, "no finite gradient of the penalty")
+
+    def test_blocks_hold_every_parameter_once(self) -> None:
+        made = self.made()
+        for name, network in (("generator", made.generator), ("discriminator", made.discriminator)):
+            module: Any = network
+            counted = Counter(id(p) for block in network.blocks() for p in block.parameters())
+            lost = [key for key, p in module.named_parameters() if counted[id(p)] != 1]
+            rule = f"{name}.blocks() hold every parameter in exactly one block"
+            self.must(not lost, rule, f"not so: {', '.join(lost[:4])}")
+            self.must(all(isinstance(block, nn.Module) for block in network.blocks()), f"{name}.blocks() are modules")
+
+    def test_forward_changes_no_state(self) -> None:
+        made = self.made()
+        images, labels = self._pictures(made)
+        before = states(made)
+        with torch.no_grad():
+            first, second = made.discriminator(images, labels), made.discriminator(images, labels)
+        rule = "D's forward gives the same twice; power iteration belongs into advance()"
+        self.must(bool(torch.equal(first, second)), rule)
+        learned = {f"{i}.{name}" for i, module in enumerate(modules(made)) for name, _ in module.named_parameters()}
+        after = states(made)
+        one, other = ({key: t[key] for key in learned} for t in (before, after))
+        self.must(same(one, other), "forward changes no parameter", difference(one, other))
+        for module in modules(made):
+            module.eval()
+        before = states(made)
+        self._pictures(made)
+        made.discriminator(images, labels)
+        after = states(made)
+        self.must(same(before, after), "in eval mode forward changes nothing", difference(before, after))
+
+    def test_advance_keeps_parameters(self) -> None:
+        made = self.made()
+        for network in (made.generator, made.discriminator):
+            module: Any = network
+            if hasattr(module, "advance"):
+                before = {key: p.detach().clone() for key, p in module.named_parameters()}
+                module.advance()
+                after = dict(module.named_parameters())
+                self.must(same(before, after), "advance() changes buffers alone", difference(before, after))
+
+    def test_double_precision_and_bfloat16(self) -> None:
+        made = self.made()
+        with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+            images, labels = self._pictures(made)
+            logits = made.discriminator(images, labels)
+        self.must(finite((images.float(), logits.float())), "forward is finite under autocast to bfloat16")
+        for module in modules(made):
+            module.double()
+        z, told = self._latents(made)
+        wide = made.generator(z.double(), made.generator.embed(told))
+        self.must(wide.dtype == torch.float64, "networks moved to float64 compute in it", wide.dtype)
+        self.must(finite(made.discriminator(wide, told)), "D in float64 is finite")
+
+    def test_defaults_make_sense(self) -> None:
+        defaults = self.made().defaults
+        self.must(defaults.loss in LOSSES, f"defaults.loss is one of {', '.join(LOSSES)}", defaults.loss)
+        rates = (defaults.generator_learning_rate, defaults.discriminator_learning_rate, defaults.epsilon)
+        self.must(all(0 < rate < 1 for rate in rates), "learning rates and epsilon lie between 0 and 1", rates)
+        self.must(all(0 <= beta < 1 for beta in defaults.betas), "betas lie in [0, 1)", defaults.betas)
+        self.must(defaults.discriminator_steps >= 1 and defaults.ema_images >= 0, "counts are not negative")
+
+    def test_a_foreign_layout_goes_there_and_back(self) -> None:
+        plugin, _ = self.choice.plugin()
+        if plugin.read is None or plugin.write is None:
+            return
+        made = self.made()
+        found = plugin.read(plugin.write(made))
+        rule = "read understands what write gives"
+        if found is None or found.discriminator is None:
+            return self.must(False, rule, found)
+        again = plugin.build(found.options, size=found.size, classes=found.classes)
+        again.generator.load_state_dict(dict(found.generator))
+        again.discriminator.load_state_dict(dict(found.discriminator))
+        self.must(same(states(made), states(again)), rule, difference(states(made), states(again)))
+        return None

@@ -1,0 +1,89 @@
+"""What an augmentation must do (fewgan.plugin.Augmentation)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewgan.testing import tiny
+from fewgan.testing.base import TrainedTests, finite
+
+
+class AugmentationTests(TrainedTests):
+    """Shapes, gradient to G, reals treated as fakes, determinism, and a training."""
+
+    kind = "augmentations"
+    where = "fewgan.plugin.Augmentation"
+    choosing = "train --aug {}"
+
+    def made(self) -> Any:
+        return self.choice.plugin()[0].build(self.choice.plugin()[1], size=tiny.SIZE)
+
+    def used(self, made: Any) -> Tensor:
+        torch.manual_seed(5)
+        augmented: Tensor = made(_images())
+        return augmented
+
+    def changes(self, folder: Path) -> dict[str, Any]:
+        return {"augmentation": self.choice}
+
+    def test_shape_and_type_stay(self) -> None:
+        made = self.made()
+        for count, size in ((1, tiny.SIZE), (5, tiny.SIZE), (2, 2 * tiny.SIZE)):
+            images = _images(count, size)
+            before = images.clone()
+            augmented = made(images)
+            self.must(augmented.shape == images.shape, "forward(images) keeps the shape", tuple(augmented.shape))
+            self.must(augmented.dtype == images.dtype, "forward(images) keeps the type", augmented.dtype)
+            self.must(finite(augmented), "forward(images) is finite")
+            self.must(bool(torch.equal(images, before)), "forward(images) leaves its argument as it is")
+
+    def test_gradient_reaches_the_pictures(self) -> None:
+        made, images = self.made(), _images(8).requires_grad_()
+        seen = torch.zeros(len(images))
+        for _ in range(10):
+            augmented = made(images)
+            rule = "it is differentiable: in G's step the gradient goes through it"
+            self.must(augmented.requires_grad, rule, "the result has no gradient")
+            weights = torch.linspace(-1, 1, augmented.numel()).view_as(augmented)
+            (gradient,) = torch.autograd.grad((augmented * weights).sum(), images)
+            self.must(finite(gradient), "its gradient is finite")
+            seen += gradient.abs().amax((1, 2, 3))
+        self.must(bool((seen > 0).all()), rule, "no gradient for some pictures in ten calls")
+
+    def test_reals_and_fakes_are_treated_alike(self) -> None:
+        """The core gives both in one batch: where in it a picture stands must make no difference."""
+        made, images = self.made(), _images(1).repeat(64, 1, 1, 1)
+        changes = torch.stack([(made(images) - images).abs().mean((1, 2, 3)) for _ in range(12)]).mean(0)
+        first, second = changes[:32].mean().item(), changes[32:].mean().item()
+        rule = "reals and fakes, which are the two halves of a batch, are changed alike"
+        self.must(
+            abs(first - second) <= 0.35 * max(first, second) + 1e-6, rule, f"{first:.3f} and {second:.3f} on average"
+        )
+
+    def test_a_seed_decides(self) -> None:
+        made = self.made()
+        rule = "all randomness comes from torch's generator, which the core seeds at each step"
+        self.must(bool(torch.equal(self.used(made), self.used(made))), rule, "one seed, two results")
+
+    def test_double_precision_and_bfloat16(self) -> None:
+        for dtype in (torch.float64, torch.bfloat16):
+            augmented = self.made().to(dtype)(_images().to(dtype))
+            self.must(augmented.dtype == dtype and finite(augmented), f"it works in {dtype}", augmented.dtype)
+
+    def test_observe_takes_logits_of_any_number(self) -> None:
+        made = self.made()
+        if not hasattr(made, "observe"):
+            return
+        for count in (1, 4, 7) * 3:
+            self.must(made.observe(torch.randn(count)) is None, "observe(logits_real) returns nothing")
+        self.must(finite(tuple(made.state_dict().values())), "its state stays finite after observe")
+        self.must(finite(made(_images())), "forward(images) is finite after observe")
+
+
+def _images(count: int = 6, size: int = tiny.SIZE) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.rand(count, 3, size, size, generator=generator) * 2 - 1

@@ -1,0 +1,215 @@
+"""What the tests of all kinds share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from fewgan import cli, registry, run
+from fewgan.config import Config
+from fewgan.options import fields_of, flag, flags_of
+from fewgan.players import Players
+from fewgan.plugin import Networks, Plugin, UsageError
+from fewgan.prepare import prepare
+from fewgan.registry import Choice
+from fewgan.screen import Screen
+from fewgan.testing import tiny
+from fewgan.train import resume, train
+
+QUIET = Screen(quiet=True)
+STEPS = 20
+
+
+class PluginTests:
+    """plugin: the name of an installed entry point. options: values for its options where defaults do not suit."""
+
+    plugin: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
+    kind: ClassVar[str]
+    where: ClassVar[str]  # the rules are documented there
+    choosing: ClassVar[str]  # words of the command line that choose it, {} for the name
+
+    def must(self, holds: bool, rule: str, seen: object = "") -> None:
+        """Fails naming the rule and its place in the documentation."""
+        if not holds:
+            shown = f"\n  seen: {seen}" if seen != "" else ""
+            pytest.fail(f"{self.plugin} breaks a rule of {self.where}:\n  {rule}{shown}", pytrace=False)
+
+    @property
+    def object(self) -> Plugin:
+        return registry.load(self.kind, self.plugin)
+
+    @property
+    def choice(self) -> Choice:
+        values = registry.options_from(self.object, self.plugin, self.options)
+        return registry.choose(self.kind, self.plugin, values)
+
+    @pytest.fixture(autouse=True)
+    def _tiny(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The kit's networks are a plugin like any other, installed while a test runs."""
+        folder = tmp_path_factory.getbasetemp() / "fewgan-tiny"
+        info = folder / "fewgan_tiny-0.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fewgan-tiny\nVersion: 0\nSummary: of the kit\n")
+        (info / "entry_points.txt").write_text("[fewgan.architectures]\ntiny = fewgan.testing.tiny:plugin\n")
+        monkeypatch.syspath_prepend(str(folder))
+        torch.manual_seed(0)
+
+    def test_it_loads_and_its_options_follow_the_rules(self) -> None:
+        try:
+            plugin = self.object
+            fields_of(plugin.options)
+            registry.options_from(plugin, self.plugin, self.options)
+        except (UsageError, ValueError) as error:
+            self.must(False, "an entry point names a Plugin, whose options are a frozen dataclass of option()", error)
+        self.must(bool(plugin.summary.strip()) and "\n" not in plugin.summary, "summary is one line", plugin.summary)
+
+    def test_its_options_are_in_help(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "300")
+        cli.run([*self.choosing.format(self.plugin).split(), "--help"])
+        shown = capsys.readouterr().out
+        for text in flags_of(self.plugin, self.object.options):
+            self.must(text in shown or text.replace("--no-", "--") in shown, f"--help shows the option {text}", shown)
+        for item in fields_of(self.object.options):
+            self.must(item.hidden or len(item.help) > 3, f"{flag(item.name)} says what it does", item.help)
+
+    def test_what_it_makes_depends_on_the_seed_alone(self) -> None:
+        torch.manual_seed(3)
+        first = states(self.made())
+        torch.manual_seed(3)
+        second = states(self.made())
+        self.must(same(first, second), "build makes the same from the same seed", difference(first, second))
+
+    def test_its_state_is_all_in_its_state_dict(self) -> None:
+        torch.manual_seed(3)
+        first = self.made()
+        torch.manual_seed(4)
+        second = self.made()
+        for one, other in zip(modules(first), modules(second), strict=True):
+            try:
+                other.load_state_dict(one.state_dict())
+            except RuntimeError as error:
+                self.must(False, "build makes every module by shape alone, so that a state dict fits", error)
+        a, b = self.used(first), self.used(second)
+        rule = "all that a module remembers lies in its parameters and buffers, so that a checkpoint holds it"
+        self.must(alike(a, b), rule, "two modules of one state dict give different results")
+
+    def made(self) -> Any:
+        """What the plugin builds."""
+        raise NotImplementedError
+
+    def used(self, made: Any) -> Any:
+        """What it gives in a seeded test call: tensors in tuples."""
+        raise NotImplementedError
+
+
+class TrainedTests(PluginTests):
+    """What is tested by training with it, too."""
+
+    def config(self, folder: Path) -> Config:
+        return config(folder, **self.changes(folder))
+
+    def changes(self, folder: Path) -> dict[str, Any]:
+        """How the plugin enters the config."""
+        raise NotImplementedError
+
+    def test_twenty_steps_of_training(self, tmp_path: Path) -> None:
+        done = train(self.config(tmp_path), QUIET)
+        lines = run.read_metrics(done.folder)
+        losses = [line[name] for line in lines for name in ("loss_d", "loss_g")]
+        self.must(all(np.isfinite(losses)), "losses are finite", losses)
+        skipped = sum(line["skipped_steps"] for line in lines)
+        self.must(skipped == 0, "gradients are finite", f"{skipped} of {STEPS} steps were not")
+        self.must(done.step == STEPS, "a training runs to its end", done)
+
+    def test_a_resume_in_the_middle_is_exact(self, tmp_path: Path) -> None:
+        whole = train(self.config(tmp_path), QUIET).folder
+        half = Path(shutil.copytree(whole, tmp_path / "runs" / "00099-half"))
+        run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped in the middle
+        resume(str(half), QUIET, steps=STEPS)
+        ours, theirs = (run.read_tensors(run.checkpoints(folder)[-1][1])[0] for folder in (half, whole))
+        rule = (
+            "a resumed run gives the same, bit for bit: state lies in buffers, randomness comes from torch's generator"
+        )
+        self.must(same(ours, theirs), rule, difference(ours, theirs))
+
+
+def config(folder: Path, **changes: Any) -> Config:
+    """A run of the kit's networks on noise, from scratch but for the changes."""
+    if not (folder / "dataset").exists():
+        _noise(folder / "photos")
+        prepare(folder / "photos", folder / "dataset", size=tiny.SIZE, screen=QUIET)
+    plain: dict[str, Any] = {
+        "architecture": registry.choose("architectures", "tiny"),
+        "transfer": registry.choose("transfers", registry.default("transfers") or ""),
+        "data": str(folder / "dataset"),
+        "out": str(folder / "runs"),
+        "batch_size": 4,
+        "steps": STEPS,
+        "sample_every": 10,
+        "save_every": 10,
+    }
+    return Config(**(plain | changes))
+
+
+def _noise(folder: Path) -> None:
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(12):
+        blocks = random.integers(0, 256, (4, 4, 3)).repeat(4, 0).repeat(4, 1)
+        Image.fromarray(blocks.astype(np.uint8)).save(folder / f"{index:02d}.png")
+
+
+def networks(classes: int = 0) -> Networks:
+    return tiny.build(tiny.Options(), size=tiny.SIZE, classes=classes)
+
+
+def game(transfer: Any, networks: Networks, **parts: Any) -> Players:
+    parts = {"augmentation": None, "regularizers": {}} | parts
+    return Players(networks=networks, transfer=transfer, loss="hinge", **parts)
+
+
+def modules(made: Any) -> list[nn.Module]:
+    """Generator and discriminator of networks; else what was built."""
+    return [made.generator, made.discriminator] if isinstance(made, Networks) else [made]  # type: ignore[list-item]
+
+
+def states(made: Any) -> dict[str, Tensor]:
+    """Copies of all state tensors."""
+    found: dict[str, Tensor] = {}
+    for number, module in enumerate(modules(made)):
+        found |= {f"{number}.{name}": tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    return found
+
+
+def parameters(made: Any) -> list[nn.Parameter]:
+    return [parameter for module in modules(made) for parameter in module.parameters()]
+
+
+def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str:
+    names = [name for name in one if name not in other or not torch.equal(one[name], other[name])]
+    names += [name for name in other if name not in one]
+    return f"{len(names)} tensors differ: {', '.join(names[:4])}"
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether results, tensors in tuples, are equal."""
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return bool(torch.equal(one, other)) if isinstance(one, Tensor) else one == other
+
+
+def finite(value: Any) -> bool:
+    return all(map(finite, value)) if isinstance(value, tuple) else bool(value.isfinite().all())

@@ -1,0 +1,60 @@
+"""What a feature network must do (fewgan.plugin.Features)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewgan.testing.base import PluginTests, finite
+
+
+class FeaturesTests(PluginTests):
+    """Shapes and types for pictures of any size, and that each picture is looked at alone."""
+
+    kind = "features"
+    where = "fewgan.plugin.Features"
+    choosing = "fid --features {}"
+
+    def made(self) -> Any:
+        plugin, options = self.choice.plugin()
+        return plugin.build(options).eval()
+
+    @torch.no_grad()
+    def used(self, made: Any) -> Tensor:
+        found: Tensor = made(_pictures(2))
+        return found
+
+    @torch.no_grad()
+    def test_shapes_and_types(self) -> None:
+        made = self.made()
+        self.must(type(made.dim) is int and made.dim > 0, "dim is a whole number from 1 on", made.dim)
+        for count, size in ((1, 16), (3, 48)):
+            found = made(_pictures(count, size))
+            rule = "forward(uint8 images [N, 3, H, W]) gives float32 [N, dim], for any H and W"
+            self.must(tuple(found.shape) == (count, made.dim), rule, tuple(found.shape))
+            self.must(found.dtype == torch.float32, rule, found.dtype)
+            self.must(finite(found), "features are finite")
+
+    @torch.no_grad()
+    def test_each_picture_is_looked_at_alone(self) -> None:
+        made, pictures = self.made(), _pictures(4, 32)
+        together, alone = made(pictures), torch.cat([made(picture[None]) for picture in pictures])
+        apart = ((together - alone).norm() / together.norm().clamp(min=1e-9)).item()
+        self.must(apart < 1e-3, "features of a picture do not depend on the others of its batch", f"{apart:.1e} apart")
+        different = (together[0] - together[1]).norm() > 1e-3 * together.norm()
+        self.must(bool(different), "different pictures have different features")
+        self.must(bool(torch.equal(made(pictures), together)), "the same pictures have the same features")
+
+    def test_the_score_has_its_own_name(self) -> None:
+        name = self.made().score_name
+        self.must(isinstance(name, str) and bool(name.strip()) and "\n" not in name, "score_name is one line", name)
+        # Only the standard weights may be called FID, and they are not at hand where tests run.
+        self.must(name.strip().upper() != "FID", 'score_name is "FID" for the standard Inception weights alone', name)
+
+
+def _pictures(count: int, size: int = 32) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    coarse = torch.randint(0, 256, (count, 3, size // 8, size // 8), generator=generator, dtype=torch.uint8)
+    return coarse.repeat_interleave(8, 2).repeat_interleave(8, 3)

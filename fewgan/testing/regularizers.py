@@ -1,0 +1,121 @@
+"""What a regularizer must do (fewgan.plugin.Regularizer and fewgan.plugin.Step)."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewgan import registry
+from fewgan.plugin import Networks, Step
+from fewgan.testing import tiny
+from fewgan.testing.base import TrainedTests, difference, finite, game, networks, parameters, same, states
+
+
+class RegularizerTests(TrainedTests):
+    """Its losses and hooks with the kit's networks, and a training."""
+
+    kind = "regularizers"
+    where = "fewgan.plugin.Regularizer"
+    choosing = "train --{}"
+
+    def made(self, among: Networks | None = None) -> Any:
+        return self.choice.plugin()[0].build(self.choice.plugin()[1], networks=among or networks())
+
+    def used(self, made: Any) -> tuple[Tensor, ...]:
+        torch.manual_seed(5)
+        among = networks()
+        found = []
+        for index in range(3):
+            step = self.step(among, index=index, side="discriminator")
+            if hasattr(made, "observe"):
+                made.observe(step)
+            found += [made.discriminator_loss(step)] if hasattr(made, "discriminator_loss") else []
+            if hasattr(made, "generator_loss"):
+                found.append(made.generator_loss(self.step(among, index=index, side="generator")))
+        return tuple(found)
+
+    def changes(self, folder: Path) -> dict[str, Any]:
+        return {"regularizers": (self.choice,)}
+
+    def step(self, among: Networks, *, index: int = 0, side: str = "discriminator", classes: int = 0) -> Step:
+        """A step as the core makes one, with an augmentation that turns pictures round."""
+        none = registry.choose("transfers", registry.default("transfers") or "").plugin()
+        players = game(none[0].build(none[1], networks=among), among)
+        real = torch.rand(4, 3, tiny.SIZE, tiny.SIZE) * 2 - 1
+        z, labels = torch.randn(4, tiny.LATENT), torch.arange(4) % max(classes, 1)
+        fake = players.generate(z, labels)
+        if side == "discriminator":
+            fake = fake.detach()
+        told = labels if classes else None
+        common: dict[str, Any] = {"index": index, "images_seen": 4 * index, "fake": fake, "z": z, "fake_labels": told}
+        common |= {"fake_augmented": fake.flip(3), "logits_fake": players.judge(fake.flip(3), told)}
+        doors: dict[str, Any] = {"generator": among.generator, "discriminator": among.discriminator}
+        doors |= {"generate": players.generate, "augment": lambda images: images.flip(3)}
+        absent: dict[str, Any] = dict.fromkeys(("real", "real_augmented", "labels", "logits_real"))
+        if side == "generator":
+            return Step(**common, **absent, **doors)
+        shown: dict[str, Any] = {
+            "real": real,
+            "real_augmented": real.flip(3),
+            "labels": told,
+            "logits_real": players.judge(real.flip(3), told),
+        }
+        return Step(**common, **shown, **doors)
+
+    def test_losses_are_finite_scalars_with_gradient(self) -> None:
+        for side in ("discriminator", "generator"):
+            for classes in (0, 3):
+                among = networks(classes)
+                made = self.made(among)
+                if not hasattr(made, f"{side}_loss"):
+                    continue
+                for index in (0, 1, 10_000):
+                    self._check_loss(made, among, side, self.step(among, index=index, side=side, classes=classes))
+
+    def _check_loss(self, made: Any, among: Networks, side: str, step: Step) -> None:
+        if side == "discriminator" and hasattr(made, "observe"):
+            made.observe(
+                dataclasses.replace(
+                    step, logits_real=_detached(step.logits_real), logits_fake=step.logits_fake.detach()
+                )
+            )
+        loss = getattr(made, f"{side}_loss")(step)
+        self.must(isinstance(loss, Tensor) and loss.dim() == 0, f"{side}_loss(step) is a scalar Tensor", loss)
+        self.must(finite(loss), f"{side}_loss(step) is finite", loss)
+        if not loss.requires_grad:
+            self.must(loss.item() == 0, f"{side}_loss(step) has a gradient where it is not 0", loss)
+            return
+        learning = [*getattr(among, side).parameters(), *(made.parameters() if side == "discriminator" else ())]
+        gradients = torch.autograd.grad(loss, learning, allow_unused=True)
+        there = tuple(gradient for gradient in gradients if gradient is not None)
+        self.must(bool(there), f"{side}_loss(step) has a gradient for what learns in the {side}'s step")
+        self.must(finite(there), f"the gradient of {side}_loss(step) is finite")
+
+    def test_hooks_leave_the_networks_as_they_are(self) -> None:
+        among = networks()
+        before, made = states(among.discriminator), self.made(among)
+        self.used(made)
+        after = states(among.discriminator)
+        self.must(same(before, after), "hooks change no weight and no statistic of D", difference(before, after))
+        rule = "hooks leave .grad alone; the core calls backward"
+        self.must(all(parameter.grad is None for parameter in parameters(among)), rule)
+
+    def test_attributes_and_images(self) -> None:
+        made = self.made()
+        every = getattr(made, "every", 1)
+        self.must(type(every) is int and every >= 1, "every is a whole number from 1 on", every)
+        adversarial = getattr(made, "adversarial", True)
+        self.must(isinstance(adversarial, bool), "adversarial is True or False", adversarial)
+        if hasattr(made, "images"):
+            real, fake = torch.rand(4, 3, tiny.SIZE, tiny.SIZE), torch.rand(4, 3, tiny.SIZE, tiny.SIZE)
+            shown = made.images(real, fake)
+            shapes = [tuple(part.shape) for part in shown]
+            self.must(shapes == [tuple(real.shape)] * 2, "images(real, fake) gives both back in their shapes", shapes)
+
+
+def _detached(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()

@@ -1,0 +1,102 @@
+"""What a transfer method must do (fewgan.plugin.Transfer)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewgan import source
+from fewgan.plugin import Networks
+from fewgan.testing import tiny
+from fewgan.testing.base import QUIET, STEPS, TrainedTests, config, finite, networks, parameters
+from fewgan.train import train
+
+
+class TransferTests(TrainedTests):
+    """Its parts with the kit's networks, and a training from a source of them."""
+
+    kind = "transfers"
+    where = "fewgan.plugin.Transfer"
+    choosing = "train --transfer {}"
+
+    def made(self, among: Networks | None = None) -> Any:
+        return self.choice.plugin()[0].build(self.choice.plugin()[1], networks=among or networks())
+
+    def used(self, made: Any) -> tuple[Tensor, ...]:
+        torch.manual_seed(5)
+        if made.mapper is None:
+            return ()
+        found: tuple[Tensor, ...] = made.mapper(torch.randn(4, tiny.LATENT), torch.zeros(4, dtype=torch.int64))
+        return found
+
+    def changes(self, folder: Path) -> dict[str, Any]:
+        chosen: dict[str, Any] = {"transfer": self.choice}
+        if self.object.needs_source:
+            chosen["source"] = str(self.source(folder))
+        return chosen
+
+    def source(self, folder: Path) -> Path:
+        """A run of the kit's networks, trained for two steps from scratch."""
+        found = list((folder / "source").glob("0*"))
+        return found[0] if found else train(config(folder, steps=2, out=str(folder / "source")), QUIET).folder
+
+    def test_its_parts(self) -> None:
+        made = self.made()
+        self.must(isinstance(made, nn.Module), "build gives an nn.Module", type(made).__name__)
+        self.must(isinstance(made.conditional, bool), "conditional is True or False", made.conditional)
+        self.must(
+            made.mapper is None or isinstance(made.mapper, nn.Module), "mapper is None or an nn.Module", made.mapper
+        )
+        self.must(isinstance(getattr(made, "keeps_source", False), bool), "keeps_source is True or False")
+
+    def test_the_mapper_gives_what_the_generator_takes(self) -> None:
+        among = networks()
+        made = self.made(among)
+        if made.mapper is None:
+            return
+        mapped = made.mapper(torch.randn(4, tiny.LATENT), torch.zeros(4, dtype=torch.int64))
+        shapes = [tuple(part.shape) for part in mapped]
+        expected = [(4, tiny.LATENT), (4, among.generator.condition_dim)]
+        self.must(shapes == expected, "mapper(z, labels) gives z [N, Z] and condition [N, C]", shapes)
+        self.must(finite(mapped), "mapper(z, labels) is finite")
+
+    def test_what_learns_belongs_to_the_run(self) -> None:
+        among = networks()
+        made = self.made(among)
+        owned = {id(p) for p in (*parameters(made), *parameters(among))}
+        if hasattr(made, "trainable"):
+            for index in (0, 1, STEPS - 1, 10 * STEPS):
+                first, second = made.trainable(index, STEPS), made.trainable(index, STEPS)
+                if first is None:
+                    continue
+                ids = [id(p) for p in first]
+                rule = "trainable(index, steps) names parameters of the networks and of itself, or is None"
+                self.must(set(ids) <= owned, rule, "others are among them")
+                self.must(bool(ids), rule, f"nothing learns at step {index}")
+                rule = "trainable depends on index and steps alone, so that a resume goes on alike"
+                self.must(set(ids) == {id(p) for p in second}, rule)
+        if hasattr(made, "groups"):
+            named = [id(p) for group in made.groups() for p in group.parameters]
+            self.must(set(named) <= owned, "groups() names parameters of the networks and of itself")
+            self.must(len(named) == len(set(named)), "groups() names no parameter twice")
+            rates = [group.learning_rate for group in made.groups()]
+            self.must(all(rate >= 0 for rate in rates), "groups() has learning rates of 0 and more", rates)
+
+    def test_the_source_is_where_it_starts(self, tmp_path: Path) -> None:
+        """After start() the networks still are those that the core built, and finite."""
+        if not self.object.needs_source:
+            return
+        model = source.load(self.source(tmp_path))
+        among = networks(model.generator.classes)
+        made = self.made(among)
+        source.transfer_weights(model, among)
+        if hasattr(made, "start"):
+            before = [id(p) for p in parameters(among)]
+            made.start(among, [model])
+            rule = "start(networks, sources) changes weights in place"
+            self.must([id(p) for p in parameters(among)] == before, rule, "parameters were replaced")
+        images = among.generator(torch.randn(2, tiny.LATENT), among.generator.embed(torch.zeros(2, dtype=torch.int64)))
+        self.must(finite(images), "start(networks, sources) leaves a generator that makes finite pictures")
