@@ -17,7 +17,7 @@ from fewgan import cli, registry, run
 from fewgan.config import Config
 from fewgan.options import fields_of, flag, flags_of
 from fewgan.players import Players
-from fewgan.plugin import Networks, Plugin, UsageError
+from fewgan.plugin import FewganError, Networks, Plugin, UsageError
 from fewgan.prepare import prepare
 from fewgan.registry import Choice
 from fewgan.screen import Screen
@@ -122,13 +122,13 @@ class TrainedTests(PluginTests):
         raise NotImplementedError
 
     def test_twenty_steps_of_training(self, tmp_path: Path) -> None:
-        done = train(self.config(tmp_path), QUIET)
+        try:
+            done = train(self.config(tmp_path), QUIET)
+        except FewganError as error:  # ten steps in a row that were not finite, among others
+            self.must(False, "a training runs to its end", error)
         lines = run.read_metrics(done.folder)
-        losses = [line[name] for line in lines for name in ("loss_d", "loss_g")]
-        self.must(all(np.isfinite(losses)), "losses are finite", losses)
         skipped = sum(line["skipped_steps"] for line in lines)
-        self.must(skipped == 0, "gradients are finite", f"{skipped} of {STEPS} steps were not")
-        self.must(done.step == STEPS, "a training runs to its end", done)
+        self.must(skipped == 0, "losses and gradients are finite", f"{skipped} of {STEPS} steps were not")
 
     def test_a_resume_in_the_middle_is_exact(self, tmp_path: Path) -> None:
         whole = train(self.config(tmp_path), QUIET).folder

@@ -27,7 +27,10 @@ class RegularizerTests(TrainedTests):
 
     def used(self, made: Any) -> tuple[Tensor, ...]:
         torch.manual_seed(5)
-        among = networks()
+        return self.played(made, networks())
+
+    def played(self, made: Any, among: Networks) -> tuple[Tensor, ...]:
+        """Its losses in three steps of both sides."""
         found = []
         for index in range(3):
             step = self.step(among, index=index, side="discriminator")
@@ -98,7 +101,7 @@ class RegularizerTests(TrainedTests):
     def test_hooks_leave_the_networks_as_they_are(self) -> None:
         among = networks()
         before, made = states(among.discriminator), self.made(among)
-        self.used(made)
+        self.played(made, among)
         after = states(among.discriminator)
         self.must(same(before, after), "hooks change no weight and no statistic of D", difference(before, after))
         rule = "hooks leave .grad alone; the core calls backward"

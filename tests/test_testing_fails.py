@@ -1,0 +1,192 @@
+# ruff: noqa: E501, PLR0917
+"""Every check of the conformance kit fails on a plugin that breaks its rule, and says which rule."""
+
+import inspect
+import itertools
+import sys
+from textwrap import indent
+
+import pytest
+from packages import install
+
+from fewgan.testing import ArchitectureTests, AugmentationTests, FeaturesTests, RegularizerTests, TransferTests
+
+HEAD = """
+from dataclasses import dataclass
+import random, torch
+from torch import nn
+from torch.nn import functional as F
+from fewgan.plugin import Defaults, Group, Networks, Plugin, option
+from fewgan.testing import tiny
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    strength: float = option(0.5, "How strong it is", min=0)
+"""
+TAIL = """
+plugin = Plugin(api=1, summary={summary!r}, options=Options, build=build, **{extra!r})
+"""
+BUILDS = {
+    AugmentationTests: "def build(options, *, size):\n    return Made()\n",
+    RegularizerTests: "def build(options, *, networks):\n    return Made()\n",
+    TransferTests: "def build(options, *, networks):\n    return Made(networks)\n",
+    FeaturesTests: "def build(options):\n    return Made()\n",
+    ArchitectureTests: (
+        "def build(options, *, size, classes):\n"
+        "    return Networks(G(classes), D(classes), Defaults(discriminator_steps=1))\n"
+    ),
+}
+GOOD = {
+    AugmentationTests: "def forward(self, images):\n    return images * (1 + 0.2 * torch.rand(len(images), 1, 1, 1).to(images))",
+    RegularizerTests: "def discriminator_loss(self, step):\n    return 0.1 * step.logits_real.square().mean()",
+    TransferTests: "conditional, mapper = True, None\ndef __init__(self, networks):\n    super().__init__()",
+    FeaturesTests: (
+        "dim, score_name = 12, 'Distance (means)'\n"
+        "def forward(self, images):\n"
+        "    return F.adaptive_avg_pool2d(images.float(), 2).flatten(1)"
+    ),
+    ArchitectureTests: "",
+}
+numbers = itertools.count()
+
+
+def fails(kit, test, monkeypatch, tmp_path, capsys, *, body=None, source=None, **more):
+    """Runs one test of a kit's class for a plugin; the message of its failure, or None."""
+    name = f"broken{next(numbers)}"
+    if kit is ArchitectureTests:
+        made = "class G(tiny.Generator):\n    pass\nclass D(tiny.Discriminator):\n    pass\n" + (body or "")
+    else:
+        made = "class Made(nn.Module):\n" + indent(GOOD[kit] if body is None else body, "    ")
+    extra = {"needs_source": True} if more.get("needs_source") else {}
+    tail = TAIL.format(summary=more.get("summary", "A method"), extra=extra)
+    text = source or HEAD + made + "\n" + more.get("build", BUILDS[kit]) + tail
+    points = {kit.kind: [f"{name} = {name}_plugin:plugin"]}
+    folder = install(tmp_path / "packages", f"fewgan-{name}", points, {f"{name}_plugin": text})
+    monkeypatch.syspath_prepend(str(folder))
+    tests = type("Broken", (kit,), {"plugin": name, "size": 16})()
+    info = tmp_path / "tiny" / "fewgan_tiny-0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fewgan-tiny\nVersion: 0\nSummary: of the kit\n")
+    (info / "entry_points.txt").write_text("[fewgan.architectures]\ntiny = fewgan.testing.tiny:plugin\n")
+    monkeypatch.syspath_prepend(str(info.parent))
+    (tmp_path / "run").mkdir()
+    fixtures = {"tmp_path": tmp_path / "run", "monkeypatch": monkeypatch, "capsys": capsys}
+    method = getattr(tests, test)
+    try:
+        method(**{key: fixtures[key] for key in inspect.signature(method).parameters})
+    except pytest.fail.Exception as failure:
+        message = str(failure)
+    else:
+        return None
+    finally:
+        sys.modules.pop(f"{name}_plugin", None)
+    assert f"{name} breaks a rule of fewgan.plugin." in message
+    return message
+
+
+@pytest.mark.parametrize("kit", list(BUILDS))
+def test_a_good_plugin_passes(kit, monkeypatch, tmp_path, capsys):
+    for number, test in enumerate(name for name in dir(kit) if name.startswith("test_")):
+        (tmp_path / str(number)).mkdir()
+        assert fails(kit, test, monkeypatch, tmp_path / str(number), capsys) is None, test
+
+
+LOADS, HELP = "test_it_loads_and_its_options_follow_the_rules", "test_its_options_are_in_help"
+SEED, STATE = "test_what_it_makes_depends_on_the_seed_alone", "test_its_state_is_all_in_its_state_dict"
+TRAINING, RESUME = "test_twenty_steps_of_training", "test_a_resume_in_the_middle_is_exact"
+PRECISION = "test_double_precision_and_bfloat16"
+FORWARD = "def forward(self, images):\n    "
+LOSS = "def discriminator_loss(self, step):\n    "
+TRANSFER = "conditional, mapper = True, None\ndef __init__(self, networks):\n    super().__init__()\n    self.held = (networks,)\n"
+COUNTING = (
+    "def __init__(self):\n    super().__init__()\n    self.count = 0\n"
+    "def forward(self, images):\n    self.count += 1\n    return images * (1 + 0.01 * self.count)"
+)
+BROKEN = [
+    (AugmentationTests, LOADS, {"summary": "two\nlines"}, "summary is one line"),
+    (AugmentationTests, LOADS, {"source": HEAD + "plugin = 3"}, "an entry point names a Plugin"),
+    (AugmentationTests, HELP, {"source": HEAD.replace("How strong it is", "?") + "class Made(nn.Module):\n    pass\n" + BUILDS[AugmentationTests] + TAIL.format(summary="A", extra={})}, "says what it does"),
+    (AugmentationTests, SEED, {"body": "def __init__(self):\n    super().__init__()\n    self.p = nn.Parameter(torch.tensor(random.SystemRandom().random()))"}, "the same from the same seed"),
+    (AugmentationTests, STATE, {"body": "def __init__(self):\n    super().__init__()\n    self.shift = torch.rand(1)\n" + FORWARD + "return images + self.shift"}, "lies in its parameters and buffers"),
+    (AugmentationTests, "test_shape_and_type_stay", {"body": FORWARD + "return images[..., 1:]"}, "keeps the shape"),
+    (AugmentationTests, "test_shape_and_type_stay", {"body": FORWARD + "return images.double()"}, "keeps the type"),
+    (AugmentationTests, "test_shape_and_type_stay", {"body": FORWARD + "return images / 0"}, "is finite"),
+    (AugmentationTests, "test_shape_and_type_stay", {"body": FORWARD + "return images.mul_(0.5)"}, "leaves its argument"),
+    (AugmentationTests, "test_gradient_reaches_the_pictures", {"body": FORWARD + "return images.detach()"}, "it is differentiable"),
+    (AugmentationTests, "test_gradient_reaches_the_pictures", {"body": FORWARD + "return images * 0"}, "no gradient for some"),
+    (AugmentationTests, "test_gradient_reaches_the_pictures", {"body": FORWARD + "return (images - images).sqrt() + images"}, "gradient is finite"),
+    (AugmentationTests, "test_reals_and_fakes_are_treated_alike", {"body": FORWARD + "half = len(images) // 2\n    return torch.cat((images[:half] * 0.5, images[half:]))"}, "are changed alike"),
+    (AugmentationTests, "test_a_seed_decides", {"body": FORWARD + "return images * random.random()"}, "one seed, two results"),
+    (AugmentationTests, PRECISION, {"body": FORWARD + "return images * torch.rand(1, dtype=torch.float64)"}, "it works in"),
+    (AugmentationTests, "test_observe_takes_logits_of_any_number", {"body": GOOD[AugmentationTests] + "\ndef observe(self, logits_real):\n    return 1"}, "returns nothing"),
+    (AugmentationTests, "test_observe_takes_logits_of_any_number", {"body": "def __init__(self):\n    super().__init__()\n    self.register_buffer('p', torch.zeros(1))\ndef observe(self, logits_real):\n    self.p /= 0\n" + FORWARD + "return images"}, "stays finite after observe"),
+    (AugmentationTests, TRAINING, {"body": FORWARD + "return images * torch.nan"}, "a training runs to its end"),
+    (AugmentationTests, RESUME, {"body": COUNTING}, "bit for bit"),
+    (RegularizerTests, "test_losses_are_finite_scalars_with_gradient", {"body": LOSS + "return step.logits_real"}, "is a scalar Tensor"),
+    (RegularizerTests, "test_losses_are_finite_scalars_with_gradient", {"body": LOSS + "return step.logits_real.mean() / 0"}, "is finite"),
+    (RegularizerTests, "test_losses_are_finite_scalars_with_gradient", {"body": LOSS + "return step.logits_real.detach().mean()"}, "has a gradient where it is not 0"),
+    (RegularizerTests, "test_losses_are_finite_scalars_with_gradient", {"body": LOSS + "return step.fake.requires_grad_().mean()"}, "has a gradient for what learns"),
+    (RegularizerTests, "test_losses_are_finite_scalars_with_gradient", {"body": LOSS + "return (step.logits_real - step.logits_real).abs().sqrt().mean()"}, "the gradient of discriminator_loss(step) is finite"),
+    (RegularizerTests, "test_losses_are_finite_scalars_with_gradient", {"body": "def generator_loss(self, step):\n    return step.fake"}, "generator_loss(step) is a scalar"),
+    (RegularizerTests, "test_hooks_leave_the_networks_as_they_are", {"body": LOSS + "step.discriminator.advance()\n    return step.logits_real.mean()"}, "change no weight and no statistic"),
+    (RegularizerTests, "test_hooks_leave_the_networks_as_they_are", {"body": LOSS + "loss = step.logits_real.mean()\n    loss.backward(retain_graph=True)\n    return loss"}, "leave .grad alone"),
+    (RegularizerTests, "test_attributes_and_images", {"body": "every = 0"}, "every is a whole number"),
+    (RegularizerTests, "test_attributes_and_images", {"body": "adversarial = 'no'"}, "adversarial is True or False"),
+    (RegularizerTests, "test_attributes_and_images", {"body": "def images(self, real, fake):\n    return real[:2], fake"}, "in their shapes"),
+    (RegularizerTests, RESUME, {"body": "def __init__(self):\n    super().__init__()\n    self.mean = 0.0\n" + LOSS + "self.mean += 0.1\n    return self.mean * step.logits_real.mean()"}, "bit for bit"),
+    (TransferTests, "test_its_parts", {"body": "pass", "build": "class Other:\n    pass\ndef build(options, *, networks):\n    return Other()\n"}, "build gives an nn.Module"),
+    (TransferTests, "test_its_parts", {"body": TRANSFER.replace("True, None", "1, None")}, "conditional is True or False"),
+    (TransferTests, "test_its_parts", {"body": TRANSFER.replace("True, None", "True, 'miner'")}, "mapper is None or"),
+    (TransferTests, "test_its_parts", {"body": TRANSFER + "keeps_source = 1"}, "keeps_source is True or False"),
+    (TransferTests, "test_the_mapper_gives_what_the_generator_takes", {"body": TRANSFER.replace(", mapper = True, None", " = True") + "    self.mapper = Mapper()", "build": "class Mapper(nn.Module):\n    def forward(self, z, labels):\n        return z[:, 1:], z[:, :0]\n" + BUILDS[TransferTests]}, "gives z [N, Z] and condition"),
+    (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def trainable(self, index, steps):\n    return [nn.Parameter(torch.zeros(1))]"}, "others are among them"),
+    (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def trainable(self, index, steps):\n    return []"}, "nothing learns"),
+    (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "seen = 0\ndef trainable(self, index, steps):\n    self.seen += 1\n    return [*self.held[0].generator.parameters()][: self.seen]"}, "depends on index and steps alone"),
+    (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def groups(self):\n    return [Group([nn.Parameter(torch.zeros(1))], 0.1)]"}, "groups() names parameters of the networks"),
+    (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def groups(self):\n    return 2 * [Group([*self.held[0].generator.parameters()], 0.1)]"}, "names no parameter twice"),
+    (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def groups(self):\n    return [Group([*self.held[0].generator.parameters()], -1.0)]"}, "learning rates of 0 and more"),
+    (TransferTests, "test_the_source_is_where_it_starts", {"needs_source": True, "body": TRANSFER + "def start(self, networks, sources):\n    networks.generator.first = nn.Conv2d(6, 6, 3, padding=1)"}, "parameters were replaced"),
+    (TransferTests, "test_the_source_is_where_it_starts", {"needs_source": True, "body": TRANSFER + "def start(self, networks, sources):\n    nn.init.constant_(networks.generator.linear.bias, torch.nan)"}, "makes finite pictures"),
+    (FeaturesTests, "test_shapes_and_types", {"body": "dim, score_name = 5, 'x'\ndef forward(self, images):\n    return images.float().mean((2, 3))"}, "gives float32 [N, dim]"),
+    (FeaturesTests, "test_shapes_and_types", {"body": "dim, score_name = 3, 'x'\ndef forward(self, images):\n    return images.double().mean((2, 3))"}, "gives float32"),
+    (FeaturesTests, "test_shapes_and_types", {"body": "dim, score_name = 3, 'x'\ndef forward(self, images):\n    return images.float().mean((2, 3)) / 0"}, "features are finite"),
+    (FeaturesTests, "test_shapes_and_types", {"body": "dim, score_name = 0, 'x'"}, "dim is a whole number"),
+    (FeaturesTests, "test_each_picture_is_looked_at_alone", {"body": "dim, score_name = 3, 'x'\ndef forward(self, images):\n    x = images.float().mean((2, 3))\n    return x - x.mean(0)"}, "do not depend on the others"),
+    (FeaturesTests, "test_each_picture_is_looked_at_alone", {"body": "dim, score_name = 3, 'x'\ndef forward(self, images):\n    return torch.ones(len(images), 3)"}, "different pictures have different"),
+    (FeaturesTests, "test_the_score_has_its_own_name", {"body": "dim, score_name = 3, 'FID'"}, "for the standard Inception weights alone"),
+    (FeaturesTests, "test_the_score_has_its_own_name", {"body": "dim, score_name = 3, ''"}, "score_name is one line"),
+    (ArchitectureTests, "test_shapes_and_ranges", {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        return 2 * super().forward(z, condition) + 1"}, "images lie in [-1, 1]"),
+    (ArchitectureTests, "test_shapes_and_ranges", {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        return super().forward(z, condition)[..., 1:]"}, "images are [N, 3, S, S]"),
+    (ArchitectureTests, "test_shapes_and_ranges", {"body": "class G(tiny.Generator):\n    def embed(self, labels):\n        return super().embed(labels)[:, 1:]"}, "embed(labels [N]) gives"),
+    (ArchitectureTests, "test_shapes_and_ranges", {"body": "class G(tiny.Generator):\n    def __init__(self, classes):\n        super().__init__(classes)\n        self.classes = 7"}, "classes is the number asked for"),
+    (ArchitectureTests, "test_shapes_and_ranges", {"body": "class D(tiny.Discriminator):\n    def forward(self, images, labels):\n        return super().forward(images, labels) + 1"}, "forward is head of features"),
+    (ArchitectureTests, "test_shapes_and_ranges", {"body": "class D(tiny.Discriminator):\n    def head(self, features, labels):\n        return super().head(features, labels).sum()"}, "logits are [N] or [N, L]"),
+    (ArchitectureTests, "test_gradients_are_finite_and_reach_every_parameter", {"body": "class G(tiny.Generator):\n    def __init__(self, classes):\n        super().__init__(classes)\n        self.unused = nn.Linear(2, 2)"}, "every parameter of G takes part"),
+    (ArchitectureTests, "test_gradients_are_finite_and_reach_every_parameter", {"body": "class D(tiny.Discriminator):\n    def features(self, images):\n        h = super().features(images)\n        return h + (h - h).abs().sqrt()"}, "are finite"),
+    (ArchitectureTests, "test_double_backward_of_the_discriminator", {"body": "class Once(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x):\n        return x * 1.0\n    @staticmethod\n    @torch.autograd.function.once_differentiable\n    def backward(ctx, g):\n        return g\nclass D(tiny.Discriminator):\n    def features(self, images):\n        return super().features(Once.apply(images))"}, "double backward through D"),
+    (ArchitectureTests, "test_blocks_hold_every_parameter_once", {"body": "class G(tiny.Generator):\n    def blocks(self):\n        return super().blocks()[1:]"}, "generator.blocks() hold every parameter"),
+    (ArchitectureTests, "test_blocks_hold_every_parameter_once", {"body": "class D(tiny.Discriminator):\n    def blocks(self):\n        return [*super().blocks(), self.first]"}, "discriminator.blocks() hold every parameter"),
+    (ArchitectureTests, "test_forward_changes_no_state", {"body": "class D(tiny.Discriminator):\n    def features(self, images):\n        self.advance()\n        return super().features(images)"}, "power iteration belongs into advance()"),
+    (ArchitectureTests, "test_forward_changes_no_state", {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        self.norm.mean.add_(0.1)\n        return super().forward(z, condition)"}, "in eval mode forward changes nothing"),
+    (ArchitectureTests, "test_advance_keeps_parameters", {"body": "class G(tiny.Generator):\n    def advance(self):\n        nn.init.zeros_(self.linear.bias)\n        nn.init.zeros_(self.linear.weight)"}, "changes buffers alone"),
+    (ArchitectureTests, PRECISION, {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        return super().forward(z, condition).float()"}, "compute in it"),
+    (ArchitectureTests, "test_defaults_make_sense", {"build": "def build(options, *, size, classes):\n    return Networks(G(classes), D(classes), Defaults(loss='square'))\n"}, "defaults.loss is one of"),
+    (ArchitectureTests, "test_defaults_make_sense", {"build": "def build(options, *, size, classes):\n    return Networks(G(classes), D(classes), Defaults(betas=(0.5, 1.0)))\n"}, "betas lie in"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kit", "test", "broken", "rule"), BROKEN, ids=[f"{b[0].kind}-{b[3][:30]}" for b in BROKEN])
+def test_a_broken_plugin_fails_with_the_rule(kit, test, broken, rule, monkeypatch, tmp_path, capsys):
+    message = fails(kit, test, monkeypatch, tmp_path, capsys, **broken)
+    assert message is not None, "it passed"
+    assert rule in message
+
+
+def test_every_check_is_shown_to_fail():
+    shown = {(kit, test) for kit, test, *_ in BROKEN}
+    shared = {LOADS, HELP, SEED, STATE, TRAINING, RESUME}
+    assert shared <= {test for _, test in shown}
+    for kit in BUILDS:
+        own = {name for name in dir(kit) if name.startswith("test_")} - shared
+        missing = own - {test for other, test in shown if other is kit}
+        assert missing <= {"test_a_foreign_layout_goes_there_and_back"}, kit
