@@ -56,7 +56,7 @@ def discriminator_step(
             loss = discriminator_loss(players.loss, step.logits_real, step.logits_fake)
         for term in _terms(players, "discriminator_loss", step):
             loss = loss + term
-        torch.autograd.backward(loss / len(batches), inputs=parameters)
+        _backward(loss / len(batches), parameters)
         total += loss.detach() / len(batches)
     real_logits, fake_logits = (torch.cat(part).mean() for part in zip(*seen, strict=True))
     stats = {"loss_d": total, "logit_real": real_logits, "logit_fake": fake_logits}
@@ -128,7 +128,7 @@ def generator_step(
         loss = generator_loss(players.loss, logits)
         for term in _terms(players, "generator_loss", step):
             loss = loss + term
-        torch.autograd.backward(loss / len(counts), inputs=parameters)
+        _backward(loss / len(counts), parameters)
         total += loss.detach() / len(counts)
     stats = {"loss_g": total}
     stats["skipped_g"] = _update(players, optimizer, parameters, stats)
@@ -171,6 +171,11 @@ def _learning(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     for parameter in parameters:
         parameter.grad = None
     return [parameter for parameter in parameters if parameter.requires_grad]
+
+
+def _backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
+    if parameters:  # none: a transfer may let one side stand still for a while
+        torch.autograd.backward(loss, inputs=parameters)
 
 
 def _terms(players: Players, hook: str, step: Step) -> Iterator[Tensor]:

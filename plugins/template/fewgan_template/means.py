@@ -1,0 +1,33 @@
+"""Features for scores: the mean colours of a 4 x 4 grid. Too simple for more than an example."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fewgan.plugin import API, Plugin
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """None."""
+
+
+def build(options: Options) -> nn.Module:
+    from torch import Tensor, nn
+    from torch.nn import functional as F
+
+    class Means(nn.Module):
+        dim = 48
+        score_name = "Fréchet distance (mean colours)"
+
+        def forward(self, images: Tensor) -> Tensor:
+            return F.adaptive_avg_pool2d(images.float(), 4).flatten(1)
+
+    return Means()
+
+
+plugin = Plugin(api=API, summary="Mean colours of a 4 x 4 grid", options=Options, build=build)

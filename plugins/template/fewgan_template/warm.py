@@ -1,0 +1,35 @@
+"""A transfer method: from a pretrained GAN, D alone learns for the first steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fewgan.plugin import API, Networks, Plugin, option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    steps: int = option(50, "Steps in which G stands still", min=0)
+
+
+def build(options: Options, *, networks: Networks) -> nn.Module:
+    from torch import nn
+
+    class Warm(nn.Module):
+        conditional = True
+        mapper = None
+
+        def trainable(self, index: int, steps: int) -> Iterable[nn.Parameter] | None:
+            if index >= options.steps:
+                return None  # all of G and D
+            return [parameter for block in networks.discriminator.blocks() for parameter in block.parameters()]
+
+    return Warm()
+
+
+plugin = Plugin(api=API, summary="Warm: D learns before G does", options=Options, build=build, needs_source=True)

@@ -1,0 +1,37 @@
+"""fewgan's conformance kit, and what the methods promise beyond it."""
+
+import torch
+from fewgan_template import calm, shade, warm
+
+from fewgan.testing import ArchitectureTests, AugmentationTests, FeaturesTests, RegularizerTests, TransferTests
+
+
+class TestNet(ArchitectureTests):
+    plugin, size, options = "template-net", 16, {"width": 4}
+
+
+class TestWarm(TransferTests):
+    plugin, options = "template-warm", {"steps": 5}
+
+
+class TestShade(AugmentationTests):
+    plugin = "template-shade"
+
+
+class TestCalm(RegularizerTests):
+    plugin = "template-calm"
+
+
+class TestMeans(FeaturesTests):
+    plugin = "template-means"
+
+
+def test_shade_shifts_all_pixels_of_a_picture_alike():
+    images = torch.rand(8, 3, 16, 16) * 2 - 1
+    shifts = shade.build(shade.Options(strength=0.3), size=16)(images) - images
+    assert shifts.abs().max() <= 0.3
+    assert torch.allclose(shifts, shifts[:, :1, :1, :1].expand_as(shifts), atol=1e-6)
+
+
+def test_defaults():
+    assert (calm.Options().weight, warm.Options().steps) == (0.01, 50)
