@@ -312,7 +312,8 @@ def completions(line: str) -> list[str]:
 def test_completion(calm, monkeypatch):
     (calm / "calm.py").write_text("1/0")
     monkeypatch.setenv("PYTHONPATH", str(calm))
-    assert completions("fewgan train --transfer ") == ["calm-down", "finetune", "minegan", "none"]
+    # Other packages may be installed beside.
+    assert {"calm-down", "finetune", "minegan", "none"} <= set(completions("fewgan train --transfer "))
     assert completions("fewgan train --transfer mi") == ["minegan"]
     assert completions("fewgan train --transfer minegan --minegan-m") == ["--minegan-miner-steps"]
     assert completions("fewgan train --transfer calm-down --cr-") == []  # broken: passed over, and --cr is not given
@@ -349,7 +350,9 @@ def test_completion_imports_no_torch():
     environment = {"_FEWGAN_COMPLETE": "complete_bash", "COMP_WORDS": "fewgan train --aug ", "COMP_CWORD": "3"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
-    assert done.stdout.split() == ["diffaugment", "False"]
+    *names, imported = done.stdout.split()
+    assert "diffaugment" in names
+    assert imported == "False"
 
 
 # plugins ------------------------------------------------------------------------------------------------------------
@@ -401,7 +404,7 @@ def test_plugins_check(run, calm):
         ("train --cr --cr-wight 5", "cr has no option --cr-wight; see 'fewgan plugins show cr'\n"),
         ("fid --cr-weight 5", "--cr-weight belongs to cr, which is for 'fewgan train'\n"),
         ("sample --inception-weights 5", "--inception-weights belongs to inception, which is for 'fewgan fid'\n"),
-        ("train --lecam", "No such option: --lecam. Packages in the plugins/ folder"),
+        ("train --projected", "No such option: --projected. Packages in the plugins/ folder"),
         ("train --stepz 3", "--steps"),
         ("train --cr --cr-weight nan", "'--cr-weight'"),
         ("train --cr --cr-weight -1", "'--cr-weight'"),
