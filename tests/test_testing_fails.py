@@ -153,7 +153,7 @@ BROKEN = [
     (FeaturesTests, "test_shapes_and_types", {"body": "dim, score_name = 0, 'x'"}, "dim is a whole number"),
     (FeaturesTests, "test_each_picture_is_looked_at_alone", {"body": "dim, score_name = 3, 'x'\ndef forward(self, images):\n    x = images.float().mean((2, 3))\n    return x - x.mean(0)"}, "do not depend on the others"),
     (FeaturesTests, "test_each_picture_is_looked_at_alone", {"body": "dim, score_name = 3, 'x'\ndef forward(self, images):\n    return torch.ones(len(images), 3)"}, "different pictures have different"),
-    (FeaturesTests, "test_the_score_has_its_own_name", {"body": "dim, score_name = 3, 'FID'"}, "for the standard Inception weights alone"),
+    (FeaturesTests, "test_the_score_has_its_own_name", {"body": "dim, score_name = 3, 'FID'"}, "for the standard weights alone"),
     (FeaturesTests, "test_the_score_has_its_own_name", {"body": "dim, score_name = 3, ''"}, "score_name is one line"),
     (ArchitectureTests, "test_shapes_and_ranges", {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        return 2 * super().forward(z, condition) + 1"}, "images lie in [-1, 1]"),
     (ArchitectureTests, "test_shapes_and_ranges", {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        return super().forward(z, condition)[..., 1:]"}, "images are [N, 3, S, S]"),

@@ -51,7 +51,7 @@ class FeaturesTests(PluginTests):
         name = self.made().score_name
         self.must(isinstance(name, str) and bool(name.strip()) and "\n" not in name, "score_name is one line", name)
         # Only the standard weights may be called FID, and they are not at hand where tests run.
-        self.must(name.strip().upper() != "FID", 'score_name is "FID" for the standard Inception weights alone', name)
+        self.must(name.strip().upper() != "FID", 'score_name is "FID" for the standard weights alone', name)
 
 
 def _pictures(count: int, size: int = 32) -> Tensor:
