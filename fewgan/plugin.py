@@ -8,9 +8,9 @@ A plugin is one frozen `Plugin` object, named by an entry point in one of five g
     fewgan.regularizers    build(options, *, networks)      -> Regularizer
     fewgan.features        build(options)                   -> Features
 
-`build` makes every module by shape alone and reads no weights: it runs for a new run, for a resume and for sampling.
-It imports torch inside itself, so that listing plugins stays fast. What a method needs to remember lives in buffers
-and parameters, so that a checkpoint holds it; a 0-d buffer is logged as `<plugin>.<buffer>`.
+`build` makes every module by shape alone and reads no weights: it runs for a new run, a resume and for sampling. It
+imports torch inside itself, so that listing plugins stays fast. What a method must remember lives in buffers and
+parameters, so that a checkpoint holds it; a 0-d buffer is logged as `<plugin>.<buffer>`.
 
 Shapes: N batch, S side, Z latent, C condition, F features, L logits per image.
 Images are float in [-1, 1], [N, 3, S, S], unless said otherwise. Hooks marked optional may be left out altogether.
@@ -68,8 +68,7 @@ class Plugin:
 
     read(files) -> Pretrained, or None where the files are of another layout. files maps the names found in the folder
     (`G_ema.pth`) to state dicts, each loaded when first asked for. A missing, extra or misshapen tensor raises
-    UsageError naming it.
-    write(networks) -> {file name: state dict}, back.
+    UsageError naming it. write(networks) -> {file name: state dict}, back.
     """
 
     api: int
@@ -170,9 +169,9 @@ class Networks:
 class Pretrained:
     """What `read` finds in foreign files: enough to build the networks, and their weights.
 
-    generator, discriminator: state dicts in the names of the built networks, None where the files hold none.
-    classes: 0 for unconditional. transfer: the transfer plugin whose mapper the files hold, mapper: its state dict.
-    notes: facts the user should see, a line each.
+    generator, discriminator: state dicts in the names of the built networks, or None.
+    classes: 0 for unconditional. transfer, mapper: the transfer plugin whose mapper the files hold, and its state dict.
+    notes: lines that the user should see.
     """
 
     options: Any
@@ -242,11 +241,10 @@ class Augmentation(Protocol):
 class Step:
     """One forward of one D or G step, as a regularizer sees it.
 
-    index: the step, from 0; images_seen: real photos shown to D so far, over all processes. real is raw (after
-    flips), real_augmented what D's own loss saw; without an augmentation they are the same tensor. Fakes are detached
-    in the D step and carry gradient in the G step, where real, real_augmented, labels and logits_real are None.
-    generate(z, labels) -> images goes through the mapper. discriminator(images, labels) is D itself. augment is None
-    without an augmentation.
+    index: the step, from 0; images_seen: photos shown to D so far, over all processes. real is raw (after flips),
+    real_augmented what D's loss saw; the same tensor without an augmentation. Fakes are detached in the D step and
+    carry gradient in the G step, where real, real_augmented, labels and logits_real are None. generate goes through
+    the mapper. augment is None without an augmentation.
     """
 
     index: int
