@@ -12,8 +12,8 @@ A plugin is one frozen `Plugin` object, named by an entry point in one of five g
 imports torch inside itself, so that listing plugins stays fast. What a method must remember lives in buffers and
 parameters, so that a checkpoint holds it; a 0-d buffer is logged as `<plugin>.<buffer>`.
 
-Shapes: N batch, S side, Z latent, C condition, F features, L logits per image.
-Images are float in [-1, 1], [N, 3, S, S], unless said otherwise. Hooks marked optional may be left out altogether.
+Shapes: N batch, S side, Z latent, C condition, F features, L logits per image. Images are float in [-1, 1],
+[N, 3, S, S], unless said otherwise. Hooks marked optional may be left out.
 """
 
 from __future__ import annotations
@@ -207,7 +207,6 @@ class Transfer(Protocol):
 
     Where the plugin says `needs_source`, the core loads the source, remaps its classes and copies its weights into the
     networks before start(); where the source has no discriminator, D stays as it was built.
-
     conditional: False gives D labels None, for real and fake.
     mapper: None, or a Mapper.
 

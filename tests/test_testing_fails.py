@@ -10,6 +10,7 @@ import pytest
 from packages import install
 
 from fewgan.testing import ArchitectureTests, AugmentationTests, FeaturesTests, RegularizerTests, TransferTests
+from fewgan.testing.base import install_tiny
 
 HEAD = """
 from dataclasses import dataclass
@@ -64,11 +65,7 @@ def fails(kit, test, monkeypatch, tmp_path, capsys, *, body=None, source=None, *
     folder = install(tmp_path / "packages", f"fewgan-{name}", points, {f"{name}_plugin": text})
     monkeypatch.syspath_prepend(str(folder))
     tests = type("Broken", (kit,), {"plugin": name, "size": 16})()
-    info = tmp_path / "tiny" / "fewgan_tiny-0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fewgan-tiny\nVersion: 0\nSummary: of the kit\n")
-    (info / "entry_points.txt").write_text("[fewgan.architectures]\ntiny = fewgan.testing.tiny:plugin\n")
-    monkeypatch.syspath_prepend(str(info.parent))
+    monkeypatch.syspath_prepend(str(install_tiny(tmp_path / "tiny")))
     (tmp_path / "run").mkdir()
     fixtures = {"tmp_path": tmp_path / "run", "monkeypatch": monkeypatch, "capsys": capsys}
     method = getattr(tests, test)

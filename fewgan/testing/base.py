@@ -28,6 +28,15 @@ QUIET = Screen(quiet=True)
 STEPS = 20
 
 
+def install_tiny(folder: Path) -> Path:
+    """Makes the kit's networks a package in a folder, for sys.path, as pip would leave one; returns the folder."""
+    info = folder / "fewgan_tiny-0.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fewgan-tiny\nVersion: 0\nSummary: of the kit\n")
+    (info / "entry_points.txt").write_text("[fewgan.architectures]\ntiny = fewgan.testing.tiny:plugin\n")
+    return folder
+
+
 class PluginTests:
     """plugin: the name of an installed entry point. options: values for its options where defaults do not suit."""
 
@@ -55,11 +64,7 @@ class PluginTests:
     @pytest.fixture(autouse=True)
     def _tiny(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
         """The kit's networks are a plugin like any other, installed while a test runs."""
-        folder = tmp_path_factory.getbasetemp() / "fewgan-tiny"
-        info = folder / "fewgan_tiny-0.dist-info"
-        info.mkdir(parents=True, exist_ok=True)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fewgan-tiny\nVersion: 0\nSummary: of the kit\n")
-        (info / "entry_points.txt").write_text("[fewgan.architectures]\ntiny = fewgan.testing.tiny:plugin\n")
+        folder = install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")
         monkeypatch.syspath_prepend(str(folder))
         torch.manual_seed(0)
 

@@ -85,7 +85,7 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
 
 def _choose(files: Mapping[str, Any]) -> tuple[str, str | None] | None:
     """The generator's file and the discriminator's: the average first; without a suffix, with `best`, with another."""
-    if len(files) == 1 and not (match := _FILE.fullmatch(next(iter(files)))):
+    if len(files) == 1 and not _FILE.fullmatch(next(iter(files))):
         return next(iter(files)), None
     found = [match for match in map(_FILE.fullmatch, files) if match]
     ranked = sorted(found, key=lambda match: (match[1] != "G_ema", bool(match[2]), match[2] != "_best", match[2] or ""))
