@@ -37,7 +37,7 @@ class Session:
 
 def begin(config: Config, screen: Screen) -> Session:
     """A new training, nothing written yet. Raises UsageError for a request that cannot be served."""
-    target = device.resolve(config.device)
+    target = _device(config, screen)
     _check_share(config)
     data = dataset.load(Path(config.data))
     config = _settle_source(config, screen)
@@ -79,7 +79,7 @@ def resume(
     config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
     if not run.checkpoints(folder):
         raise UsageError(f"{folder}: has no checkpoint to resume from; start it again with 'fewgan train'")
-    target = device.resolve(config.device)
+    target = _device(config, screen)
     _check_share(config)
     data = dataset.load(Path(record["data_path"]))
     if data.fingerprint != record["fingerprint"]:
@@ -117,6 +117,13 @@ def _check_space(config: Config, state: State, folder: Path) -> None:
     taken = sum(path.stat().st_size for _, path in run.checkpoints(folder))  # and about to be replaced
     if distributed.rank() == 0:
         run.check_space(folder, checkpoint.space(state, saves) - taken)
+
+
+def _device(config: Config, screen: Screen) -> torch.device:
+    target = device.resolve(config.device)
+    if config.precision == "bf16" and device.slow_in_bfloat16(target):
+        screen.warn("--precision bf16: this CPU is many times slower in bfloat16 than in float32; leave it out")
+    return target
 
 
 def _check_share(config: Config) -> None:

@@ -5,9 +5,10 @@ import types
 import pytest
 import torch
 
-from fewgan import device
+from fewgan import device, session
 from fewgan.device import resolve
 from fewgan.plugin import UsageError
+from fewgan.screen import Screen
 
 
 @pytest.fixture
@@ -58,6 +59,29 @@ def test_devices_that_are_not(machine, gpus, name, message):
 
 def test_this_machine():
     assert torch.zeros(2, device=resolve("auto")).sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("machine_name", "capability", "name", "slow"),
+    [
+        ("x86_64", "AVX2", "cpu", True),
+        ("AMD64", "DEFAULT", "cpu", True),
+        ("x86_64", "AVX512", "cpu", False),
+        ("arm64", "DEFAULT", "cpu", False),
+        ("x86_64", "AVX2", "cuda", False),
+    ],
+)
+def test_where_bfloat16_is_slow(monkeypatch, machine_name, capability, name, slow):
+    monkeypatch.setattr(device.platform, "machine", lambda: machine_name)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert device.slow_in_bfloat16(torch.device(name)) is slow
+
+
+def test_it_is_said_where_bfloat16_is_slow(monkeypatch, capsys):
+    monkeypatch.setattr(device, "slow_in_bfloat16", lambda _: True)
+    for precision in ("fp32", "bf16"):
+        session._device(types.SimpleNamespace(device="cpu", precision=precision), Screen())
+        assert ("leave it out" in capsys.readouterr().err) == (precision == "bf16")
 
 
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
