@@ -2,90 +2,25 @@
 
 import dataclasses
 import json
-import math
 import shutil
-import signal
 from itertools import product
-from pathlib import Path
 
 import pytest
 import torch
-from drawn import smooth
 from PIL import Image
-from safetensors.torch import load_file
+from short import GOLDEN, QUIET, config, draw_folder, metrics, same_file
 
 import fewgan
-from fewgan import run, session, steps, train, watch
+from fewgan import run, session, train
 from fewgan.architectures.biggan import Options
-from fewgan.config import Config
 from fewgan.plan import plan
-from fewgan.plugin import FewganError, UsageError
+from fewgan.plugin import UsageError
 from fewgan.prepare import prepare
 from fewgan.registry import choose, find
 from fewgan.screen import Screen
 
-QUIET = Screen(quiet=True)
-GOLDEN = Path(__file__).parent / "golden" / "biggan-32"
 # Every transfer, with and without each augmentation, with and without all regularizers: whatever is installed.
 METHODS = list(product(sorted(find("transfers")), [None, *sorted(find("augmentations"))], [False, True]))
-
-
-def draw_folder(folder: Path, count: int, seed: int = 0) -> None:
-    folder.mkdir(parents=True)
-    for index in range(count):
-        smooth(80, 60, seed + index).save(folder / f"{index:03d}.jpg")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    draw_folder(folder / "photos", 12)
-    prepare(folder / "photos", folder / "dataset", size=32, workers=1, screen=QUIET)
-    return folder / "dataset"
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("source")
-    for name in ("G_ema.pth", "D.pth"):
-        shutil.copy(GOLDEN / name, folder)
-    return folder
-
-
-def config(data: Path, out: Path, source: Path | None = None, method=("none", None, False), **changes) -> Config:
-    transfer, augmentation, regular = method
-    options = {"miner_steps": 2} if transfer == "minegan" else {}
-    plugin = choose("transfers", transfer)
-    settled = {
-        "data": str(data),
-        "out": str(out),
-        "source": str(source) if source is not None and plugin.plugin()[0].needs_source else None,
-        "architecture": choose(
-            "architectures", "biggan", None if plugin.plugin()[0].needs_source else Options(width=2)
-        ),
-        "transfer": choose("transfers", transfer, plugin.plugin()[0].options(**options)),
-        "augmentation": choose("augmentations", augmentation) if augmentation else None,
-        "regularizers": tuple(choose("regularizers", name) for name in sorted(find("regularizers"))) if regular else (),
-        "steps": 4,
-        "batch_size": 4,
-        "sample_every": 2,
-        "save_every": 2,
-        "device": "cpu",
-    }
-    return Config(**{**settled, **changes})
-
-
-def same_file(one: Path, other: Path) -> None:
-    first, second = load_file(one), load_file(other)
-    assert first.keys() == second.keys()
-    different = [name for name in first if not torch.equal(first[name], second[name])]
-    assert not different
-
-
-def metrics(folder: Path) -> list[dict]:
-    return [
-        {k: v for k, v in line.items() if "second" not in k and "memory" not in k} for line in run.read_metrics(folder)
-    ]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(map(str, method)))
@@ -200,92 +135,6 @@ def test_resume_refuses_other_photos_and_empty_runs(data, tmp_path):
         train.resume(str(folder), QUIET)
     with pytest.raises(UsageError, match="not a fewgan run"):
         train.resume(str(tmp_path / "absent"), QUIET)
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_finishes_the_step_and_saves(data, tmp_path, monkeypatch, signum):
-    real = train.generator_step
-
-    def interrupted(*args):
-        if args[3] == 2:
-            signal.raise_signal(signum)
-        return real(*args)
-
-    monkeypatch.setattr(train, "generator_step", interrupted)
-    with pytest.raises(train.Stopped, match="--resume") as caught:
-        train.train(config(data, tmp_path, steps=50, save_every=50), QUIET)
-    assert caught.value.exit_code == 128 + signum
-    folder = tmp_path / "00001-dataset-biggan"
-    assert [step for step, _ in run.checkpoints(folder)] == [3]
-    monkeypatch.setattr(train, "generator_step", real)
-    assert train.resume(str(folder), QUIET, steps=4).step == 4
-
-
-def spoil(monkeypatch, spoilt) -> None:
-    """The generator's loss is NaN in these steps, counted from 0."""
-    real, loss = train.generator_step, steps.generator_loss
-
-    def step(*args):
-        with monkeypatch.context() as patch:
-            if args[3] in spoilt:
-                patch.setattr(steps, "generator_loss", lambda *logits: loss(*logits) * float("nan"))
-            return real(*args)
-
-    monkeypatch.setattr(train, "generator_step", step)
-
-
-def all_finite(folder: Path) -> bool:
-    (_, path) = run.checkpoints(folder)[-1]
-    return all(tensor.isfinite().all() for tensor in load_file(path).values())
-
-
-def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(data, tmp_path, monkeypatch):
-    spoil(monkeypatch, {3, 4})
-    done = train.train(config(data, tmp_path, steps=10, sample_every=10), QUIET)
-    assert done.metrics["skipped_steps"] == 2
-    for value in ("loss_d", "loss_g", "logit_gap"):
-        assert math.isfinite(done.metrics[value])
-    assert all_finite(done.folder)
-
-
-def test_a_run_of_them_ends_the_training_and_what_was_saved_is_good(data, tmp_path, monkeypatch):
-    spoil(monkeypatch, range(4, 100))
-    with pytest.raises(FewganError, match=r"loss_g or its gradients have not been finite since step 5: .*lower --lr-g"):
-        train.train(config(data, tmp_path, steps=40, save_every=4), QUIET)
-    folder = tmp_path / "00001-dataset-biggan"
-    assert all_finite(folder)
-
-
-def test_the_count_of_them_survives_a_resume(data, tmp_path, monkeypatch):
-    spoil(monkeypatch, range(3, 100))
-    folder = train.train(config(data, tmp_path, steps=8), QUIET).folder
-    assert run.read_metrics(folder)[-1]["loss_g"] is None  # no step since the last tick has counted
-    with pytest.raises(FewganError, match="since step 4:"):
-        train.resume(str(folder), QUIET, steps=40)
-    spoil(monkeypatch, range(100))
-    with pytest.raises(FewganError, match="since step 1:"):  # a run shorter than the patience
-        train.train(config(data, tmp_path, steps=2), QUIET)
-
-
-def test_signs_of_failure_are_told_once_and_logged(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(watch, "LONG", 20)
-    monkeypatch.setattr(watch, "ALIKE", 100.0)
-    done = train.train(config(data, tmp_path, steps=60, sample_every=10), QUIET)
-    lines = run.read_metrics(done.folder)
-    assert [line["step"] for line in lines if line.get("signs") == ["samples-alike"]] == [30]
-    assert capsys.readouterr().err.count("the samples have been nearly alike since step 10") == 1
-    assert all(0 < line["sample_spread"] < 100 for line in lines)
-
-
-def test_an_end_between_two_ticks_is_forgotten_by_a_resume(data, tmp_path):
-    settings = {"sample_every": 100, "save_every": 100, "planned_steps": 14}
-    whole = train.train(config(data, tmp_path / "whole", steps=14, **settings), QUIET).folder
-    part = train.train(config(data, tmp_path / "part", steps=7, **settings), QUIET).folder
-    assert [line.get("last") for line in run.read_metrics(part)] == [True]
-    train.resume(str(part), QUIET, steps=14)
-    assert metrics(whole) == metrics(part)
-    assert [line["step"] for line in run.read_metrics(part)] == [10, 14]
-    same_file(*(folder / "checkpoints" / "000014.safetensors" for folder in (whole, part)))
 
 
 def test_classes_and_held_out_photos(tmp_path):

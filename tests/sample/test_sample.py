@@ -1,7 +1,8 @@
+"""`fewgan sample`: pictures as files."""
+
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,85 +10,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from stand_in import Model, all_of
 
-from fewgan import generate, imagefile
+from fewgan import imagefile
 from fewgan import sample as sampling
-from fewgan.latent import latents
 from fewgan.plugin import FewganError, UsageError
-from fewgan.sample import Sampled, choose_classes, grid, pictures, to_uint8
+from fewgan.sample import Sampled, choose_classes
 from fewgan.screen import Screen
 
-SHARED = Path(__file__).parents[2] / "shared/sources/biggan64-photos"
-
-
-class Generator(nn.Module):
-    """A small picture for each latent and class, with a batch norm to re-estimate."""
-
-    latent_dim, condition_dim, size = 6, 3, 16
-
-    def __init__(self, classes: int = 0) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.classes = classes
-        self.linear = nn.Linear(6 + 3, 3 * 16 * 16)
-        self.norm = nn.BatchNorm1d(3 * 16 * 16, momentum=None)
-
-    def embed(self, labels: Tensor) -> Tensor:
-        return nn.functional.one_hot(labels, 3).float()
-
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        return torch.tanh(self.norm(self.linear(torch.cat((z, condition), 1)))).view(-1, 3, 16, 16)
-
-    def standing_statistics(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        self.norm.reset_running_stats()
-        self.train()
-        for z, condition in batches:
-            self(z, condition)
-        self.eval()
-
-
-class OwnTruncation(Generator):
-    """Truncates by itself, as StyleGAN2 does in w."""
-
-    standing_statistics = None  # type: ignore[assignment]
-
-    def sample(self, z: Tensor, condition: Tensor, truncation: float) -> Tensor:
-        self.seen = z.abs().max()
-        return self(z * truncation, condition)
-
-
-class Mapper(nn.Module):
-    def forward(self, z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        self.seen = z
-        return z.flip(1), z[:, :3]
-
-
-class Model:
-    """Stands in for fewgan.source.Model."""
-
-    def __init__(self, generator: Any = None, mapper: Any = None, classes: tuple[str, ...] = ()) -> None:
-        self.generator = (generator or Generator(len(classes))).eval()
-        self.mapper, self.classes, self.name, self.device = mapper, classes, "00001-cats", torch.device("cpu")
-        self.largest = 0
-
-    def to(self, device: torch.device) -> Model:
-        return self
-
-    def conditions(self, z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return (z, self.generator.embed(labels)) if self.mapper is None else self.mapper(z, labels)
-
-    @torch.no_grad()
-    def generate(self, z: Tensor, labels: Tensor, truncation: float | None = None) -> Tensor:
-        self.largest = max(self.largest, len(z))
-        z, condition = self.conditions(z, labels)
-        if truncation is not None and hasattr(self.generator, "sample"):
-            return self.generator.sample(z, condition, truncation)  # type: ignore[no-any-return]
-        return self.generator(z, condition)  # type: ignore[no-any-return]
-
-
-def all_of(model: Any, count: int, **settings: Any) -> Tensor:
-    return torch.cat(list(pictures(model, count, **settings)))
+SHARED = Path(__file__).parents[3] / "shared/sources/biggan64-photos"
 
 
 @pytest.fixture
@@ -101,115 +32,6 @@ def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Model:
 
 def run(**settings: Any) -> Sampled:
     return sampling.sample(Path("a-run"), device="cpu", screen=Screen(quiet=True), **settings)
-
-
-# Pictures as tensors --------------------------------------------------------------------------------------------------
-
-
-def test_to_uint8_truncates_and_clamps() -> None:
-    values = torch.tensor([-2.0, -1.0, 0.0, 0.999, 1.0, 2.0])
-    assert to_uint8(values).tolist() == [0, 0, 128, 255, 255, 255]
-    assert to_uint8(torch.tensor([(7.99 - 128) / 127.5])).tolist() == [7]
-
-
-@pytest.mark.parametrize("truncation", [None, 0.5])
-def test_a_picture_does_not_depend_on_the_count(truncation: float | None) -> None:
-    many = all_of(Model(), 70, truncation=truncation, seed=5)
-    assert many.shape == (70, 3, 16, 16)
-    assert many.dtype == torch.uint8
-    for count in (1, 15, 16, 17, 40):
-        assert torch.equal(all_of(Model(), count, truncation=truncation, seed=5), many[:count])
-
-
-def test_groups_have_a_fixed_size() -> None:
-    model: Any = Model()
-    assert [len(group) for group in pictures(model, 35)] == [16, 16, 3]
-    assert model.largest == 16
-
-
-def test_truncation_acts_before_the_mapper_and_not_before_a_truncation_of_its_own() -> None:
-    mapper = Mapper()
-    all_of(Model(mapper=mapper), 16, truncation=0.3)
-    assert torch.equal(mapper.seen, latents(0, 0, 16, 6, 0.3))
-    own = OwnTruncation()
-    all_of(Model(own), 16, truncation=0.3)
-    assert own.seen > 1
-
-
-def test_classes_are_taken_in_turn() -> None:
-    model = Model(classes=("a", "b", "c"))
-    chosen = all_of(model, 20, chosen=[2, 0])
-    assert torch.equal(chosen[::2], all_of(model, 20, chosen=torch.tensor([2]))[::2])
-    assert torch.equal(chosen[1::2], all_of(model, 20, chosen=[0])[1::2])
-
-
-def test_values_that_are_not_finite() -> None:
-    generator = Generator()
-    generator.linear.bias.data[5] = torch.nan
-    with pytest.raises(FewganError, match="not finite"):
-        all_of(Model(generator), 1)
-
-
-@pytest.mark.parametrize("count", [0, -1])
-def test_wrong_count(count: int) -> None:
-    with pytest.raises(UsageError, match="--count"):
-        all_of(Model(), count)
-
-
-@pytest.mark.parametrize("mapper", [None, Mapper()])
-def test_animation_meets_the_pictures_and_moves_smoothly(mapper: Any) -> None:
-    model: Any = Model(mapper=mapper, classes=("a", "b", "c"))
-    frames = torch.cat(list(generate.animation(model, 4, truncation=0.5, seed=2))).short()
-    assert frames.shape == (96, 3, 16, 16)
-    assert (frames[::24] - all_of(model, 4, truncation=0.5, seed=2).short()).abs().max() <= 1
-    between = (frames - frames.roll(1, 0)).float().abs().mean((1, 2, 3))
-    assert between.max() < 0.2 * (frames[0] - frames[24]).float().abs().mean().clamp(min=10)
-
-
-def test_standing_statistics_are_those_of_the_truncated_latents() -> None:
-    model: Any = Model(classes=("a", "b", "c"))
-    before = all_of(model, 8, truncation=0.1)
-    generate.standing_statistics(model, 16, truncation=0.1, screen=Screen(quiet=True))
-    assert not model.generator.training
-    z = latents(9, 0, 4000, 6, 0.1)
-    inputs = torch.cat((z, model.generator.embed(torch.arange(4000) % 3)), 1)
-    expected = model.generator.linear(inputs).mean(0)
-    torch.testing.assert_close(model.generator.norm.running_mean, expected, rtol=0, atol=0.06)
-    assert not torch.equal(before, all_of(model, 8, truncation=0.1))
-
-
-def test_standing_statistics_need_a_generator_that_has_some() -> None:
-    model: Any = Model(nn.Identity())
-    with pytest.raises(UsageError, match="--standing-stats"):
-        generate.standing_statistics(model, 4, screen=Screen(quiet=True))
-
-
-# Grids ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("count", "columns", "size"), [(6, None, (3, 2)), (7, 2, (2, 4)), (1, None, (1, 1)), (2, 8, (2, 1))]
-)
-def test_grid(count: int, columns: int | None, size: tuple[int, int]) -> None:
-    images = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
-    made = grid(images, columns)
-    assert made.mode == "RGB"
-    assert made.size == tuple(18 * side + 2 for side in size)
-    values = np.asarray(made)
-    for index in range(count):
-        row, column = divmod(index, size[0])
-        assert (values[18 * row + 2 : 18 * row + 18, 18 * column + 2 : 18 * column + 18] == index).all()
-    assert (values[:2] == 255).all()
-    assert (values[:, -2:] == 255).all()
-
-
-def test_a_grid_too_large_for_any_viewer() -> None:
-    with pytest.raises(UsageError, match="--count"):
-        imagefile.check_grid(5000, 256)
-    imagefile.check_grid(3600, 256)
-
-
-# The command ----------------------------------------------------------------------------------------------------------
 
 
 def test_numbered_files_in_the_default_folder(model: Model) -> None:

@@ -1,0 +1,119 @@
+"""Wrong lines and failures: one line each, the right exit code."""
+
+import subprocess
+import sys
+
+import pytest
+from packages import install
+from process import subprocess_of
+
+from fewgan.plugin import FewganError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train --transfer minegn", "did you mean 'minegan'?"),
+        ("train --cr-weight 5", "--cr-weight belongs to cr; add --cr\n"),
+        ("train --minegan-miner-steps 5", "--minegan-miner-steps belongs to minegan; add --transfer minegan\n"),
+        ("train --cr --cr-wight 5", "cr has no option --cr-wight; see 'fewgan plugins show cr'\n"),
+        ("fid --cr-weight 5", "--cr-weight belongs to cr, which is for 'fewgan train'\n"),
+        ("sample --inception-weights 5", "--inception-weights belongs to inception, which is for 'fewgan fid'\n"),
+        ("train --projected", "No such option: --projected. Packages in the plugins/ folder"),
+        ("train --stepz 3", "--steps"),
+        ("train --cr --cr-weight nan", "'--cr-weight'"),
+        ("train --cr --cr-weight -1", "'--cr-weight'"),
+        ("train --minegan-x", "minegan has no option --minegan-x"),
+        ("train --lr-g inf", "must be a finite number"),
+        ("train --lr-g x", "'--lr-g'"),
+        ("train --steps 0", "'--steps'"),
+        ("train --steps", "requires an argument. See 'fewgan train --help'."),
+        ("train --arch=", "no architecture is chosen, and none is the default; add --arch NAME"),
+        ("train --loss soft", "--loss soft: choose hinge, nonsaturating, wasserstein"),
+        ("train a b", "(b). See 'fewgan train --help'."),
+        ("trian", "No such command 'trian'."),
+        ("--transfer minegan train", "No such option: --transfer"),
+        ("sample --cr", "No such option: --cr"),
+        ("prepare", "'PHOTOS'. See 'fewgan prepare --help'."),
+        ("plugins nothing", "No such command 'nothing'. See 'fewgan plugins --help'."),
+    ],
+)
+def test_wrong_lines_get_one_line(run, calls, line, message):
+    code, out, error = run(line)
+    assert (code, out, error.count("\n"), error[:7]) == (2, "", 1, "Error: ")
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "message"),
+    [
+        (UsageError("wrong\nuse"), 2, "Error: wrong use\n"),
+        (FewganError("failed"), 1, "Error: failed\n"),
+        (type("Stopped", (FewganError,), {"exit_code": 143})("stopped by SIGTERM"), 143, "Error: stopped by SIGTERM\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (PermissionError(13, "Permission denied", "runs/x"), 1, "Error: runs/x: Permission denied\n"),
+        (OSError(28, "No space left on device"), 1, "Error: No space left on device\n"),
+        (MemoryError(), 1, "out of memory"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried …"), 1, "smaller --batch-size"),
+        (ValueError("odd"), 1, "a fault in the program, not in what you did: ValueError: odd in "),
+    ],
+)
+def test_failures_and_exit_codes(run, calls, *, raised, code, message):
+    def fail(*_, **__):
+        raise raised
+
+    sys.modules["fewgan.train"].train = fail
+    result, out, error = run("train")
+    assert (result, out) == (code, "")
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_debugging_shows_the_fault(run, calls, monkeypatch):
+    monkeypatch.setattr(sys.modules["fewgan.train"], "train", lambda *_: 1 / 0)
+    monkeypatch.setenv("FEWGAN_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        run("train")
+
+
+def test_a_broken_plugin_stops_only_who_chooses_it(run, calls, calm):
+    install(calm, "fewgan-broken", {"regularizers": ["broken = broken:plugin"]}, {"broken": "import nothing_here"})
+    assert run("train --cr --calm")[0] == 0
+    assert run("train --help")[0] == 0
+    assert run("plugins")[0] == 0
+    for line in ("train --broken", "train --broken --help", "plugins show broken"):
+        code, out, error = run(line)
+        assert (code, out, error.count("\n")) == (2, "", 1)
+        assert (
+            "'broken' of fewgan-broken 1.0 does not import: ModuleNotFoundError: No module named 'nothing_here'"
+            in error
+        )
+    assert "--broken-x belongs to broken; add --broken" in run("train --broken-x 3")[2]
+
+
+def test_two_packages_with_a_name_stop_only_who_chooses_it(run, calls, calm):
+    install(calm, "fewgan-other", {"regularizers": ["calm = calm:plugin", "CALM = calm:plugin"]})
+    assert run("train --cr")[0] == 0
+    code, _, error = run("train --calm")
+    assert code == 2
+    assert "fewgan-calm 1.0 (regularizer)" in error
+    assert "fewgan-other 1.0 (regularizer)" in error
+
+
+def test_in_a_process(calm):
+    """The console's view: real entry points on PYTHONPATH, real exit codes, nothing but one line."""
+    (calm / "calm.py").write_text("raise RuntimeError('the weather\\nis bad')")
+    done = subprocess_of("train", "--calm", PYTHONPATH=str(calm))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: regularizer 'calm' of fewgan-calm 1.0 does not import: RuntimeError: the weather is bad; "
+        "upgrade or uninstall fewgan-calm\n"
+    )
+    assert subprocess_of("train", "--cr", "--help", PYTHONPATH=str(calm)).returncode == 0
+
+
+def test_a_reader_that_leaves():
+    command = f"'{sys.executable}' -m fewgan plugins --json | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout == "[\n"
