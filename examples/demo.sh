@@ -18,8 +18,7 @@ cd "$work"
 
 python "$here/examples/planets.py" photos --classes ringed --count 100
 fewgan prepare ./photos/ringed --size 64 --force
-# So short a training wants a lighter hand than the published weight of 10 (examples/study/RESULTS.md).
-fewgan train --transfer minegan --aug diffaugment --cr --cr-weight 0.3 \
+fewgan train --transfer minegan --aug diffaugment --cr \
     --steps "${STEPS:-600}" --sample-every 100 --save-every 100
 fewgan sample --truncation 0.5 --grid
 fewgan fid --features efficientnet --truncation 0.5 --count "${COUNT:-500}"

@@ -40,14 +40,22 @@ def step_of(probe: Probe, real: torch.Tensor, augment: Any = None, labels: torch
     )  # fmt: skip
 
 
-def build(weight: float = 10.0) -> Consistency:
+def build(weight: float | None = 1.0) -> Consistency:
     unused: Any = None
     built: Consistency = plugin.build(Options(weight=weight), networks=unused)
     return built
 
 
-def test_default_weight_is_the_published_one() -> None:
-    assert Options().weight == 10
+def test_default_weight_is_the_published_one_but_beside_an_augmentation() -> None:
+    torch.manual_seed(0)
+    probe, real = Probe(), torch.randn(2, 3, 8, 8)
+    for augment, weight in ((None, 10), (torch.zeros_like, 0.3)):
+        losses = []
+        for given in (None, 1.0):
+            torch.manual_seed(1)
+            losses.append(build(given).discriminator_loss(step_of(probe, real, augment=augment)))
+        assert losses[1] > 0
+        torch.testing.assert_close(losses[0], weight * losses[1])
 
 
 def test_with_an_augmentation_the_raw_photo_is_paired_with_the_copy_that_the_loss_saw() -> None:

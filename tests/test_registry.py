@@ -241,7 +241,7 @@ def test_a_choice_remembers_and_loads():
     assert (choice.package, choice.options) == ("fewgan", {"weight": 3.0})
     plugin, options = registry.Choice(**vars(choice)).plugin()
     assert options == plugin.options(weight=3.0)
-    assert registry.choose("regularizers", "cr").options == {"weight": 10.0}
+    assert registry.choose("regularizers", "cr").options == {"weight": None}
 
 
 def test_a_choice_whose_package_is_gone(place):

@@ -3,11 +3,12 @@
     python examples/study/study.py --work ./study --photos ./targets --source ./biggan64-photos --jobs 2
 
 Trains the recipes on the sets at equal steps, scores every 100th step against training and held-out photos, sweeps
-the truncation, and leaves one JSON and one grid a run in examples/study/results. What is there already is not done
-again, and a training that was stopped is resumed, so the same command goes on where it ended. `report.py` beside it
-makes RESULTS.md of the results.
+the truncation, and leaves one JSON and one grid a run in a folder of examples/study/results, `--round`. What is there
+already is not done again, and a training that was stopped is resumed, so the same command goes on where it ended.
+`report.py` beside it makes RESULTS.md of the results.
 
-Needs fewgan and fewgan-efficientnet installed. Sets whose photos or source are not at hand are left out with a note.
+Needs fewgan, fewgan-efficientnet and, for their recipes, fewgan-freezed, fewgan-ada and fewgan-lecam installed. Sets
+whose photos or source are not at hand are left out with a note.
 """
 
 from __future__ import annotations
@@ -29,13 +30,21 @@ HERE = Path(__file__).parent
 STEPS, EVERY, PICTURES = 600, 100, 500
 TRUNCATIONS = "0.2,0.4,0.6,0.8,1,1.5,2"
 SCRATCH = "scratch"  # the one recipe without a source
-AUGMENT, CONSISTENCY = ["--aug", "diffaugment"], ["--cr"]
+MINE, AUGMENT = ["--transfer", "minegan"], ["--aug", "diffaugment"]
 RECIPES = {
     SCRATCH: [],
-    "TC": [],
-    "TC+AD": AUGMENT,
-    "TC+AD+CR": [*AUGMENT, *CONSISTENCY],
+    "TC": MINE,
+    "TC+AD": [*MINE, *AUGMENT],
+    "TC+AD+CR": [*MINE, *AUGMENT, "--cr"],
 }
+# Methods of the packages in plugins/, each in the place of a part of the above or beside it; two seeds of one set.
+# At its published speed ADA's p would need 500,000 photos to go from 0 to 1, and a run shows D 19,200.
+PACKAGES = {
+    "FD+AD": ["--transfer", "freezed", *AUGMENT],
+    "TC+ADA": [*MINE, "--aug", "ada", "--ada-speed", "20"],
+    "TC+AD+LeCam": [*MINE, *AUGMENT, "--lecam"],
+}
+PACKAGES_ON, PACKAGES_SEEDS = "obama", (0, 1)
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,8 @@ def runs(sets: list[str], recipes: list[str]) -> Iterator[Run]:
     for name in sets:
         for seed in SETS[name].seeds:
             for recipe in recipes:
-                yield Run(name, recipe, seed)
+                if recipe in RECIPES or (name == PACKAGES_ON and seed in PACKAGES_SEEDS):
+                    yield Run(name, recipe, seed)
 
 
 def fewgan(*arguments: object, threads: int, log: Path) -> str:
@@ -105,7 +115,8 @@ def prepare(name: str, work: Path, targets: Path) -> None:
 
 def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
     """Trains one run (or what is missing of it), scores it, and writes its result."""
-    result = chosen.results / f"{run.name}.json"
+    results = HERE / "results" / chosen.round
+    result = results / f"{run.name}.json"
     if result.exists():
         return
     photos, out = SETS[run.photos], chosen.work / "runs" / run.name
@@ -119,10 +130,10 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
         out.mkdir()
         start = ["--biggan-width", photos.width]
         if run.recipe != SCRATCH:
-            start = ["--transfer", "minegan", "--source", photos.source or chosen.source]
+            start = ["--source", photos.source or chosen.source]
         common = [chosen.work / run.photos, "--out", out, "--seed", run.seed, "--precision", chosen.precision]
         saves = ["--steps", STEPS, "--save-every", EVERY, "--sample-every", EVERY, "--keep-generators", "--quiet"]
-        fewgan("train", *start, *RECIPES[run.recipe], *common, *saves, threads=threads, log=log)
+        fewgan("train", *start, *(RECIPES | PACKAGES)[run.recipe], *common, *saves, threads=threads, log=log)
     (folder,) = out.glob("0*")
 
     scoring = ["--features", "efficientnet", "--count", PICTURES, "--seed", run.seed, "--json", "--quiet"]
@@ -143,6 +154,7 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
         "gap": [(line["step"], line["logit_gap"]) for line in metrics],
         "signs": [sign for line in metrics for sign in line.get("signs", [])],
         "photos": config["photos"],
+        "flags": " ".join((RECIPES | PACKAGES)[run.recipe]),
         "precision": chosen.precision,
         "threads": threads,
         "jobs": chosen.jobs,
@@ -150,7 +162,7 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
     for suffix, flags in (("", []), ("-t0.5", ["--truncation", 0.5])):
-        path = chosen.results / f"{run.name}{suffix}.jpg"
+        path = results / f"{run.name}{suffix}.jpg"
         if run.seed == 0:
             grid = ["sample", folder, "--grid", "--count", 16, "--format", "jpeg", *flags, "--out", path]
             fewgan(*grid, threads=threads, log=log)
@@ -170,13 +182,13 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder with the folders of photos (obama, sunflowers)")
     parser.add_argument("--source", type=Path, help="the pretrained BigGAN for the photos")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES | PACKAGES, default=list(RECIPES))
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, which share the cores [1]")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--round", default="second", help="folder of the results: a change of defaults opens a new one")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
-    chosen.results.mkdir(parents=True, exist_ok=True)
+    (HERE / "results" / chosen.round).mkdir(parents=True, exist_ok=True)
     sets = [
         name for name in chosen.sets if name == "ringed" or (chosen.photos and chosen.source and chosen.photos.is_dir())
     ]

@@ -25,7 +25,7 @@ def test_the_literal_commands(run, calls):
     assert (config.data, config.steps, config.source, config.no_regularizers) == ("dataset", 2000, None, ())
     chosen = [(choice.name, choice.options) for choice in config.choices]
     assert [name for name, _ in chosen] == [registry.default("architectures"), "minegan", "diffaugment", "cr"]
-    assert dict(chosen)["cr"] == {"weight": 10.0}
+    assert dict(chosen)["cr"] == {"weight": None}
     (target,), options = calls["sample.sample"]
     assert (target, options["truncation"], options["count"], options["seed"]) == (None, 0.5, None, 0)
     (target,), options = calls["fid.score"]

@@ -29,19 +29,23 @@ class Consistency(nn.Module):
 
     With an augmentation, T is that augmentation: the copy that D's own loss saw is paired with the raw photo, as in the
     small-data scripts of DiffAugment. Without one, T is a flip of half the photos and a translation by up to an eighth
-    of the side. Either way it costs one more forward of D.
+    of the side. Either way it costs one more forward of D. weight counts without an augmentation, weight_augmented with
+    one.
     """
 
-    def __init__(self, weight: float) -> None:
+    def __init__(self, weight: float, weight_augmented: float) -> None:
         super().__init__()
-        self.weight = weight
+        self.weight, self.weight_augmented = weight, weight_augmented
 
     def discriminator_loss(self, step: Step) -> Tensor:
         """A scalar; 0 or more."""
         assert step.real is not None  # so it is in every D step
         assert step.logits_real is not None
-        other = step.real if step.augment is not None else self._transform(step.real)
-        return self.weight * (step.discriminator(other, step.labels) - step.logits_real).square().mean()
+        if step.augment is None:
+            weight, other = self.weight, self._transform(step.real)
+        else:
+            weight, other = self.weight_augmented, step.real
+        return weight * (step.discriminator(other, step.labels) - step.logits_real).square().mean()
 
     def _transform(self, images: Tensor) -> Tensor:
         count, device = len(images), images.device
