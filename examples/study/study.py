@@ -26,6 +26,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 HERE = Path(__file__).parent
 STEPS, EVERY, PICTURES = 600, 100, 500
 TRUNCATIONS = "0.2,0.4,0.6,0.8,1,1.5,2"
@@ -145,6 +147,7 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
     if run.seed == 0 and run.recipe in (SCRATCH, list(RECIPES)[3]):
         sweep = fewgan("fid", folder, *scoring, "--truncation", TRUNCATIONS, threads=threads, log=log)
         report["sweep"] = json.loads(sweep)["rows"]
+        report["variety"] = variety(folder, chosen.work / run.photos)
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     metrics = [line for line in metrics if line["step"] <= STEPS]
     config = json.loads((folder / "config.json").read_text())
@@ -169,6 +172,20 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
     temporary = result.with_suffix(".tmp")
     temporary.write_text(json.dumps(report) + "\n", encoding="utf-8")
     temporary.replace(result)
+
+
+def variety(folder: Path, data: Path) -> list[tuple[float, float]]:
+    """(truncation, how far samples differ from each other, in that of the photos), by the values of the pixels."""
+    import fewgan
+    from fewgan import dataset
+
+    def apart(pictures: Tensor) -> float:
+        return pictures.float().std(dim=0).mean().item()
+
+    photos, _ = dataset.photos(dataset.load(data), held_out=False)
+    model = fewgan.load(folder)
+    truncations = [float(word) for word in TRUNCATIONS.split(",")]
+    return [(t, apart(model.sample(len(photos), truncation=t)) / apart(photos)) for t in truncations]
 
 
 def cores() -> int:
