@@ -204,10 +204,11 @@ def main() -> None:
     words = [
         "# The study: what the tables say\n",
         "Written by `report.py` from `results`. TC: MineGAN from a pretrained source. AD: DiffAugment. CR: consistency",
-        "regularization. Scratch: none of them. FD: Freeze-D in the place of MineGAN, from the same source. ADA, LeCam:",
-        f"the packages of these names. {STEPS} steps, batch 16, 64 px, the defaults of `fewgan train`; {PICTURES} pictures",
-        "a score, other ones for each seed. Distance: Fréchet distance on EfficientNet-Lite0 features, not FID, comparable",
-        "within one set. Mean ± standard deviation over seeds. Logit gap: mean over the last 100 steps.\n",
+        "regularization. Scratch: none of them. FD: Freeze-D in the place of MineGAN, from the same source. ADA and",
+        f"LeCam: the packages of these names. {STEPS} steps, batch 16, 64 px, the defaults of `fewgan train`;",
+        f"{PICTURES} pictures a score, other ones for each seed. Distance: Fréchet distance on EfficientNet-Lite0",
+        "features, not FID, comparable within one set. Mean ± standard deviation over seeds. Logit gap: mean over the",
+        "last 100 steps.\n",
     ]
     earlier: list[Result] = []
     for name, about in ROUNDS.items():
