@@ -282,7 +282,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 
 def run(arguments: Sequence[str], speaks: Speaks = failures.always) -> int:
-    """Runs one command line and returns its exit code: 0 done, 1 failed, 2 wrong use, 130 and 143 stopped."""
+    """Runs one command line and returns its exit code: 0 done, 1 failed, 2 wrong use, 128 + n: signal n."""
     try:
         command = typer.main.get_command(build(choosing.words() if choosing.completing() else arguments))
         code = command.main(args=list(arguments) or ["--help"], prog_name="fewgan", standalone_mode=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def say(text: str) -> None:
+    """One line on stderr. Where whoever watched has gone (a closed terminal or pipe) the work goes on unwatched."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 class Screen:
     """Notes and progress of one command. quiet: warnings alone are shown."""
 
@@ -31,13 +40,13 @@ class Screen:
     def note(self, text: str) -> None:
         """One line that helps to follow what happens."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
 
     def warn(self, text: str) -> None:
         """One line that the user should act on; the same one is shown once."""
         if text not in self._shown:
             self._shown.add(text)
-            print(f"Warning: {text}", file=sys.stderr, flush=True)
+            say(f"Warning: {text}")
 
     @contextmanager
     def progress(self, label: str, total: int, unit: str, every: float = 10.0) -> Iterator[Advance]:
@@ -86,10 +95,6 @@ def _lines(label: str, total: int, unit: str, every: float) -> Advance:
         last = now
         rate = done / max(now - started, 1e-9)
         left = f", {duration((total - done) / rate)} left" if 0 < done < total else ""
-        print(
-            f"{label}: {done}/{total} {unit}, {rate:.3g}/s{left}{'  ' + text if text else ''}",
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"{label}: {done}/{total} {unit}, {rate:.3g}/s{left}{'  ' + text if text else ''}")
 
     return advance

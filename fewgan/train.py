@@ -19,7 +19,7 @@ from fewgan.config import Config
 from fewgan.model import Model
 from fewgan.players import freeze
 from fewgan.plugin import FewganError
-from fewgan.screen import Screen
+from fewgan.screen import Screen, say
 from fewgan.session import Session
 from fewgan.steps import discriminator_step, generator_step
 
@@ -261,7 +261,7 @@ def _shown_photos(work: Session) -> Tensor:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Yields a list that the first SIGINT or SIGTERM appends to; a second one ends the program at once."""
+    """Yields a list that the first SIGINT, SIGTERM or SIGHUP appends to; a second one ends the program at once."""
     caught: list[int] = []
 
     def handle(signum: int, _: object) -> None:
@@ -269,9 +269,13 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(signum, signal.SIG_DFL)
             signal.raise_signal(signum)
         caught.append(signum)
-        print("\nStopping after this step, then saving; once more stops at once.", file=sys.stderr, flush=True)
+        say("\nStopping after this step, then saving; once more stops at once.")
 
-    old = {signum: signal.signal(signum, handle) for signum in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # the terminal is closed; nohup has it ignored, and so it stays
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        heeded.append(hangup)
+    old = {signum: signal.signal(signum, handle) for signum in heeded}
     try:
         yield caught
     finally:

@@ -125,6 +125,40 @@ def test_a_second_signal_stops_at_once(place, tmp_path):
     assert job.returncode != 0
 
 
+STEPPING = """
+import signal, sys, time
+from fewgan import cli, feed
+real = feed.batch
+def batch(work):
+    if work.state.step == 2:
+        print("there", flush=True)
+        time.sleep(3)
+    return real(work)
+feed.batch = batch
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_work_is_saved_where_whoever_watched_has_gone(place, tmp_path, name):
+    command = [sys.executable, "-c", STEPPING, *TRAIN[3:], str(place / "dataset"), "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        assert job.stdout.readline() == "there\n"
+        job.stderr.close()
+        job.send_signal(getattr(signal, name))
+        assert job.wait(timeout=60) == 128 + getattr(signal, name)
+    assert run.checkpoints(next(tmp_path.glob("0*")))[-1][0] == 3
+
+
+def test_nohup_is_respected(place, tmp_path):
+    command = [sys.executable, "-c", STEPPING, *TRAIN[3:], str(place / "dataset"), "--out", str(tmp_path)]
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with subprocess.Popen([*command, "--steps", "4"], stdout=subprocess.PIPE, text=True, **ignoring) as job:
+        assert job.stdout.readline() == "there\n"
+        job.send_signal(signal.SIGHUP)
+        assert job.wait(timeout=60) == 0
+
+
 def test_a_full_disk_keeps_the_last_save(place, tmp_path):
     resource = pytest.importorskip("resource")
     folder = trained(place, tmp_path, steps=2)

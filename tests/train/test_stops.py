@@ -12,7 +12,7 @@ from fewgan import run, steps, train, watch
 from fewgan.plugin import FewganError
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_the_step_and_saves(data, tmp_path, monkeypatch, signum):
     real = train.generator_step
 

@@ -21,7 +21,7 @@ WEIGHT_AUGMENTED = 0.3
 class Options:
     weight: float | None = option(
         None,
-        f"Weight of the consistency term in D's loss [default: {WEIGHT:g}, beside an augmentation {WEIGHT_AUGMENTED:g}]",
+        f"Weight of the term in D's loss [default: {WEIGHT:g}, beside an augmentation {WEIGHT_AUGMENTED:g}]",
         min=0,
     )
 
