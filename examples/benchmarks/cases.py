@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from plain.networks import Discriminator, Generator
-from plain.training import Training
+from plain.training import CR_WEIGHT, Training
 
 from fewgan import dataset, registry
 from fewgan.architectures.biggan import ATTENTION, WIDTHS
@@ -90,6 +90,7 @@ def config_of(case: Case, setting: Setting, folder: Path, steps: int) -> Config:
         options = registry.load("transfers", "minegan").options(miner_steps=steps if case.mining == 1 else 0)
         transfer = registry.choose("transfers", "minegan", options)
     architecture = registry.load("architectures", "biggan").options(width=setting.channels)
+    consistency = registry.load("regularizers", "cr").options(weight=CR_WEIGHT)
     return Config(
         data=str(folder / "dataset"),
         out=str(folder / "runs"),
@@ -98,7 +99,7 @@ def config_of(case: Case, setting: Setting, folder: Path, steps: int) -> Config:
         architecture=registry.choose("architectures", "biggan", architecture),
         transfer=transfer,
         augmentation=registry.choose("augmentations", "diffaugment") if case.diffaugment else None,
-        regularizers=(registry.choose("regularizers", "cr"),) if case.cr else (),
+        regularizers=(registry.choose("regularizers", "cr", consistency),) if case.cr else (),
         steps=steps,
         batch_size=setting.batch,
         d_steps=setting.d_steps,
