@@ -181,6 +181,7 @@ def verdict(part: Part) -> Iterator[str]:
             score(b, "held-out", "kid") for _, b in pairs
         )
         word = "held" if won == len(pairs) else "did not hold" if won == 0 else "undecided"
+        word += ", as far as one seed tells" if len(pairs) == 1 else ""
         seen = f"KID times {ratio:.2f}, better in {won} of {len(pairs)}"
         yield f"- {part.name}: {what} ({better} against {worse}): {seen}: **{word}**"
 
