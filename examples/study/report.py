@@ -140,9 +140,15 @@ def sweep(part: Part) -> Image.Image | None:
             for r in found
         ]
         panels.append(Panel(label, lines))
-    varied = [Line(r["recipe"], [tuple(point) for point in r["variety"]]) for r in found if "variety" in r]
-    if varied:
-        panels.append(Panel("variety: how far samples differ from each other, in that of the photos", varied))
+    if any("variety" in result for result in found):
+        # A line without points where there are none, so that a recipe keeps its colour.
+        lines = [
+            Line(r["recipe"], [tuple(point) for point in r["variety"]])
+            if "variety" in r
+            else Line(f"{r['recipe']} (not measured)", [])
+            for r in found
+        ]
+        panels.append(Panel("variety: how far samples differ from each other (photos: 1)", lines))
     return _half(draw(panels, title=f"{part.name}: truncation", x_label="truncation"))
 
 
