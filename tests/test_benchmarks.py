@@ -64,18 +64,20 @@ def test_plain_biggan_in_training_mode(golden):
 
 
 def test_plain_gradients_of_the_hinge_loss(golden):
+    """In float64: a ReLU within float32's rounding of zero may flip, which ones it does depends on the processor."""
     generator, discriminator, io = golden
-    discriminator.eval()
-    z = io["z"].clone().requires_grad_()
+    generator.double()
+    discriminator.double().eval()
+    z = io["z"].double().requires_grad_()
     loss = -discriminator(generator(z, generator.embed(io["y"])), io["y"]).mean()
     loss.backward()
-    close(loss.detach()[None], io["hinge_generator_loss"])
+    close(loss.detach().float()[None], io["hinge_generator_loss"])
     gradients = {"grad_z": z.grad}
     parameters = dict(generator.named_parameters())
     for name in ("linear.weight", "blocks.0.0.conv1.weight"):
         gradients[f"grad_G.{name}"] = parameters[name].grad
     for name, gradient in gradients.items():
-        assert (gradient - io[name]).norm() / io[name].norm() <= 1e-3
+        assert (gradient.float() - io[name]).norm() / io[name].norm() <= 1e-6
 
 
 @torch.no_grad()

@@ -72,8 +72,9 @@ def test_training_mode_is_one_power_iteration(folder, advanced):
         close(discriminator(io["x"], io["y"])[:, None], io["logit_real_train"])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gradients(folder, dtype):
+# In float32 a ReLU within rounding of zero may flip, and which ones do depends on the processor: 1.4e-3 was seen.
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 5e-3), (torch.float64, 1e-6)])
+def test_gradients(folder, dtype, bound):
     networks, io = networks_of(files(folder), dtype), load_file(folder / "io.safetensors")
     generator, discriminator = networks.generator, networks.discriminator.eval()
     generator.advance()
@@ -82,9 +83,9 @@ def test_gradients(folder, dtype):
     loss.backward()
     close(loss.detach().float()[None], io["hinge_generator_loss"])
     names = dict(generator.named_parameters())
-    assert relative(z.grad.float(), io["grad_z"]) <= 1e-3
+    assert relative(z.grad.float(), io["grad_z"]) <= bound
     for name in ("linear.weight", "blocks.0.0.conv1.weight"):
-        assert relative(names[name].grad.float(), io[f"grad_G.{name}"]) <= 1e-3
+        assert relative(names[name].grad.float(), io[f"grad_G.{name}"]) <= bound
 
 
 PUBLISHED = {  # size, width, classes, latent_dim: parameters of G and D (BigGAN-PyTorch)

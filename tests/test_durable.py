@@ -110,11 +110,20 @@ def test_two_at_once_get_folders_of_their_own(place, tmp_path):
     assert all((tmp_path / "runs" / name / run.GENERATOR).exists() for name in folders)
 
 
+def heed() -> None:
+    """What a test run that was started in the background or by nohup ignores, its programs would inherit."""
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
+
+
+WATCHED = {"preexec_fn": heed, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+
+
 def test_a_second_signal_stops_at_once(place, tmp_path):
     slow = "import time\nfrom fewgan import cli, feed\nreal = feed.batch\n"
     slow += "def batch(work):\n    print('in a step', flush=True)\n    time.sleep(60)\nfeed.batch = batch\ncli.main()"
     command = [sys.executable, "-c", slow, *TRAIN[3:], str(place / "dataset"), "--out", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+    with subprocess.Popen(command, **WATCHED) as job:
         assert job.stdout.readline() == "in a step\n"
         started = time.monotonic()
         job.send_signal(signal.SIGINT)
@@ -142,7 +151,7 @@ sys.exit(cli.run(sys.argv[1:]))
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_work_is_saved_where_whoever_watched_has_gone(place, tmp_path, name):
     command = [sys.executable, "-c", STEPPING, *TRAIN[3:], str(place / "dataset"), "--out", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+    with subprocess.Popen(command, **WATCHED) as job:
         assert job.stdout.readline() == "there\n"
         job.stderr.close()
         job.send_signal(getattr(signal, name))

@@ -13,7 +13,10 @@ from fewgan.plugin import FewganError
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_finishes_the_step_and_saves(data, tmp_path, monkeypatch, signum):
+def test_a_signal_finishes_the_step_and_saves(data, tmp_path, monkeypatch, signum, request):
+    # Started by nohup or in the background, the test run ignores some, and ignored ones are left ignored.
+    before = signal.signal(signum, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(signum, before))
     real = train.generator_step
 
     def interrupted(*args):
