@@ -25,6 +25,7 @@ ABOUT = {
 ROUNDS = {
     "first": "First round: the weight of CR as published, 10",
     "second": "Second round: the weight of CR beside an augmentation is 0.3",
+    "longer": "Longer: does DiffAugment pay when D has had time to learn the photos by heart?",
 }
 BASE = "TC+AD"  # what the packages' methods change a part of
 STEPWISE = [("TC", SCRATCH, "transfer"), (BASE, "TC", "DiffAugment"), ("TC+AD+CR", BASE, "CR")]
@@ -41,7 +42,7 @@ NUMBERS: dict[str, tuple[int, Callable[[Result], float]]] = {  # column -> digit
     "precision": (3, lambda r: score(r, "held-out", "precision")),
     "recall": (3, lambda r: score(r, "held-out", "recall")),
     "nearer to a photo than photos are, %": (1, lambda r: 100 * r["memorising"]["closer"]),
-    "logit gap": (2, lambda r: statistics.mean(gap for step, gap in r["gap"] if step > STEPS - 100)),
+    "logit gap": (2, lambda r: statistics.mean(gap for step, gap in r["gap"] if step > r["steps"] - 100)),
     "seconds a step": (2, lambda r: r["seconds_per_step"]),
     "peak memory, GB": (2, lambda r: r["peak_memory_bytes"] / 1e9),
 }
@@ -74,12 +75,13 @@ def load(name: str) -> list[Result]:
 
 
 def parts(name: str, earlier: Sequence[Result]) -> Iterator[Part]:
-    """A part a set, and one for the packages. What a round did not run again is as it was in the round before."""
+    """A part a set, and one for the packages. What an equally long round before it has need not run again."""
     own = load(name)
     for photos in ABOUT:
         new = [result for result in own if result["set"] == photos]
-        again = {result["recipe"] for result in new}
-        results = [*new, *(r for r in earlier if r["set"] == photos and r["recipe"] not in again)]
+        again, steps = {result["recipe"] for result in new}, {result["steps"] for result in new}
+        old = [r for r in earlier if r["set"] == photos and r["recipe"] not in again and r["steps"] in steps]
+        results = [*new, *old]
         if again & set(RECIPES):
             yield Part(photos, name, list(RECIPES), results)
         if again & set(PACKAGES):
@@ -212,10 +214,10 @@ def main() -> None:
         "# The study: what the tables say\n",
         "Written by `report.py` from `results`. TC: MineGAN from a pretrained source. AD: DiffAugment. CR: consistency",
         "regularization. Scratch: none of them. FD: Freeze-D in the place of MineGAN, from the same source. ADA and",
-        f"LeCam: the packages of these names. {STEPS} steps, batch 16, 64 px, the defaults of `fewgan train`;",
-        f"{PICTURES} pictures a score, other ones for each seed. Distance: Fréchet distance on EfficientNet-Lite0",
-        "features, not FID, comparable within one set. Mean ± standard deviation over seeds. Logit gap: mean over the",
-        "last 100 steps.\n",
+        f"LeCam: the packages of these names. {STEPS} steps unless said, batch 16, 64 px, the defaults of",
+        f"`fewgan train`; {PICTURES} pictures a score, other ones for each seed. Distance: Fréchet distance on",
+        "EfficientNet-Lite0 features, not FID, comparable within one set. Mean ± standard deviation over seeds. Logit",
+        "gap: mean over the last 100 steps.\n",
     ]
     earlier: list[Result] = []
     for name, about in ROUNDS.items():
@@ -225,6 +227,7 @@ def main() -> None:
         fresh = [result for part in found for result in part.results if result["round"] == name]
         machines = {(r["precision"], r["threads"], r["machine"], r["torch"].split("+")[0]) for r in fresh}
         words += [f"## {about}\n"]
+        words += [f"{steps:,} steps.\n" for steps in sorted({r["steps"] for r in fresh}) if steps != STEPS]
         words += [
             f"Computed in {precision} on {threads} thread each ({machine}; torch {torch}); other work ran beside.\n"
             for precision, threads, machine, torch in sorted(machines)

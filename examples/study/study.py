@@ -2,7 +2,7 @@
 
     python examples/study/study.py --work ./study --photos ./targets --source ./biggan64-photos --jobs 2
 
-Trains the recipes on the sets at equal steps, scores every 100th step against training and held-out photos, sweeps
+Trains the recipes on the sets at equal steps, scores a dozen saves at most against training and held-out photos, sweeps
 the truncation, and leaves one JSON and one grid a run in a folder of examples/study/results, `--round`. What is there
 already is not done again, and a training that was stopped is resumed, so the same command goes on where it ended.
 `report.py` beside it makes RESULTS.md of the results.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import shutil
@@ -29,7 +30,7 @@ from pathlib import Path
 from torch import Tensor
 
 HERE = Path(__file__).parent
-STEPS, EVERY, PICTURES = 600, 100, 500
+STEPS, PICTURES = 600, 500
 TRUNCATIONS = "0.2,0.4,0.6,0.8,1,1.5,2"
 SCRATCH = "scratch"  # the one recipe without a source
 MINE, AUGMENT = ["--transfer", "minegan"], ["--aug", "diffaugment"]
@@ -78,10 +79,10 @@ class Run:
         return f"{self.photos}-{self.recipe.lower()}-{self.seed}"
 
 
-def runs(sets: list[str], recipes: list[str]) -> Iterator[Run]:
+def runs(sets: list[str], recipes: list[str], seeds: int) -> Iterator[Run]:
     """Seed by seed, so that the first complete set of recipes is there early."""
     for name in sets:
-        for seed in SETS[name].seeds:
+        for seed in SETS[name].seeds[:seeds]:
             for recipe in recipes:
                 if recipe in RECIPES or (name == PACKAGES_ON and seed in PACKAGES_SEEDS):
                     yield Run(name, recipe, seed)
@@ -134,22 +135,23 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
         if run.recipe != SCRATCH:
             start = ["--source", photos.source or chosen.source]
         common = [chosen.work / run.photos, "--out", out, "--seed", run.seed, "--precision", chosen.precision]
-        saves = ["--steps", STEPS, "--save-every", EVERY, "--sample-every", EVERY, "--keep-generators", "--quiet"]
-        fewgan("train", *start, *(RECIPES | PACKAGES)[run.recipe], *common, *saves, threads=threads, log=log)
+        every = 100 * math.ceil(chosen.steps / 1200)
+        saves = ["--steps", chosen.steps, "--save-every", every, "--sample-every", every, "--keep-generators"]
+        fewgan("train", *start, *(RECIPES | PACKAGES)[run.recipe], *common, *saves, "--quiet", threads=threads, log=log)
     (folder,) = out.glob("0*")
 
     scoring = ["--features", "efficientnet", "--count", PICTURES, "--seed", run.seed, "--json", "--quiet"]
     curve = json.loads(fewgan("fid", folder, *scoring, "--snapshots", threads=threads, log=log))
-    report = {"set": run.photos, "recipe": run.recipe, "seed": run.seed, "steps": STEPS, "rows": curve["rows"]}
+    report = {"set": run.photos, "recipe": run.recipe, "seed": run.seed, "steps": chosen.steps, "rows": curve["rows"]}
     # Of the last step, as the rows are; `--snapshots` tells it of the best one.
     last = json.loads(fewgan("fid", folder, *scoring, "--out", out / "last", threads=threads, log=log))
     report["memorising"], report["score_name"] = last["memorising"], last["score_name"]
-    if run.seed == 0 and run.recipe in (SCRATCH, list(RECIPES)[3]):
+    if chosen.steps == STEPS and run.seed == 0 and run.recipe in (SCRATCH, list(RECIPES)[3]):
         sweep = fewgan("fid", folder, *scoring, "--truncation", TRUNCATIONS, threads=threads, log=log)
         report["sweep"] = json.loads(sweep)["rows"]
         report["variety"] = variety(folder, chosen.work / run.photos)
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    metrics = [line for line in metrics if line["step"] <= STEPS]
+    metrics = [line for line in metrics if line["step"] <= chosen.steps]
     config = json.loads((folder / "config.json").read_text())
     report |= {
         "seconds_per_step": statistics.median(line["seconds_per_step"] for line in metrics),
@@ -200,6 +202,8 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="the pretrained BigGAN for the photos")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--recipes", nargs="+", choices=RECIPES | PACKAGES, default=list(RECIPES))
+    parser.add_argument("--seeds", type=int, default=3, help="of each set, at most [3]")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of every run [{STEPS}]")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, which share the cores [1]")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--round", default="second", help="folder of the results: a change of defaults opens a new one")
@@ -225,7 +229,7 @@ def main() -> None:
         return None
 
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        failed = [error for error in pool.map(one, runs(sets, chosen.recipes)) if error]
+        failed = [error for error in pool.map(one, runs(sets, chosen.recipes, chosen.seeds)) if error]
     sys.exit("\n".join(failed) or 0)
 
 
