@@ -227,6 +227,7 @@ def test_every_field_of_a_config_with_wrong_values(place, where):
                 path.write_text(json.dumps(changed))
             else:
                 run.write_tensors(path, tensors, {**facts, "config": changed})
+            signal.alarm(20)  # for each of hundreds of reads, not for all the writes between them on a busy disk
             try:
                 with suppress(FewganError):  # or it is taken: a run may have any seed
                     run_config(place) if path.suffix == ".json" else fewgan.load(path)
