@@ -25,7 +25,6 @@ ABOUT = {
 ROUNDS = {
     "first": "First round: the weight of CR as published, 10",
     "second": "Second round: the weight of CR beside an augmentation is 0.3",
-    "longer": "Longer: does DiffAugment pay when D has had time to learn the photos by heart?",
 }
 BASE = "TC+AD"  # what the packages' methods change a part of
 STEPWISE = [("TC", SCRATCH, "transfer"), (BASE, "TC", "DiffAugment"), ("TC+AD+CR", BASE, "CR")]
