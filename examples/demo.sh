@@ -19,7 +19,7 @@ cd "$work"
 python "$here/examples/planets.py" photos --classes ringed --count 100
 fewgan prepare ./photos/ringed --size 64 --force
 fewgan train --transfer minegan --aug diffaugment --cr \
-    --steps "${STEPS:-240}" --sample-every 60 --save-every 60
+    --steps "${STEPS:-300}" --sample-every 100 --save-every 100
 fewgan sample --truncation 0.5 --grid
 fewgan fid --features efficientnet --truncation 0.5 --count "${COUNT:-500}"
 
