@@ -91,12 +91,12 @@ def _space(rng: np.random.Generator, noise: Noise, view: View, plane: Array, sid
     spots, power = rng.random((count, 2)), 0.03 * (1 - rng.random(count) * 0.98) ** -0.9
     tints = 1 + rng.normal(0, 0.12, (count, 3))
     wide = max(side / 64 * 0.42, 0.6)
-    reach, sky = int(np.ceil(3 * wide)), light.reshape(side, side, 3)
+    reach, sky, places = int(np.ceil(3 * wide)), light.reshape(side, side, 3), np.arange(side) + 0.5
     for (x, y), strong, tint in zip(spots * side, power, tints, strict=True):
         top, left = max(int(y) - reach, 0), max(int(x) - reach, 0)
         patch = sky[top : int(y) + reach + 1, left : int(x) + reach + 1]
-        rows, columns = np.ogrid[top : top + patch.shape[0], left : left + patch.shape[1]]
-        away = (rows + 0.5 - y) ** 2 + (columns + 0.5 - x) ** 2
+        rows, columns = places[top : top + len(patch), None], places[left : left + patch.shape[1]]
+        away = (rows - y) ** 2 + (columns - x) ** 2
         patch += (strong * np.exp(-away / (2 * wide**2)))[..., None] * tint
     return light
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Array = np.ndarray
-LATTICE = 32  # random values along an edge of the cube that noise is read from; it repeats after that
+LATTICE = 32  # a power of 2: random values along an edge of the cube that noise is read from; it repeats after that
 
 
 class Noise:
@@ -24,17 +24,18 @@ class Noise:
 
     def one(self, points: Array) -> Array:
         """Trilinear between lattice values, eased by a quintic so that no edges show: [P, 3] to [P]."""
-        cell = np.floor(points)
-        part = (points - cell).astype(np.float32)
-        part = part * part * part * (part * (part * 6 - 15) + 10)
-        low = cell.astype(np.int32) % LATTICE
-        high = (low + 1) % LATTICE
-        near, far = low * (LATTICE**2, LATTICE, 1), high * (LATTICE**2, LATTICE, 1)
-        x, y, z = part.T
+        along = np.ascontiguousarray(points.T)
+        cell = np.floor(along)
+        part = (along - cell).astype(np.float32)
+        x, y, z = part * part * part * (part * (part * 6 - 15) + 10)
+        low = cell.astype(np.int32) & (LATTICE - 1)
+        high = (low + 1) & (LATTICE - 1)
+        strides = np.array([[LATTICE**2], [LATTICE], [1]], np.int32)
+        near, far = low * strides, high * strides
         rows = []
-        for i in (near[:, 0], far[:, 0]):
-            for j in (near[:, 1], far[:, 1]):
-                start, end = self.values[i + j + near[:, 2]], self.values[i + j + far[:, 2]]
+        for i in (near[0], far[0]):
+            for j in (near[1], far[1]):
+                start, end = (self.values.take(i + j + k, mode="clip") for k in (near[2], far[2]))
                 rows.append(start + (end - start) * z)
         front, back = rows[0] + (rows[1] - rows[0]) * y, rows[2] + (rows[3] - rows[2]) * y
         return front + (back - front) * x
