@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from drawn import draw
+from heeding import heed
 from safetensors.torch import load_file
 
 import fewgan
@@ -108,12 +109,6 @@ def test_two_at_once_get_folders_of_their_own(place, tmp_path):
     folders = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert [name[:5] for name in folders] == ["00001", "00002"]
     assert all((tmp_path / "runs" / name / run.GENERATOR).exists() for name in folders)
-
-
-def heed() -> None:
-    """What a test run that was started in the background or by nohup ignores, its programs would inherit."""
-    for signum in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_DFL)
 
 
 WATCHED = {"preexec_fn": heed, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from drawn import draw, smooth
+from heeding import heed
 
 from fewgan.photos import squares
 from fewgan.photos.gather import Photo
@@ -56,8 +57,7 @@ def test_an_interrupt_leaves_nothing_and_no_tracebacks(tmp_path):
         (source / f"{number}.bmp").hardlink_to(source / "large.bmp")
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, tmp_path / "script.py", source, tmp_path / "out"]
-    # A program started in the background inherits an ignored SIGINT, and so would this one from a test run there.
-    heeding = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    heeding = {"start_new_session": True, "preexec_fn": heed}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **heeding) as process:
         while not any(tmp_path.glob(".fewgan-*/images.safetensors")):
             time.sleep(0.02)
