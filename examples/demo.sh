@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job from a bare Python 3.11, without downloads but the packages: set-up, 100 rendered photos of ringed
 # planets, transfer from the source that comes with fewgan (which never saw a ring), a grid, a score.
-# Under 10 minutes on 2 cores of 2020, set-up apart. The pictures in README.md are of STEPS=600, which takes longer.
+# Under 10 minutes on 2 cores without AVX512, set-up apart. The pictures in README.md are of STEPS=600, which takes longer.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-$here/demo}
