@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fewgan.model import Model
-    from fewgan.source import load
+    from fewgan.sources.load import load
+    from fewgan.sources.model import Model
 
 __all__ = ["Model", "__version__", "load"]
 
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return version("fewgan")
     if name in ("Model", "load"):
-        import fewgan.source
+        import fewgan.sources.load
 
         return getattr(fewgan.source, name)
     raise AttributeError(f"module 'fewgan' has no attribute {name!r}")

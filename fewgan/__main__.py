@@ -1,6 +1,6 @@
 """`python -m fewgan`, the same as the `fewgan` command; torchrun needs it."""
 
-from fewgan.cli import main
+from fewgan.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ from functools import cache
 
 import torch
 
-from fewgan.plugin import UsageError
+from fewgan.errors import UsageError
 
 
 def resolve(name: str) -> torch.device:

@@ -18,9 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
-from torch.nn import functional as F
 
-from fewgan.plugin import FewganError
+from fewgan.errors import FewganError
 
 WAIT = timedelta(minutes=30)  # for the others: the first process draws samples and saves in between
 
@@ -155,46 +154,7 @@ def alike(modules: Iterable[nn.Module]) -> None:
             tensor.copy_(flat)
 
 
-def batch_norm(  # noqa: PLR0917 (the parameters of F.batch_norm)
-    x: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> Tensor:
-    """F.batch_norm of x [N, C, …] whose batch is that of all processes; each holds equally many images.
-
-    Gradients go through the statistics, as they do in one process; statistics are float32 or wider.
-    """
-    if world() == 1 or not training:
-        return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
-    wide = x if x.dtype == torch.float64 else x.float()
-    over = [0, *range(2, x.dim())]
-    variance, mean = torch.var_mean(wide, dim=over, correction=0)
-    own = torch.stack((mean, variance))
-    others = [torch.zeros_like(own)] * world()
-    everyone: Tensor = _Sum.apply(torch.stack([*others[: rank()], own, *others[rank() + 1 :]]))
-    means, variances = everyone.unbind(1)
-    mean = means.mean(0)
-    variance = (variances + (means - mean).square()).mean(0)
-    with torch.no_grad():
-        count = world() * x.numel() / x.shape[1]
-        running_mean.lerp_(mean.to(running_mean.dtype), momentum)
-        running_var.lerp_((variance * (count / (count - 1))).to(running_var.dtype), momentum)
-    shape = [1, -1] + [1] * (x.dim() - 2)
-    scale = torch.rsqrt(variance + eps)
-    if weight is not None:
-        scale = scale * weight
-    result = (wide - mean.view(shape)) * scale.view(shape)
-    if bias is not None:
-        result = result + bias.view(shape)
-    return result.to(x.dtype)
-
-
-class _Sum(torch.autograd.Function):
+class Sum(torch.autograd.Function):
     """The sum over processes. Each one's loss depends on everyone's values, so its gradient is summed as well."""
 
     @staticmethod

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from fewgan.plugin import UsageError
+from fewgan.errors import UsageError
 
 TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 """What an option may be, each also `| None`, and how a message calls it."""

@@ -23,11 +23,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from fewgan.errors import FewganError, UsageError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from fewgan.distributed import batch_norm
-    from fewgan.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
+    from fewgan.layers import SpectralConv2d, SpectralEmbedding, SpectralLinear, batch_norm
 
 __all__ = [
     "API", "Augmentation", "Defaults", "Discriminator", "Features", "FewganError", "Generator", "Group", "Mapper",
@@ -36,14 +37,6 @@ __all__ = [
 ]  # fmt: skip
 
 API = 1
-
-
-class FewganError(Exception):
-    """Something failed. The message is one line for the user: what, where, what to do. Exit code 1."""
-
-
-class UsageError(FewganError):
-    """The request itself cannot be served; the message says what can. Exit code 2."""
 
 
 def option(default: Any, help: str, *, min: float | None = None, max: float | None = None, hidden: bool = False) -> Any:
@@ -296,5 +289,5 @@ class Features(Protocol):
 def __getattr__(name: str) -> Any:
     # What plugin authors build with; loaded late because it needs torch.
     if name in ("SpectralConv2d", "SpectralEmbedding", "SpectralLinear", "batch_norm"):
-        return getattr(importlib.import_module(f"fewgan.{'distributed' if name == 'batch_norm' else 'spectral'}"), name)
+        return getattr(importlib.import_module("fewgan.layers"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

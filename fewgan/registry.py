@@ -17,8 +17,9 @@ from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
+from fewgan.errors import FewganError, UsageError
 from fewgan.options import checked, fields_of, flag, flags_of, suggestion
-from fewgan.plugin import API, FewganError, Plugin, UsageError
+from fewgan.plugin import API, Plugin
 
 KINDS = {
     "architectures": "architecture",

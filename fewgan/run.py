@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewgan.plugin import FewganError, UsageError
+from fewgan.errors import FewganError, UsageError
 
 try:
     import fcntl

@@ -5,10 +5,11 @@ import types
 import pytest
 import torch
 
-from fewgan import device, session
+from fewgan import device
 from fewgan.device import resolve
 from fewgan.plugin import UsageError
 from fewgan.screen import Screen
+from fewgan.training import session
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from drawn import draw
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from fewgan import distributed, run
-from fewgan.prepare import prepare
+from fewgan import run
+from fewgan.photos.prepare import prepare
 from fewgan.screen import Screen
 
 HERE = Path(__file__).parent
@@ -47,11 +47,15 @@ THREE_STEPS = """
     from pathlib import Path
 
     import torch
-    from fewgan import distributed, feed, launch, players, registry, session
+    from fewgan import distributed, registry
+    from fewgan.training import batches as feed
+    from fewgan.cli import launch
+    from fewgan.training import players
+    from fewgan.training import session
     from fewgan.architectures.biggan import Options
-    from fewgan.config import Config
+    from fewgan.training.config import Config
     from fewgan.screen import Screen
-    from fewgan.steps import discriminator_step, generator_step
+    from fewgan.training.steps import discriminator_step, generator_step
     from safetensors.torch import save_file
 
     def three_steps(arguments, speaks):
@@ -108,7 +112,10 @@ SUMS = """
     import sys
 
     import torch
-    from fewgan import distributed, launch, players, registry, steps
+    from fewgan import distributed, registry
+    from fewgan.cli import launch
+    from fewgan.training import players
+    from fewgan.training import steps
     from fewgan.plugin import batch_norm
     from torch.nn import functional as F
 
@@ -166,7 +173,7 @@ def test_batch_norm_and_observe_are_over_all_processes(place):
 def test_batch_norm_alone_is_that_of_torch():
     x, mean, var = torch.randn(4, 3, 2, 2), torch.zeros(3), torch.ones(3)
     expected = F.batch_norm(x, mean.clone(), var.clone(), None, None, True, 0.1, 1e-5)
-    assert torch.equal(distributed.batch_norm(x, mean, var, None, None, True, 0.1, 1e-5), expected)
+    assert torch.equal(layers.batch_norm(x, mean, var, None, None, True, 0.1, 1e-5), expected)
 
 
 TRAIN = [
@@ -197,7 +204,8 @@ FID = """
     from pathlib import Path
 
     import torch
-    from fewgan import fid, launch
+    from fewgan.scoring import fid
+    from fewgan.cli import launch
     from fewgan.screen import Screen
 
     class Means(torch.nn.Module):
@@ -234,7 +242,10 @@ def test_scores_do_not_depend_on_the_number_of_processes(place, tmp_path, monkey
 
 FAILING = """
     import os, signal, sys
-    from fewgan import cli, distributed, feed, launch
+    from fewgan import distributed
+    from fewgan.cli import commands as cli
+    from fewgan.training import batches as feed
+    from fewgan.cli import launch
     from fewgan.plugin import FewganError
 
     real = feed.batch

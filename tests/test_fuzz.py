@@ -18,13 +18,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fewgan
-from fewgan import dataset, run, train
+from fewgan import run
 from fewgan.architectures.biggan import Options
-from fewgan.config import Config
+from fewgan.photos import dataset
+from fewgan.photos.prepare import prepare
 from fewgan.plugin import FewganError
-from fewgan.prepare import prepare
 from fewgan.registry import choose
 from fewgan.screen import Screen
+from fewgan.training import loop as train
+from fewgan.training.config import Config
 
 QUIET = Screen(quiet=True)
 EXAMPLES = int(os.environ.get("FEWGAN_FUZZ", "60"))

@@ -13,14 +13,16 @@ import torch
 from drawn import draw
 
 import fewgan
-from fewgan import dataset, registry, run, train
+from fewgan import registry, run
 from fewgan.architectures.biggan import Options
-from fewgan.config import Config
 from fewgan.features.inception import weights
+from fewgan.photos import dataset
+from fewgan.photos.prepare import prepare
 from fewgan.plugin import FewganError
-from fewgan.prepare import prepare
 from fewgan.registry import choose
 from fewgan.screen import Screen
+from fewgan.training import loop as train
+from fewgan.training.config import Config
 
 QUIET = Screen(quiet=True)
 

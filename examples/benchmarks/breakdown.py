@@ -8,7 +8,7 @@ from cases import Case, Setting, Watching, config_of
 from measure import table
 from torch.profiler import ProfilerActivity, profile
 
-from fewgan.train import train
+from fewgan.training.loop import train
 
 WARMUP, STEPS, TOP = 2, 3, 15
 

@@ -12,11 +12,12 @@ from PIL import Image
 from plain.networks import Discriminator, Generator
 from plain.training import CR_WEIGHT, Training
 
-from fewgan import dataset, registry
+from fewgan import registry
 from fewgan.architectures.biggan import ATTENTION, WIDTHS
-from fewgan.config import Config
-from fewgan.prepare import prepare
+from fewgan.photos import dataset
+from fewgan.photos.prepare import prepare
 from fewgan.screen import Screen
+from fewgan.training.config import Config
 
 PHOTOS = 64
 

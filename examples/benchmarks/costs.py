@@ -19,10 +19,10 @@ import torch
 from cases import Case, Setting, config_of, write_photos
 from measure import in_turns, machine, ratios, spread, table, torch_facts
 
-from fewgan import session
-from fewgan.players import Players
 from fewgan.screen import Screen
-from fewgan.steps import discriminator_step, generator_step
+from fewgan.training import session
+from fewgan.training.players import Players
+from fewgan.training.steps import discriminator_step, generator_step
 
 
 class Bench:

@@ -12,7 +12,7 @@ import sys
 
 from measure import in_turns, machine, spread, table
 
-FEWGAN = [sys.executable, "-c", "from fewgan.cli import main; main()"]  # what the installed `fewgan` does
+FEWGAN = [sys.executable, "-c", "from fewgan.cli.commands import main; main()"]  # what the installed `fewgan` does
 COMPLETE = {"_FEWGAN_COMPLETE": "complete_bash", "COMP_WORDS": "fewgan train --aug ", "COMP_CWORD": "3"}
 COMMANDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "`python -c pass`": ([sys.executable, "-c", "pass"], {}),

@@ -32,7 +32,7 @@ from measure import (
     wait,
 )
 
-from fewgan.train import train
+from fewgan.training.loop import train
 
 WARMUP = 2
 SIDES = ("plain", "fewgan")

@@ -179,7 +179,7 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
 def variety(folder: Path, data: Path) -> list[tuple[float, float]]:
     """(truncation, how far samples differ from each other, in that of the photos), by the values of the pixels."""
     import fewgan
-    from fewgan import dataset
+    from fewgan.photos import dataset
 
     def apart(pictures: Tensor) -> float:
         return pictures.float().std(dim=0).mean().item()

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from fewgan.errors import UsageError
 from fewgan.photos.decode import Refused
 from fewgan.photos.gather import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file, pictured, shown
-from fewgan.plugin import UsageError
 
 MEMBER_BYTES = 256 * 1024**2
 """Members are read whole; larger ones are refused."""

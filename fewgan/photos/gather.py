@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fewgan.errors import UsageError
 from fewgan.photos.decode import Refused
-from fewgan.plugin import UsageError
 
 EXTENSIONS = (
     ".jpg",

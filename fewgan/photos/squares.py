@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fewgan.errors import FewganError
 from fewgan.photos.decode import Refused, decode
 from fewgan.photos.duplicates import Print, fingerprint
 from fewgan.photos.gather import Found, Photo, Refusal, check_kind, open_photo, pictured, shown
-from fewgan.plugin import FewganError
 
 _BYTES_UNDER_WAY = 512 * 1024**2
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fewgan.errors import UsageError
 from fewgan.photos.gather import Refusal, shown
-from fewgan.plugin import UsageError
 from fewgan.run import sync_folder
 
 FORMAT = 1

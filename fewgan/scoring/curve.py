@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from fewgan.plugin import UsageError
+from fewgan.errors import UsageError
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # Okabe and Ito's, told apart by everyone
 INK, GREY, FAINT = "#222222", "#6b6b6b", "#e4e4e4"

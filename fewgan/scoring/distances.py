@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewgan.plugin import UsageError
+from fewgan.errors import UsageError
 
 Features = Tensor | np.ndarray[Any, Any]
 """[count, dim], any float type."""

@@ -13,11 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fewgan import cache, distributed, run
+from fewgan import distributed, run
+from fewgan.errors import FewganError, UsageError
 from fewgan.photos.decode import Refused, decode, picture
 from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured, shown
-from fewgan.plugin import Features, FewganError, UsageError
+from fewgan.plugin import Features
 from fewgan.screen import Screen
+from fewgan.sources import cache
 
 GROUP = 16
 CACHE_FORMAT = 1  # goes up when the same pictures and the same features module give other numbers

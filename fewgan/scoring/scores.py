@@ -13,7 +13,7 @@ from PIL import Image
 
 from fewgan import run
 from fewgan.scoring import curve
-from fewgan.scoring.memorising import Memorising
+from fewgan.scoring.neighbours import Memorising
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from fewgan import run
+from fewgan.errors import UsageError
 from fewgan.photos.gather import shown
-from fewgan.plugin import UsageError
 from fewgan.scoring.extract import Pictures, of_folder, of_tensor
 from fewgan.screen import Screen
 
 if TYPE_CHECKING:
-    from fewgan.dataset import Dataset
-    from fewgan.model import Model
+    from fewgan.photos.dataset import Dataset
+    from fewgan.sources.model import Model
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def subject(target: Path, count: int, stack: ExitStack, *, screen: Screen) -> Su
 
     count: pictures to take from a folder at most. Raises UsageError where it is none of these.
     """
-    from fewgan import source
+    from fewgan.sources import load as source
 
     if not target.exists():
         raise UsageError(f"{shown(str(target))}: no such file or folder; give a run or a folder of pictures")
@@ -102,7 +102,8 @@ def groups(
     if subject.pictures is not None:
         yield from subject.pictures.groups(first, stop)
         return
-    from fewgan import generate, source
+    from fewgan.sampling import generate
+    from fewgan.sources import load as source
 
     model = source.load(variation.file) if variation.file is not None else subject.model
     if model is None:
@@ -152,14 +153,14 @@ def _own(subject: Subject, screen: Screen) -> Dataset:
 
 
 def _dataset(folder: Path) -> Dataset:
-    from fewgan import dataset
+    from fewgan.photos import dataset
 
     return dataset.load(folder)
 
 
 def _of_dataset(data: Dataset, size: int | None, screen: Screen) -> list[Pictures]:
     """The training photos, and the held-out ones if they can be compared with."""
-    from fewgan import dataset
+    from fewgan.photos import dataset
 
     found = []
     for name, held_out in (("train", False), ("held-out", True)):

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from fewgan.config import LOSSES
 from fewgan.plugin import Networks
 from fewgan.testing.base import PluginTests, difference, finite, modules, same, states
+from fewgan.training.config import LOSSES
 
 
 class ArchitectureTests(PluginTests):

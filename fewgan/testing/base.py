@@ -13,16 +13,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fewgan import cli, registry, run
-from fewgan.config import Config
+from fewgan import registry, run
+from fewgan.cli import commands as cli
+from fewgan.errors import FewganError, UsageError
 from fewgan.options import fields_of, flag, flags_of
-from fewgan.players import Players
-from fewgan.plugin import FewganError, Networks, Plugin, UsageError
-from fewgan.prepare import prepare
+from fewgan.photos.prepare import prepare
+from fewgan.plugin import Networks, Plugin
 from fewgan.registry import Choice
 from fewgan.screen import Screen
 from fewgan.testing import tiny
-from fewgan.train import resume, train
+from fewgan.training.config import Config
+from fewgan.training.loop import resume, train
+from fewgan.training.players import Players
 
 QUIET = Screen(quiet=True)
 STEPS = 20

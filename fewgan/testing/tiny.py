@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewgan.plugin import API, Defaults, Networks, Plugin, SpectralConv2d, SpectralLinear, UsageError, batch_norm
-from fewgan.spectral import Spectral
+from fewgan.errors import UsageError
+from fewgan.layers import Spectral
+from fewgan.plugin import API, Defaults, Networks, Plugin, SpectralConv2d, SpectralLinear, batch_norm
 
 SIZE, LATENT, CONDITION, WIDTH = 16, 6, 4, 6
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewgan import source
 from fewgan.plugin import Networks
+from fewgan.sources import load as source
 from fewgan.testing import tiny
 from fewgan.testing.base import QUIET, STEPS, TrainedTests, config, finite, networks, parameters
-from fewgan.train import train
+from fewgan.training.loop import train
 
 
 class TransferTests(TrainedTests):

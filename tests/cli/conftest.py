@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from packages import PLUGIN, install
 
-from fewgan import cli
+from fewgan.cli import commands as cli
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,7 @@ def test_failures_and_exit_codes(run, calls, *, raised, code, message):
     def fail(*_, **__):
         raise raised
 
-    sys.modules["fewgan.train"].train = fail
+    sys.modules["fewgan.training.loop"].train = fail
     result, out, error = run("train")
     assert (result, out) == (code, "")
     assert message in error
@@ -70,7 +70,7 @@ def test_failures_and_exit_codes(run, calls, *, raised, code, message):
 
 
 def test_debugging_shows_the_fault(run, calls, monkeypatch):
-    monkeypatch.setattr(sys.modules["fewgan.train"], "train", lambda *_: 1 / 0)
+    monkeypatch.setattr(sys.modules["fewgan.training.loop"], "train", lambda *_: 1 / 0)
     monkeypatch.setenv("FEWGAN_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         run("train")

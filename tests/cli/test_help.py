@@ -10,7 +10,8 @@ import pytest
 from packages import install
 from process import subprocess_of
 
-from fewgan import choosing, registry
+from fewgan import registry
+from fewgan.cli import choosing
 
 
 def test_help_shows_the_chosen_plugins(run, calm):
@@ -71,7 +72,7 @@ def test_completion_in_other_shells(monkeypatch):
 def test_nothing_of_this_imports_torch(line, tmp_path):
     """Nor NumPy; and listing imports no plugin."""
     code = (
-        "import sys\nfrom fewgan.cli import run\n"
+        "import sys\nfrom fewgan.cli.commands import run\n"
         f"assert run({line.split()!r}) == 0\n"
         "print('MODULES', *sorted(sys.modules))"
     )
@@ -85,7 +86,7 @@ def test_nothing_of_this_imports_torch(line, tmp_path):
 
 def test_completion_imports_no_torch():
     last = "atexit.register(lambda: print('torch' in sys.modules))"
-    code = f"import sys, atexit\n{last}\nfrom fewgan.cli import main\nmain()"
+    code = f"import sys, atexit\n{last}\nfrom fewgan.cli.commands import main\nmain()"
     environment = {"_FEWGAN_COMPLETE": "complete_bash", "COMP_WORDS": "fewgan train --aug ", "COMP_CWORD": "3"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)

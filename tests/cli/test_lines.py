@@ -9,7 +9,9 @@ import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewgan import choosing, cli, flags, registry
+from fewgan import registry
+from fewgan.cli import choosing, flags
+from fewgan.cli import commands as cli
 from fewgan.plugin import UsageError
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["fewgan", "json", "safetensors"]):
-    from fewgan import dataset, run
-    from fewgan.config import Config
+    from fewgan import run
+    from fewgan.photos import dataset
+    from fewgan.training.config import Config
 
 from fewgan.plugin import FewganError
 

@@ -28,12 +28,13 @@ import torch
 from drawn import draw
 from safetensors.torch import load_file
 
-from fewgan import run, train
+from fewgan import run
 from fewgan.architectures.biggan import Options
-from fewgan.config import Config
-from fewgan.prepare import prepare
+from fewgan.photos.prepare import prepare
 from fewgan.registry import choose
 from fewgan.screen import Screen
+from fewgan.training import loop as train
+from fewgan.training.config import Config
 
 QUIET = Screen(quiet=True)
 STEPS = 24

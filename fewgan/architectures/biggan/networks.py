@@ -18,7 +18,7 @@ from fewgan.architectures.biggan.layers import (
     GeneratorBlock,
     OutputBatchNorm,
 )
-from fewgan.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear, advance
+from fewgan.layers import SpectralConv2d, SpectralEmbedding, SpectralLinear, advance
 
 # Channels in units of the width: the generator's from the 4x4 bottom to the output, the discriminator's from its first
 # block on (its input has 3).

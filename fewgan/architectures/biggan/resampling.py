@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fewgan.spectral import SpectralConv2d
+from fewgan.layers import SpectralConv2d
 
 # Rows are the taps of the 4x4 kernel along one axis, columns the taps of the 3x3 kernel.
 UP = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))

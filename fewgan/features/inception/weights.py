@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fewgan import cache, download
 from fewgan.plugin import UsageError
 from fewgan.screen import Screen
+from fewgan.sources import cache, download
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"

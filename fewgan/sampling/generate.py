@@ -1,0 +1,130 @@
+"""From a model to pictures, as tensors.
+
+Picture i depends on the seed, i and the settings, never on how many are made: pictures are made in groups of a fixed
+size at fixed places, so that the same arithmetic runs for it every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fewgan.errors import FewganError, UsageError
+from fewgan.sampling.imagefile import to_uint8
+from fewgan.sampling.latent import STATISTICS_LABEL, STATISTICS_LATENT, check_truncation, labels, latents, loop
+from fewgan.screen import Screen
+
+if TYPE_CHECKING:
+    from fewgan.sources.model import Model
+
+GROUP = 16
+STATISTICS_BATCH = 64
+FRAMES_EACH = 24
+
+
+def pictures(
+    model: Model,
+    count: int,
+    *,
+    first: int = 0,
+    truncation: float | None = None,
+    seed: int = 0,
+    chosen: Sequence[int] | Tensor | None = None,
+) -> Iterator[Tensor]:
+    """Pictures first … count − 1 as uint8 [up to 16, 3, S, S] on the CPU, group by group; memory does not grow.
+
+    first: a multiple of 16.
+    truncation t: a truncated normal at ±t, before the mapper where there is one, or the generator's own truncation if
+    it has one. chosen: class numbers, taken in turn; None: drawn with the seed. Raises UsageError for a wrong
+    truncation, seed or count, FewganError where a picture is not finite.
+    """
+    check_truncation(truncation)
+    if count < 1:
+        raise UsageError(f"--count {count}: give 1 or more")
+    generator = model.generator
+    for start in range(first, count, GROUP):
+        z = latents(seed, start, GROUP, generator.latent_dim, _of_latents(model, truncation))
+        made = model.generate(z, labels(seed, start, GROUP, generator.classes, chosen), truncation)
+        yield _finished(made)[: count - start]
+
+
+def animation(
+    model: Model,
+    keyframes: int,
+    *,
+    truncation: float | None = None,
+    seed: int = 0,
+    chosen: Sequence[int] | Tensor | None = None,
+) -> Iterator[Tensor]:
+    """A smooth closed loop through the pictures 0 … keyframes − 1: frames as uint8 [up to 16, 3, S, S], on the CPU.
+
+    24 frames lead from each picture to the next; between two classes the condition is blended. truncation, chosen and
+    errors as for `pictures`.
+    """
+    check_truncation(truncation)
+    generator = model.generator
+    z, left, share = loop(seed, keyframes, FRAMES_EACH, generator.latent_dim, _of_latents(model, truncation))
+    corners = labels(seed, 0, keyframes, generator.classes, chosen)
+    start, end = corners[left], corners[(left + 1) % keyframes]
+    eased = share * share * (3 - 2 * share)  # at rest at each picture, so that the blend has no corner there
+    for first in range(0, len(z), GROUP):
+        part = slice(first, first + GROUP)
+        if model.mapper is None:
+            made = _blended(model, z[part], (start[part], end[part]), eased[part], truncation)
+        else:
+            made = model.generate(z[part], start[part], truncation)
+        yield _finished(made)
+
+
+@torch.no_grad()
+def _blended(model: Model, z: Tensor, ends: tuple[Tensor, Tensor], share: Tensor, truncation: float | None) -> Tensor:
+    generator, device = model.generator, model.device
+    start, end = (generator.embed(labels.to(device)) for labels in ends)
+    condition = torch.lerp(start, end, share.to(device)[:, None])
+    made: Tensor
+    if truncation is not None and hasattr(generator, "sample"):
+        made = generator.sample(z.to(device), condition, truncation)
+    else:
+        made = generator(z.to(device), condition)
+    return made
+
+
+@torch.no_grad()
+def standing_statistics(
+    model: Model, batches: int, *, truncation: float | None = None, seed: int = 0, screen: Screen
+) -> None:
+    """Re-estimates batch-norm statistics over so many batches of 64 latents at this truncation; in memory only.
+
+    Brock et al. 2018 (arXiv 1809.11096), section 3.1. Classes are drawn uniformly. Raises UsageError for a generator
+    that keeps no such statistics.
+    """
+    generator = model.generator
+    if not hasattr(generator, "standing_statistics"):
+        raise UsageError("--standing-stats: this generator keeps no batch statistics; leave it out")
+
+    def drawn() -> Iterator[tuple[Tensor, Tensor]]:
+        for first in range(0, batches * STATISTICS_BATCH, STATISTICS_BATCH):
+            span = (seed, first, STATISTICS_BATCH)
+            z = latents(*span, generator.latent_dim, _of_latents(model, truncation), stream=STATISTICS_LATENT)
+            classes = labels(*span, generator.classes, stream=STATISTICS_LABEL)
+            yield model.conditions(z.to(model.device), classes.to(model.device))
+            advance()
+
+    with screen.progress("Standing statistics", batches, "batches") as advance:
+        generator.standing_statistics(drawn())
+
+
+def _of_latents(model: Model, truncation: float | None) -> float | None:
+    """The truncation of z: none where the generator has one of its own."""
+    return None if hasattr(model.generator, "sample") else truncation
+
+
+def _finished(images: Tensor) -> Tensor:
+    if not images.isfinite().all():
+        raise FewganError(
+            "the generator makes values that are not finite, its training went wrong; use an earlier save"
+        )
+    return to_uint8(images).cpu()

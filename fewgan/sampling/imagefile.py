@@ -1,0 +1,145 @@
+"""Pictures as files: grids, animations, the facts written into each file, and how a folder takes them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+from torchvision.transforms.functional import pad
+from torchvision.utils import make_grid
+
+from fewgan.errors import FewganError, UsageError
+from fewgan.run import FORMAT
+
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif"}
+KINDS = {**{suffix: kind for kind, suffix in SUFFIXES.items()}, ".jpeg": "jpeg"}
+LARGEST_SIDE = 16_383  # WebP's limit, and as much as a viewer takes
+FRAME_MILLISECONDS = 40  # GIF counts in hundredths of a second
+_SIGN = "fewgan "
+_DESCRIPTION = 0x010E  # EXIF ImageDescription
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """float [..., H, W] in [−1, 1] -> uint8: x · 127.5 + 128, clamped to 0 … 255 and truncated."""
+    return images.float().mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
+
+
+def picture(image: Tensor) -> Image.Image:
+    """uint8 [3, H, W] -> an RGB picture."""
+    return Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
+
+
+def grid(images: Tensor, columns: int | None = None) -> Image.Image:
+    """uint8 [n, 3, S, S] -> one RGB picture, row by row on white; columns None: as square as it gets.
+
+    Raises UsageError where a side would pass 16,383 px.
+    """
+    count, side = len(images), images.shape[-1]
+    check_grid(count, side, columns)
+    gap = _gap(side)
+    if count == 1:  # make_grid leaves a single one without its margin
+        return picture(pad(images[0], [gap], fill=255))
+    return picture(make_grid(images, nrow=columns or square(count), padding=gap, pad_value=255))
+
+
+def check_grid(count: int, side: int, columns: int | None = None) -> None:
+    """Raises UsageError for a grid that no viewer would open."""
+    columns = columns or square(count)
+    largest = max(columns, math.ceil(count / columns)) * (side + _gap(side)) + _gap(side)
+    if largest > LARGEST_SIDE:
+        raise UsageError(f"a grid of {count} pictures of {side} px would be {largest} px long; take fewer with --count")
+
+
+def square(count: int) -> int:
+    """The columns of a grid that is as square as it gets."""
+    return math.ceil(math.sqrt(count))
+
+
+def _gap(side: int) -> int:
+    return max(2, side // 32)
+
+
+def save_picture(path: Path, image: Image.Image, kind: str, facts: Mapping[str, Any]) -> None:
+    """Writes PNG or JPEG (quality 95, full colour resolution); `facts` go into the file's comment."""
+    comment = _SIGN + json.dumps({"format": FORMAT, **facts})
+    if kind == "png":
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Comment", comment)
+        _replace(path, image, "PNG", pnginfo=text)
+    else:
+        _replace(path, image, "JPEG", quality=95, subsampling=0, comment=comment)
+
+
+def save_animation(path: Path, frames: Sequence[Image.Image], kind: str, facts: Mapping[str, Any]) -> None:
+    """Writes an endless animated WebP or GIF, 25 frames a second."""
+    comment = _SIGN + json.dumps({"format": FORMAT, **facts})
+    first, rest = frames[0], list(frames[1:])
+    timing = {"save_all": True, "duration": FRAME_MILLISECONDS, "loop": 0}
+    if kind == "webp":
+        exif = Image.Exif()
+        exif[_DESCRIPTION] = comment
+        _replace(path, first, "WEBP", append_images=rest, quality=90, method=4, exif=exif, **timing)
+        return
+    # One palette for all frames, from an even choice of them: a palette each would flicker.
+    chosen = frames[:: max(1, len(frames) // 32)]
+    sheet = Image.new("RGB", (first.width * len(chosen), first.height))
+    for index, frame in enumerate(chosen):
+        sheet.paste(frame, (index * first.width, 0))
+    palette = sheet.quantize(256)
+    first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    _replace(path, first, "GIF", append_images=rest, comment=comment.encode(), **timing)
+
+
+def _replace(path: Path, image: Image.Image, kind: str, **options: Any) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(temporary, kind, **options)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise FewganError(f"{path}: could not be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def facts_of(path: Path) -> dict[str, Any] | None:
+    """The facts that `save_picture` or `save_animation` wrote into this file; None for a file of another origin."""
+    try:
+        with Image.open(path) as image:
+            found = image.info.get("Comment") or image.info.get("comment") or image.getexif().get(_DESCRIPTION)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    text = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+    if not text.startswith(_SIGN):
+        return None
+    try:
+        facts: dict[str, Any] = json.loads(text.removeprefix(_SIGN))
+    except ValueError:
+        return None
+    return facts
+
+
+def refuse_to_overwrite(folder: Path, names: Collection[str]) -> None:
+    """Raises UsageError if one of these files exists and was not made by fewgan."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; give a folder with --out")
+    for name in names:
+        if (folder / name).exists() and facts_of(folder / name) is None:
+            raise UsageError(
+                f"{folder / name}: not made by fewgan and would be overwritten; give another place with --out"
+            )
+
+
+def left_over(folder: Path, names: Collection[str]) -> list[str]:
+    """Numbered pictures in the folder beside `names`, sorted: an earlier command's."""
+    kept = set(names)
+    found = (path.name for path in folder.iterdir() if re.fullmatch(r"\d{6,}\.(png|jpg)", path.name))
+    return sorted(name for name in found if name not in kept)

@@ -1,0 +1,130 @@
+"""Latents and labels as functions of (seed, picture): picture i is the same whatever is made before or beside it.
+
+Everything starts from standard normal numbers. Truncation is the paper's truncated normal (Brock et al. 2018, arXiv
+1809.11096, section 3.1), by inverse CDF: each number goes through the normal's CDF and comes back through that of the
+normal truncated to ±t. So picture i changes smoothly with t, and a path of normal vectors becomes a path of truncated
+ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import erf, erfinv
+from torch import Tensor
+
+from fewgan.errors import UsageError
+
+Array = NDArray[np.float64]
+
+# Separate streams of the same (seed, index).
+LATENT, LABEL, STATISTICS_LATENT, STATISTICS_LABEL = range(4)
+
+
+def latents(
+    seed: int, first: int, count: int, dim: int, truncation: float | None = None, *, stream: int = LATENT
+) -> Tensor:
+    """float32 [count, dim] for the pictures first … first + count − 1; row i depends on (seed, first + i) alone.
+
+    truncation t: every value lies in [−t, t]; None: standard normal. Raises UsageError unless t is finite and above 0,
+    and for a seed outside 0 … 2^63 − 1.
+    """
+    return truncate(_normals(seed, first, count, dim, stream), truncation)
+
+
+def labels(
+    seed: int,
+    first: int,
+    count: int,
+    classes: int,
+    chosen: Sequence[int] | Tensor | None = None,
+    *,
+    stream: int = LABEL,
+) -> Tensor:
+    """int64 [count], for the pictures first … first + count − 1.
+
+    chosen: picture i gets chosen[i mod len(chosen)]; None: uniform over the classes, from (seed, i) alone. classes 0:
+    zeros.
+    """
+    if chosen is not None:
+        given = torch.as_tensor(chosen, dtype=torch.int64).flatten()
+        return given[torch.arange(first, first + count) % len(given)]
+    if classes <= 1:
+        return torch.zeros(count, dtype=torch.int64)
+    drawn = [int(_random(seed, index, stream).integers(classes)) for index in range(first, first + count)]
+    return torch.tensor(drawn, dtype=torch.int64)
+
+
+def truncate(normals: Array, truncation: float | None) -> Tensor:
+    """Standard normal numbers [N, Z] -> float32 [N, Z] of the normal truncated to ±truncation, monotonically."""
+    if truncation is None:
+        return torch.from_numpy(normals.astype(np.float32))
+    check_truncation(truncation)
+    # erf and erfinv rather than the CDF and its inverse: they are exact near 0, where a tiny t lives.
+    inside = math.sqrt(2) * erfinv(erf(normals / math.sqrt(2)) * math.erf(truncation / math.sqrt(2)))
+    # Truncation only ever pulls inwards; rounding in the far tail, where erf is 1, must not push out.
+    inside = np.clip(inside, -np.abs(normals), np.abs(normals))
+    bound = np.float32(min(truncation, float(np.finfo(np.float32).max)))
+    if float(bound) > truncation:  # float32 may lie just outside
+        bound = np.nextafter(bound, np.float32(0))
+    return torch.from_numpy(np.clip(inside.astype(np.float32), -bound, bound))
+
+
+def check_truncation(truncation: float | None) -> None:
+    """Raises UsageError unless it is None or a finite number above 0."""
+    if truncation is not None and not 0 < truncation < math.inf:
+        raise UsageError(f"--truncation {truncation:g}: give a number above 0, such as 0.5, or leave it out for none")
+
+
+def check_seed(seed: int) -> None:
+    """Raises UsageError outside 0 … 2^63 − 1."""
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"--seed {seed}: give a whole number from 0 to {2**63 - 1}")
+
+
+def loop(
+    seed: int, keyframes: int, frames_each: int, dim: int, truncation: float | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A smooth closed path through the latents of the pictures 0 … keyframes − 1, which it meets exactly.
+
+    Returns the latents float32 [keyframes · frames_each, dim], and for each frame the keyframe it left, int64, and how
+    far it has come to the next one, float32 in [0, 1). Trigonometric interpolation, scaled so that every frame is a
+    draw from the same distribution as the keyframes.
+    """
+    corners = _normals(seed, 0, keyframes, dim, LATENT)
+    frame = np.arange(keyframes * frames_each)
+    time = frame / frames_each
+    weights = _cardinal(time[:, None] - np.arange(keyframes), keyframes)
+    # Independent standard normals keep unit variance where the squared weights sum to 1.
+    weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
+    left = torch.from_numpy(frame // frames_each)
+    return truncate(weights @ corners, truncation), left, torch.from_numpy((time % 1).astype(np.float32))
+
+
+def _cardinal(distance: Array, period: int) -> Array:
+    """Trigonometric interpolation's weight of a keyframe at this distance: 1 at 0, 0 at every other whole number."""
+    angle = 2 * np.pi * distance / period
+    harmonics = range(1, (period - 1) // 2 + 1)
+    weight = 1 + 2 * sum((np.cos(harmonic * angle) for harmonic in harmonics), np.zeros_like(angle))
+    if period % 2 == 0:
+        weight = weight + np.cos(period / 2 * angle)
+    return np.asarray(weight / period)
+
+
+def _normals(seed: int, first: int, count: int, dim: int, stream: int) -> Array:
+    rows = np.empty((count, dim))
+    for row in range(count):
+        # Odd multiples of 2^-52: symmetric about 0 and never ±1, so that every normal number is finite.
+        whole = _random(seed, first + row, stream).integers(2**52, size=dim)
+        rows[row] = (2 * whole.astype(np.float64) + 1) / 2**52 - 1
+    return np.asarray(math.sqrt(2) * erfinv(rows))
+
+
+def _random(seed: int, index: int, stream: int) -> np.random.Generator:
+    """Philox is a function of its key: independent numbers for each (seed, index), without state in between."""
+    check_seed(seed)
+    return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, 0, stream]))

@@ -1,0 +1,201 @@
+"""`fewgan sample`: files of pictures from a trained generator."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fewgan import run
+from fewgan.device import resolve
+from fewgan.errors import UsageError
+from fewgan.sampling import generate, imagefile
+from fewgan.sampling.generate import GROUP, pictures
+from fewgan.sampling.imagefile import grid, to_uint8
+from fewgan.sampling.latent import check_seed, check_truncation, labels, latents
+from fewgan.screen import Screen
+from fewgan.sources import load as source
+from fewgan.sources.model import Model
+
+__all__ = ["GROUP", "Sampled", "grid", "labels", "latents", "pictures", "sample", "to_uint8"]
+
+PICTURES, KEYFRAMES = 64, 8
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What `sample` wrote: the names of the files in `folder`, in order. count: pictures, or keyframes of a loop."""
+
+    folder: Path
+    count: int
+    files: list[str]
+    seconds: float
+
+
+def sample(
+    path: Path | None,
+    *,
+    count: int | None = None,
+    truncation: float | None = None,
+    seed: int = 0,
+    classes: str | None = None,
+    grid: bool = False,
+    interpolate: bool = False,
+    standing_stats: int = 0,
+    format: str | None = None,
+    out: Path | None = None,
+    device: str = "auto",
+    screen: Screen,
+) -> Sampled:
+    """Writes pictures of a run, a generator.safetensors or a foreign folder; path None: of the latest run.
+
+    count: None is 64 pictures, or 8 keyframes with `interpolate`. truncation: see `generate.pictures`. classes: names
+    or numbers between commas, taken in turn. grid: one grid.png instead of 000000.png …, each column of one class where
+    `classes` are given. interpolate: one endless animation, loop.webp. standing_stats: batches to re-estimate batch
+    norm over, 0 for none. format: png or jpeg; webp or gif for an animation. out: a folder, or the one file's name;
+    None: ./pictures/<run>-t0.5-seed0.
+
+    The same command gives the same bytes; files of the same names are replaced if fewgan made them. Raises UsageError
+    for what cannot be served, FewganError where a file cannot be written or the generator's values are not finite.
+    """
+    started = time.monotonic()
+    if count is None:
+        count = KEYFRAMES if interpolate else PICTURES
+    check_truncation(truncation)
+    check_seed(seed)
+    _check(count=count, grid=grid, interpolate=interpolate, standing_stats=standing_stats)
+    kind = _kind(format, out, interpolate)
+    model = source.load(path if path is not None else run.latest()).to(resolve(device))
+    chosen = choose_classes(classes, model) if classes is not None else None
+    columns = _columns(count, len(chosen)) if chosen else None
+    if grid:
+        imagefile.check_grid(count, model.generator.size, columns)
+
+    one = "grid" if grid else "loop" if interpolate else None
+    names = [f"{one or f'{index:06d}'}{imagefile.SUFFIXES[kind]}" for index in range(1 if one else count)]
+    folder = out
+    if folder is None:
+        folder = Path("pictures") / folder_name(model.name, truncation, seed, classes, standing_stats)
+    elif _names_a_file(folder):
+        if len(names) > 1:
+            raise UsageError(f"--out {out}: one file for {count} pictures; give a folder, or --grid, or --count 1")
+        folder, names = folder.parent, [folder.name]
+    imagefile.refuse_to_overwrite(folder, names)
+    paths = [folder / name for name in names]
+
+    if standing_stats:
+        generate.standing_statistics(model, standing_stats, truncation=truncation, seed=seed, screen=screen)
+    facts = {"model": model.name, "seed": seed, "truncation": truncation, "standing_stats": standing_stats}
+    if interpolate:
+        groups = generate.animation(model, count, truncation=truncation, seed=seed, chosen=chosen)
+        shown = _shown(groups, count * generate.FRAMES_EACH, "frames", screen)
+        frames = [imagefile.picture(frame) for group in shown for frame in group]
+        imagefile.save_animation(paths[0], frames, kind, {**facts, "keyframes": count, "classes": chosen})
+        return Sampled(folder, count, names, time.monotonic() - started)
+
+    groups = pictures(model, count, truncation=truncation, seed=seed, chosen=chosen)
+    shown = _shown(groups, count, "pictures", screen)
+    if grid:
+        whole = imagefile.grid(torch.cat(list(shown)), columns)
+        imagefile.save_picture(paths[0], whole, kind, {**facts, "count": count, "classes": chosen})
+    else:
+        numbers = labels(seed, 0, count, model.generator.classes, chosen).tolist()
+        with ThreadPoolExecutor() as pool:  # compression lets go of the interpreter
+            for first, group in zip(range(0, count, GROUP), shown, strict=True):
+                stills = [imagefile.picture(image) for image in group]
+                part = range(first, first + len(stills))
+                each = [{**facts, "index": index, "class": numbers[index]} for index in part]
+                into = paths[first : first + len(stills)]
+                list(pool.map(imagefile.save_picture, into, stills, itertools.repeat(kind), each))
+        _tell_left_over(folder, names, screen)
+    return Sampled(folder, count, names, time.monotonic() - started)
+
+
+def choose_classes(text: str, model: Model) -> list[int]:
+    """Class names or numbers between commas -> numbers, in the order given; a name comes before a number.
+
+    Raises UsageError for one that the model does not have.
+    """
+    number, names = model.generator.classes, model.classes
+    if number <= 1:
+        raise UsageError(f"--classes {text}: this generator has no classes to choose from; leave it out")
+    chosen = []
+    for part in (part.strip() for part in text.split(",")):
+        if part in names:
+            chosen.append(names.index(part))
+        elif part.isdecimal() and int(part) < number:
+            chosen.append(int(part))
+        else:
+            nearest = difflib.get_close_matches(part, names, 1)
+            hint = f", did you mean {nearest[0]}?" if nearest else ";"
+            known = [*names[:10], *(["…"] if len(names) > 10 else []), f"numbers 0 to {number - 1}"]
+            raise UsageError(f"--classes {text}: no class {part!r}{hint} there are {', '.join(known)}")
+    return chosen
+
+
+def folder_name(model: str, truncation: float | None, seed: int, classes: str | None, standing_stats: int) -> str:
+    """<model>-t0.5-seed0, and what else would make the same numbers mean other pictures."""
+    name = model
+    if truncation is not None:
+        name += f"-t{truncation:g}"
+    name += f"-seed{seed}"
+    if classes is not None:
+        name += "-" + "+".join(re.sub(r"[^\w.-]+", "_", part.strip()) for part in classes.split(","))[:60]
+    if standing_stats:
+        name += f"-standing{standing_stats}"
+    return name
+
+
+def _check(*, count: int, grid: bool, interpolate: bool, standing_stats: int) -> None:
+    if interpolate and count < 2:
+        raise UsageError(f"--count {count}: --interpolate leads through 2 pictures or more")
+    if count < 1:
+        raise UsageError(f"--count {count}: give 1 or more")
+    if grid and interpolate:
+        raise UsageError("--grid and --interpolate: give one of them")
+    if standing_stats < 0:
+        raise UsageError(f"--standing-stats {standing_stats}: give a number of batches, such as 16")
+
+
+def _columns(count: int, classes: int) -> int:
+    """Columns of a grid that is nearly square, a multiple of the number of classes where there are few."""
+    square = imagefile.square(count)
+    return max(1, round(square / classes)) * classes if classes <= 2 * square else square
+
+
+def _kind(format: str | None, out: Path | None, animated: bool) -> str:
+    """png, jpeg, webp or gif, from --format, else from the name of the file."""
+    allowed = ("webp", "gif") if animated else ("png", "jpeg")
+    from_name = imagefile.KINDS[out.suffix.lower()] if out is not None and _names_a_file(out) else None
+    kind = {"jpg": "jpeg"}.get(format.lower(), format.lower()) if format is not None else from_name or allowed[0]
+    if kind not in allowed:
+        what = "an animation (--interpolate)" if animated else "a picture"
+        raise UsageError(f"{kind}: {what} is written as {' or '.join(allowed)}; say so with --format")
+    if from_name is not None and from_name != kind:
+        raise UsageError(f"--out {out}: its ending does not go with --format {format}; leave one of them out")
+    return kind
+
+
+def _names_a_file(out: Path) -> bool:
+    return out.suffix.lower() in imagefile.KINDS and not out.is_dir()
+
+
+def _shown(groups: Iterator[Tensor], total: int, unit: str, screen: Screen) -> Iterator[Tensor]:
+    with screen.progress("Sampling", total, unit) as advance:
+        for group in groups:
+            yield group
+            advance(len(group))
+
+
+def _tell_left_over(folder: Path, names: list[str], screen: Screen) -> None:
+    old = imagefile.left_over(folder, names)
+    if old:
+        screen.warn(f"{folder} also holds {len(old)} numbered pictures of an earlier command ({old[0]} to {old[-1]})")

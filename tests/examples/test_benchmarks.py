@@ -1,0 +1,153 @@
+"""The yardstick of the benchmarks gives the numbers of the public reference code, and the scripts run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+BENCHMARKS = Path(__file__).parents[2] / "examples" / "benchmarks"
+SHARED = Path(__file__).parents[3] / "shared" / "golden"
+OWN = Path(__file__).parents[1] / "golden"
+ATTENTION = {32: [16], 64: [32], 128: [64]}
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """The package examples/benchmarks/plain."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import plain.augmentation
+    import plain.networks
+    import plain.training
+
+    return plain
+
+
+@pytest.fixture(params=[OWN / "biggan-32", *(SHARED / f"biggan-{size}" for size in (32, 64, 128))], ids=str)
+def golden(request, plain):
+    """(G, D, numbers) of one golden folder."""
+    if not request.param.is_dir():
+        pytest.skip("no golden numbers here")
+    states = {name: torch.load(request.param / f"{name}.pth", weights_only=True) for name in ("G_ema", "D")}
+    size = int(request.param.name.partition("-")[2])
+    width, (classes, features) = 8, states["G_ema"]["shared.weight"].shape
+    generator = plain.networks.Generator(size, width, ATTENTION[size], classes, shared_dim=features)
+    discriminator = plain.networks.Discriminator(size, width, ATTENTION[size], classes)
+    generator.load_state_dict(states["G_ema"])
+    discriminator.load_state_dict(states["D"])
+    return generator, discriminator, load_file(request.param / "io.safetensors")
+
+
+def close(value, reference):
+    error = (value - reference).abs().max() / reference.abs().max()
+    assert error <= 1e-4, f"relative error {error:.2e}"
+
+
+@torch.no_grad()
+def test_plain_biggan_in_eval_mode(golden):
+    generator, discriminator, io = golden
+    generator.eval()
+    discriminator.eval()
+    close(generator(io["z"], generator.embed(io["y"])), io["image_eval"])
+    close(discriminator(io["x"], io["y"]), io["logit_real_eval"])
+    close(discriminator(io["image_eval"], io["y"]), io["logit_fake_eval"])
+
+
+@torch.no_grad()
+def test_plain_biggan_in_training_mode(golden):
+    generator, discriminator, io = golden
+    close(generator(io["z"], generator.embed(io["y"])), io["image_train"])
+    close(discriminator(io["x"], io["y"]), io["logit_real_train"])
+    close(generator.linear.sv0, io["sigma_linear_after_train"])
+
+
+def test_plain_gradients_of_the_hinge_loss(golden):
+    """In float64: a ReLU within float32's rounding of zero may flip, which ones it does depends on the processor."""
+    generator, discriminator, io = golden
+    generator.double()
+    discriminator.double().eval()
+    z = io["z"].double().requires_grad_()
+    loss = -discriminator(generator(z, generator.embed(io["y"])), io["y"]).mean()
+    loss.backward()
+    close(loss.detach().float()[None], io["hinge_generator_loss"])
+    gradients = {"grad_z": z.grad}
+    parameters = dict(generator.named_parameters())
+    for name in ("linear.weight", "blocks.0.0.conv1.weight"):
+        gradients[f"grad_G.{name}"] = parameters[name].grad
+    for name, gradient in gradients.items():
+        assert (gradient.float() - io[name]).norm() / io[name].norm() <= 1e-6
+
+
+@torch.no_grad()
+def test_plain_miner(plain):
+    state, io = torch.load(OWN / "minegan/M.pth", weights_only=True), load_file(OWN / "minegan/io.safetensors")
+    miner = plain.networks.Miner(120, len(state["linear8.weight"])).eval()
+    miner.load_state_dict({name: tensor for name, tensor in state.items() if name != "shared.weight"})
+    z, embedding = miner(io["z"])
+    close(z, io["mined_z"])
+    close(embedding, io["mined_class_embedding"])
+
+
+@pytest.mark.parametrize("name", ["brightness", "saturation", "contrast", "translation", "cutout"])
+def test_plain_diffaugment(plain, name):
+    numbers = load_file(OWN / "diffaugment/ops.safetensors")
+    x = numbers["x"].requires_grad_()
+    draws = [numbers[key] for key in (f"{name}.draw0", f"{name}.draw1") if key in numbers]
+    output = getattr(plain.augmentation, name)(x, *draws)
+    weights = torch.linspace(-1, 1, 5 * 3 * 32 * 32).view(5, 3, 32, 32)[: len(x)]
+    (gradient,) = torch.autograd.grad((output * weights).sum(), x)
+    torch.testing.assert_close(output, numbers[f"{name}.output"], rtol=0, atol=1e-6)
+    torch.testing.assert_close(gradient, numbers[f"{name}.grad_x"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mining", [None, 1, 2])
+def test_plain_step_moves_what_learns(plain, mining):
+    torch.manual_seed(0)
+    photos = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8)
+    networks = plain.training.networks(32, 8, [16], classes=0 if mining is None else 1)
+    training = plain.training.Training(*networks, photos, batch=4, d_steps=1, mining=mining, diffaugment=True, cr=True)
+    modules = {"G": training.generator, "D": training.discriminator, "M": training.miner}
+    before = {name: [p.detach().clone() for p in net.parameters()] for name, net in modules.items() if net}
+    loss_d, loss_g = training.step()
+    assert loss_d.isfinite()
+    assert loss_g.isfinite()
+    moved = {
+        name: any(not torch.equal(p, old) for p, old in zip(modules[name].parameters(), olds, strict=True))
+        for name, olds in before.items()
+    }
+    assert moved == {name: not (name == "G" and mining == 1) for name in before}
+
+
+SMALL = "--sizes 32 --width 8 --batch 2 --threads 1"
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "rows"),
+    [
+        ("train.py", f"{SMALL} --steps 1 --quick", 2),
+        ("train.py", f"{SMALL} --steps 1 --cases cr", 1),
+        ("train.py", f"{SMALL} --profile --cases diffaugment", 20),
+        ("costs.py", f"{SMALL} --rounds 1", 4),
+        ("sample.py", "--sizes 32,64 --width 8 --count 16 --rounds 1 --threads 1", 2),
+        ("startup.py", "--rounds 1", 6),
+        ("prepare.py", "--sizes 64 --photos 1 --rounds 1", 1),
+        ("prepare.py", "--many --count 400 --workers 1", 1),
+    ],
+)
+def test_every_script_prints_its_table(script, words, rows):
+    if "--many" in words and sys.platform != "linux":
+        pytest.skip("memory is read from /proc")
+    command = [sys.executable, BENCHMARKS / script, *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    machine, *lines = done.stdout.splitlines()
+    assert "processor" in machine
+    table = [line for line in lines if line.startswith("| ") and not line.startswith("| ---")]
+    assert len(table) > rows
+    assert len({line.count("|") for line in table}) == (2 if "--profile" in words else 1)
+    if words.endswith("--cases cr") and sys.platform == "linux":
+        plain, own = (int(cell) for cell in table[1].split("|")[-3:-1])
+        assert 0 < plain < 1000
+        assert 0 < own < 1000

@@ -1,0 +1,199 @@
+"""Inception features against the reference's numbers; the weights file in all the states a user may have it in."""
+
+import subprocess
+import sys
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from seeded import inception_weights
+
+from fewgan.features.inception import Options, build, plugin, weights
+from fewgan.features.inception.network import Inception, by_shape
+from fewgan.plugin import Features, FewganError, UsageError
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "fid" / "io.safetensors"
+SHARED = Path(__file__).parents[3] / "shared/golden/fid/io.safetensors"
+
+
+@pytest.fixture(scope="module")
+def state():
+    return inception_weights()
+
+
+@pytest.fixture(scope="module")
+def network(state):
+    return Inception(state, score_name="seeded")
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path):
+    """No weights anywhere, no network; the folder that stands for the cache."""
+
+    def refused(*args, **kwargs):
+        raise URLError("Name or service not known")
+
+    for name in (weights.VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FEWGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("urllib.request.urlopen", refused)
+    return tmp_path
+
+
+def standard(monkeypatch, path, content=b"the standard file"):
+    """Makes `content` the standard file, and puts it at path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    monkeypatch.setattr(weights, "SHA256", weights.sha256(path))
+    return path
+
+
+# The network ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [GOLDEN, SHARED], ids=["own", "shared"])
+def test_features_of_the_reference(network, path):
+    if not path.exists():
+        pytest.skip("no shared golden numbers here")
+    io = load_file(path)
+    for key in sorted(name.removeprefix("images_") for name in io if name.startswith("images_")):
+        with torch.no_grad():
+            made = network(io[f"images_{key}"])
+        expected = io[f"pool2048_pytorch_fid_{key}"]
+        assert made.dtype == torch.float32
+        assert made.shape == expected.shape
+        assert (made - expected).norm() <= 1e-4 * expected.norm()
+
+
+def test_the_names_are_those_of_the_standard_file():
+    names = by_shape().state_dict()
+    assert len(names) == 566
+    assert all(tensor.is_meta for tensor in names.values())  # by shape alone
+
+
+def test_it_is_a_features_plugin(network):
+    assert isinstance(network, Features)
+    assert network.dim == 2048
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert not network.train().training  # dropout stays off
+
+
+def test_counters_may_be_missing_as_in_old_files(state):
+    Inception({name: tensor for name, tensor in state.items() if "tracked" not in name}, score_name="old")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda s: s.pop("Mixed_7c.branch_pool.bn.running_var"),
+            "tensor Mixed_7c.branch_pool.bn.running_var is missing",
+        ),
+        (lambda s: s.update(extra=torch.zeros(1)), "unknown tensor extra"),
+        (lambda s: s.update({"fc.bias": torch.zeros(1000)}), r"tensor fc.bias is \[1000\] and should be \[1008\]"),
+        (lambda s: s.update({"fc.bias": torch.full((1008,), torch.nan)}), "fc.bias holds values that are not finite"),
+    ],
+)
+def test_weights_that_do_not_fit_name_the_tensor(state, change, words):
+    changed = dict(state)
+    change(changed)
+    with pytest.raises(UsageError, match=words) as caught:
+        Inception(changed, score_name="x", source="my.pth")
+    assert "my.pth" in str(caught.value)
+
+
+# The file -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mine.pth", "mine.safetensors"])
+def test_another_file_never_gives_a_fid(alone, state, network, name):
+    path = alone / name
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    built = plugin.build(Options(weights=str(path)))
+    assert built.score_name == f"Fréchet distance ({name})"
+    images = torch.randint(0, 256, (1, 3, 20, 30), dtype=torch.uint8)
+    assert torch.equal(built(images), network(images))
+
+
+def test_the_standard_file_is_known_by_its_hash_wherever_it_lies(alone, monkeypatch):
+    path = standard(monkeypatch, alone / "renamed.bin")
+    assert weights.find(str(path)) == weights.Found(path, "FID")
+    monkeypatch.setenv(weights.VARIABLE, str(path))
+    assert weights.find() == weights.Found(path, "FID")
+    other = alone / "other.bin"
+    other.write_bytes(b"other")
+    assert weights.find(str(other)).score_name == "Fréchet distance (other.bin)"  # what is named wins
+
+
+@pytest.mark.parametrize("place", ["cache", "torch/hub/checkpoints"])
+def test_a_cached_file_is_used(alone, monkeypatch, place):
+    path = standard(monkeypatch, alone / place / weights.NAME)
+    assert weights.find() == weights.Found(path, "FID")
+
+
+def test_it_is_downloaded_once_and_a_damaged_one_again(alone, monkeypatch):
+    standard(monkeypatch, alone / "upstream")
+    calls = []
+
+    def fetch(url, path, *, sha256, **_):
+        calls.append((url, sha256))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((alone / "upstream").read_bytes())
+
+    monkeypatch.setattr(weights.download, "fetch", fetch)
+    kept = alone / "cache" / weights.NAME
+    assert weights.find() == weights.find() == weights.Found(kept, "FID")
+    assert calls == [(weights.URL, weights.SHA256)]
+    kept.write_bytes(b"cut of")
+    weights.find()
+    assert len(calls) == 2
+
+
+def test_without_network_and_file_it_says_where_to_get_it_and_where_to_put_it(alone):
+    with pytest.raises(FewganError) as caught:
+        build(Options())
+    message = str(caught.value)
+    assert not isinstance(caught.value, UsageError)  # exit code 1
+    assert "\n" not in message
+    for words in (weights.URL, str(alone / "cache" / weights.NAME), "--inception-weights FILE", weights.VARIABLE):
+        assert words in message
+
+
+def test_a_cache_that_cannot_be_made(alone, monkeypatch):
+    (alone / "file").write_text("")
+    monkeypatch.setenv("FEWGAN_CACHE", str(alone / "file"))
+    with pytest.raises(FewganError, match="could not be downloaded"):
+        weights.find()
+
+
+def test_a_named_file_that_is_not_there(alone, monkeypatch):
+    with pytest.raises(UsageError, match=r"--inception-weights gone\.pth: no such file"):
+        weights.find("gone.pth")
+    monkeypatch.setenv(weights.VARIABLE, str(alone))  # a folder
+    with pytest.raises(UsageError, match=f"{weights.VARIABLE} {alone}: no such file"):
+        weights.find()
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("code in the file ran",))
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "list", "code", "safetensors"])
+def test_files_that_are_no_weights(tmp_path, capsys, kind):
+    path = tmp_path / ("a.safetensors" if kind == "safetensors" else "a.pth")
+    path.write_bytes(b"" if kind == "empty" else b"hello, this is not a weights file")
+    if kind in ("list", "code"):
+        torch.save([1, 2] if kind == "list" else Evil(), path)
+    with pytest.raises(UsageError, match=r"a\.(pth|safetensors): ") as caught:
+        weights.read(path)
+    assert "\n" not in str(caught.value)
+    assert "ran" not in capsys.readouterr().out
+
+
+def test_listing_its_options_imports_no_torch():
+    code = "import sys, fewgan.features.inception as i; i.plugin.options(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,192 @@
+"""`fewgan sample`: pictures as files."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from stand_in import Model, all_of
+
+from fewgan.plugin import FewganError, UsageError
+from fewgan.sampling import imagefile
+from fewgan.sampling import sample as sampling
+from fewgan.sampling.sample import Sampled, choose_classes
+from fewgan.screen import Screen
+
+SHARED = Path(__file__).parents[3] / "shared/sources/biggan64-photos"
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Model:
+    """The one that `sample` loads, in an empty current folder."""
+    made = Model(classes=("rose", "tulip", "10"))
+    monkeypatch.setattr("fewgan.sources.load.load", lambda path: made)
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def run(**settings: Any) -> Sampled:
+    return sampling.sample(Path("a-run"), device="cpu", screen=Screen(quiet=True), **settings)
+
+
+def test_numbered_files_in_the_default_folder(model: Model) -> None:
+    done = run(count=18, truncation=0.5)
+    assert done.folder == Path("pictures/00001-cats-t0.5-seed0")
+    assert done.files == [f"{index:06d}.png" for index in range(18)]
+    assert sorted(path.name for path in done.folder.iterdir()) == done.files
+    made = all_of(model, 18, truncation=0.5)
+    for name, image in zip(done.files, made, strict=True):
+        with Image.open(done.folder / name) as opened:
+            assert opened.mode == "RGB"
+            assert torch.equal(torch.from_numpy(np.array(opened)).permute(2, 0, 1), image)
+    facts = imagefile.facts_of(done.folder / "000017.png")
+    assert facts is not None
+    assert (facts["seed"], facts["index"], facts["truncation"], facts["model"]) == (0, 17, 0.5, "00001-cats")
+
+
+def test_the_same_command_gives_the_same_bytes_and_fewer_pictures_say_what_stays(
+    model: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run(count=6)
+    assert first.folder == Path("pictures/00001-cats-seed0")
+    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
+    run(count=4)
+    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
+    assert "2 numbered pictures of an earlier command (000004.png to 000005.png)" in capsys.readouterr().err
+
+
+def test_settings_that_change_pictures_change_the_folder(model: Model) -> None:
+    names = {run(count=1, **settings).folder.name for settings in (
+        {}, {"seed": 1}, {"truncation": 1.0}, {"classes": "tulip, rose"}, {"standing_stats": 2},
+    )}  # fmt: skip
+    assert names == {
+        "00001-cats-seed0", "00001-cats-seed1", "00001-cats-t1-seed0", "00001-cats-seed0-tulip+rose",
+        "00001-cats-seed0-standing2",
+    }  # fmt: skip
+
+
+def test_jpeg(model: Model) -> None:
+    done = run(count=2, format="JPG", out=Path("here"))
+    assert done.files == ["000000.jpg", "000001.jpg"]
+    with Image.open("here/000001.jpg") as opened:
+        assert opened.format == "JPEG"
+    assert imagefile.facts_of(Path("here/000001.jpg")) is not None
+
+
+def test_grid_file(model: Model) -> None:
+    done = run(count=12, grid=True, classes="rose,tulip")
+    assert done.files == ["grid.png"]
+    with Image.open(done.folder / "grid.png") as opened:
+        assert opened.size == (4 * 18 + 2, 3 * 18 + 2)
+    assert run(count=4, grid=True, out=Path("sheets/mine.jpg")).files == ["mine.jpg"]
+    with Image.open("sheets/mine.jpg") as opened:
+        assert opened.format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"), [({}, "loop.webp"), ({"format": "gif"}, "loop.gif"), ({"out": Path("a.gif")}, "a.gif")]
+)
+def test_interpolation(model: Model, settings: dict[str, Any], name: str) -> None:
+    done = run(count=3, interpolate=True, truncation=0.5, **settings)
+    assert done.files == [name]
+    assert done.count == 3
+    with Image.open(done.folder / name) as opened:
+        animated: Any = opened
+        assert animated.info["loop"] == 0
+        shown = []
+        for index in range(animated.n_frames):
+            animated.seek(index)
+            animated.load()
+            shown.append(animated.info["duration"])
+        assert sum(shown) == 72 * 40  # equal neighbours may share a frame
+    assert imagefile.facts_of(done.folder / name) is not None
+
+
+def test_standing_statistics_change_the_pictures(model: Model) -> None:
+    plain = run(count=1)
+    standing = run(count=1, standing_stats=3)
+    assert (plain.folder / "000000.png").read_bytes() != (standing.folder / "000000.png").read_bytes()
+
+
+def test_what_fewgan_did_not_make_is_never_overwritten(model: Model) -> None:
+    Path("mine").mkdir()
+    Image.new("RGB", (4, 4)).save("mine/000001.png")
+    before = Path("mine/000001.png").read_bytes()
+    with pytest.raises(UsageError, match=r"mine/000001\.png: not made by fewgan"):
+        run(count=2, out=Path("mine"))
+    assert Path("mine/000001.png").read_bytes() == before
+    assert not Path("mine/000000.png").exists()
+    Path("text").write_text("a file")
+    with pytest.raises(UsageError, match="give a folder"):
+        run(count=2, out=Path("text"))
+
+
+def test_a_folder_that_cannot_be_written(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(FewganError, match="No space left on device"):
+        run(count=2, out=Path("full"))
+    assert list(Path("full").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"count": 0}, "--count 0"),
+        ({"count": 1, "interpolate": True}, "--interpolate leads through 2"),
+        ({"truncation": 0.0}, "--truncation 0"),
+        ({"seed": -1}, "--seed -1"),
+        ({"grid": True, "interpolate": True}, "one of them"),
+        ({"standing_stats": -1}, "--standing-stats"),
+        ({"format": "webp"}, "png or jpeg"),
+        ({"format": "png", "interpolate": True}, "webp or gif"),
+        ({"format": "bmp"}, "png or jpeg"),
+        ({"out": Path("x.png")}, "--grid"),
+        ({"out": Path("x.jpg"), "grid": True, "format": "png"}, "leave one of them out"),
+        ({"classes": "rise"}, "did you mean rose"),
+        ({"classes": "3"}, "numbers 0 to 2"),
+        ({"classes": ""}, "no class ''"),
+        ({"count": 10**9, "grid": True}, "px long"),
+    ],
+)
+def test_wrong_use_is_one_line(model: Model, settings: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match) as raised:
+        run(**settings)
+    assert "\n" not in str(raised.value)
+    assert list(Path().iterdir()) == []
+
+
+def test_choose_classes() -> None:
+    model: Any = Model(classes=("rose", "tulip", "1"))
+    assert choose_classes("tulip, 0 ,1,2", model) == [1, 0, 2, 2]  # a name comes before a number
+    with pytest.raises(UsageError, match="no classes to choose from"):
+        choose_classes("0", Model())  # type: ignore[arg-type]
+
+
+def test_files_of_another_origin_have_no_facts(tmp_path: Path) -> None:
+    random.seed(0)
+    for content in (b"", b"\x89PNG\r\n\x1a\n", random.randbytes(2000), b"GIF89a" + random.randbytes(100)):
+        (tmp_path / "file").write_bytes(content)
+        assert imagefile.facts_of(tmp_path / "file") is None
+
+
+def test_a_real_source(tmp_path: Path) -> None:
+    if not SHARED.exists():
+        pytest.skip("the pretrained source is not beside this checkout")
+    done = sampling.sample(
+        SHARED, count=3, classes="2", truncation=0.5, out=tmp_path / "x", device="cpu", screen=Screen(quiet=True)
+    )
+    more = sampling.sample(SHARED, count=5, classes="2", truncation=0.5, out=tmp_path / "y", screen=Screen(quiet=True))
+    for name in done.files:
+        assert (done.folder / name).read_bytes() == (more.folder / name).read_bytes()
+    with Image.open(done.folder / "000000.png") as opened:
+        assert opened.size == (64, 64)
+        green = np.asarray(opened).astype(float).mean((0, 1))
+    assert green[1] > green[0]  # class 2 is flowers, in front of leaves

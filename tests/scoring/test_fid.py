@@ -1,0 +1,205 @@
+"""`fewgan fid`: what is compared with what, each thing computed once, and what is written."""
+
+import csv
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from drawn import draw, smooth
+from PIL import Image
+from scored import QUIET, Tiny, scored
+
+from fewgan import registry, run
+from fewgan.photos import dataset
+from fewgan.photos.prepare import prepare
+from fewgan.plugin import Plugin, UsageError
+from fewgan.sampling import sample
+from fewgan.scoring import distances
+from fewgan.scoring.extract import extract, of_folder
+from fewgan.screen import Screen
+from fewgan.sources import load as source
+
+
+def test_the_latest_run_against_its_own_dataset(here):
+    report = scored(seed=7)
+    data, folder = dataset.load(here / "dataset"), here / "runs" / "00001-dataset-biggan" / "fid"
+    fakes = torch.cat(list(sample.pictures(source.load(folder.parent), 32, seed=7)))
+    assert [row.against for row in report.rows] == ["train", "held-out"]
+    for row, held_out in zip(report.rows, (False, True), strict=True):
+        photos, _ = dataset.photos(data, held_out=held_out, size=32)  # at the size of the network
+        real, fake = Tiny()(photos), Tiny()(fakes)
+        kid = distances.kid(real, fake)
+        assert row.frechet_distance == pytest.approx(distances.frechet(real, fake), rel=1e-5)
+        assert (row.kid, row.kid_deviation, row.kid_full) == pytest.approx(
+            (kid.mean, kid.deviation, kid.full), rel=1e-4
+        )
+        assert (row.precision, row.recall) == distances.precision_recall(real, fake)
+        assert (row.count, row.real_count) == (32, len(photos))
+    found = json.loads((folder / "scores.json").read_text())
+    assert found == json.loads(json.dumps(report.as_dict()))
+    keys = {"frechet_distance", "kid", "precision", "recall", "features", "count", "score_name", "seed", "rows"}
+    assert keys <= found.keys()
+    assert found["frechet_distance"] == report.rows[0].frechet_distance
+    assert sorted(path.name for path in folder.iterdir()) == ["nearest.png", "scores.json"]
+    assert Image.open(folder / "nearest.png").width > 700
+
+
+@pytest.mark.parametrize(
+    ("target", "out"),
+    [
+        ("runs/00001-dataset-biggan/generator.safetensors", "runs/00001-dataset-biggan/fid"),
+        ("runs/00001-dataset-biggan/generators/000200.safetensors", "runs/00001-dataset-biggan/fid/000200"),
+    ],
+)
+def test_one_file_of_a_run_knows_its_dataset(here, target, out):
+    report = scored(Path(target))
+    assert report.main.against == "train"
+    assert report.files[0].parent == Path(out)
+
+
+def test_a_foreign_generator_needs_against(here):
+    with pytest.raises(UsageError, match=r"--against DATASET\|FOLDER"):
+        scored(Path("foreign"))
+    report = scored(Path("foreign"), against=Path("dataset"))
+    assert report.files[0] == Path("fid-foreign/scores.json")
+    assert report.generator == Path("foreign")
+
+
+def test_pictures_against_a_dataset_or_pictures(here):
+    for number, path in enumerate(draw(here / "made", 12, side=32, seed=90).iterdir()):
+        if number % 2:
+            Image.open(path).convert("L").save(path.with_suffix(".png"))
+            path.unlink()
+    report = scored(Path("made"), against=Path("dataset"))
+    assert (report.target, report.main.count, report.generator) == ("made", 12, None)
+    assert [row.against for row in report.rows] == ["train", "held-out"]
+    assert report.files[0] == Path("fid-made/scores.json")
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        for path in (here / "photos").iterdir():
+            archive.write(path, f"photos/{path.name}")
+    folder, packed = (scored(Path("made"), against=Path(name)) for name in ("photos", "photos.zip"))
+    assert folder.main.real_count == packed.main.real_count == 30
+    assert folder.main.frechet_distance == packed.main.frechet_distance
+    assert folder.main.against == "photos"
+    itself = scored(Path("photos"), against=Path("photos"))
+    assert itself.main.frechet_distance == pytest.approx(0, abs=1e-6)
+    assert itself.memorising.copies == 1
+
+
+def test_count_limits_a_folder_evenly(here, tmp_path):
+    assert scored(Path("photos"), against=Path("dataset"), count=10).main.count == 10
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        all_of_them, some = (of_folder(here / "photos", stack, screen=QUIET, count=n) for n in (None, 10))
+        assert torch.equal(some.read([9])[0], all_of_them.read([27])[0])
+
+
+def test_pictures_of_several_shapes_are_cut_to_their_middle_square(tmp_path):
+    from contextlib import ExitStack
+
+    for index, size in enumerate([(40, 60), (64, 40), (20, 20), (40, 40)]):
+        smooth(*size, seed=index).save(tmp_path / f"{index}.png")
+    with ExitStack() as stack:
+        pictures = of_folder(tmp_path, stack, screen=QUIET, largest=40)
+        shapes = [tuple(group.shape) for group in pictures.groups(0, pictures.count)]
+        assert shapes == [(2, 3, 40, 40), (1, 3, 20, 20), (1, 3, 40, 40)]
+        made = extract(Tiny(), pictures.groups, 4, device=torch.device("cpu"), label="", screen=QUIET)
+    assert made.shape == (4, 12)
+
+
+def test_photos_smaller_than_the_pictures_are_told(here, capsys):
+    draw(here / "large", 4, side=64, seed=9)
+    scored(Path("large"), against=Path("dataset"), screen=Screen())
+    assert "the real pictures have 40 px, the scored ones 64 px" in capsys.readouterr().err
+
+
+def test_reference_features_are_kept_by_fingerprint(here, tmp_path):
+    first, second = Tiny(), Tiny()
+    before = scored(features=first)
+    after = scored(features=second)
+    assert (first.seen, second.seen) == (24 + 6 + 32, 32)
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
+    assert after.rows == before.rows
+    other = Tiny(seed=1)  # other weights, other features
+    scored(features=other)
+    assert other.seen == 24 + 6 + 32
+    prepare(here / "photos", here / "dataset", size=40, holdout=7, force=True, screen=QUIET)
+    changed = Tiny()
+    scored(features=changed)
+    assert changed.seen == 23 + 7 + 32
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "shape", "nan"])
+def test_a_damaged_cache_is_made_again(here, tmp_path, damage):
+    expected = scored()
+    for path in (tmp_path / "cache" / "features").iterdir():
+        content = path.read_bytes()
+        if damage == "cut":
+            path.write_bytes(content[: len(content) // 2])
+        elif damage == "garbage":
+            path.write_bytes(b"garbage")
+        else:
+            tensors, facts = run.read_tensors(path)
+            tensors = {"features": tensors["features"][:-1] if damage == "shape" else tensors["features"] * torch.nan}
+            run.write_tensors(path, tensors, facts)
+    features = Tiny()
+    assert scored(features=features).rows == expected.rows
+    assert features.seen == 24 + 6 + 32
+
+
+def test_a_cache_that_cannot_be_written_to_is_done_without(here, tmp_path):
+    (tmp_path / "cache").write_text("in the way")
+    assert scored().rows == scored().rows
+
+
+def test_a_sweep(here):
+    features = Tiny()
+    report = scored(truncations=[1.0, 0.4, 0.7, 0.4], features=features)
+    assert features.seen == 24 + 6 + 3 * 32
+    folder = report.files[0].parent
+    with open(folder / "sweep.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["truncation"], row["against"]) for row in rows] == [
+        (truncation, against) for truncation in ("0.4", "0.7", "1.0") for against in ("train", "held-out")
+    ]
+    train = [row for row in report.rows if row.against == "train"]
+    assert [float(row["frechet_distance"]) for row in rows[::2]] == [row.frechet_distance for row in train]
+    assert report.main == min(train, key=lambda row: row.frechet_distance)
+    assert f"best: truncation {report.main.truncation:g}" in report.text()
+    assert Image.open(folder / "sweep.png").size[0] > 1000
+    assert scored(truncations=[0.7]).rows == tuple(row for row in report.rows if row.truncation == 0.7)
+
+
+def test_snapshots_name_the_best(here):
+    report = scored(snapshots=True, truncations=[0.8])
+    assert [(row.step, row.against) for row in report.rows] == [
+        (step, against) for step in (100, 200) for against in ("train", "held-out")
+    ]
+    best = here / "runs/00001-dataset-biggan/generators" / f"{report.main.step:06d}.safetensors"
+    assert best.samefile(report.generator)
+    assert f"best: step {report.main.step}" in report.text()
+    assert report.as_dict()["generator"] == str(report.generator)
+    assert {path.name for path in report.files} == {"scores.json", "nearest.png", "snapshots.csv", "snapshots.png"}
+    assert all(path.is_file() for path in report.files)
+    alone = scored(report.generator, truncations=[0.8])
+    assert alone.main.frechet_distance == report.main.frechet_distance
+
+
+def test_standing_statistics_change_the_pictures(here):
+    plain, standing = scored(), scored(standing_stats=1)
+    assert plain.main.frechet_distance != standing.main.frechet_distance
+    assert standing.as_dict()["standing_stats"] == 1
+
+
+def test_features_by_their_plugin(here, monkeypatch):
+    choice = registry.choose("features", "inception")
+    tiny, others = Plugin(api=1, summary="", options=object, build=lambda options: Tiny()), registry.Choice.plugin
+    monkeypatch.setattr(
+        registry.Choice, "plugin", lambda self: (tiny, None) if self.kind == "features" else others(self)
+    )
+    with pytest.raises(UsageError, match="gone"):  # what is asked for is checked before weights are fetched
+        scored(Path("gone"), features=choice)
+    assert scored(features=choice).as_dict()["features"] == "inception"
