@@ -1,0 +1,81 @@
+"""The low-pass filter of StyleGAN2 (Karras et al. 2020, arXiv 1912.04958, appendix B) beside convolutions and alone.
+
+F = outer([1, 3, 3, 1]) / 64 sums to 1. Upsampling by two inserts zeros, which takes 4 F.
+
+A filter beside a strided 3x3 convolution is written in two ways that give the same function:
+
+separate: the 3x3 convolution, 9 multiply-adds for each pair of channels and small-side pixel, and F channel by channel.
+folded: one strided convolution whose 6x6 kernel is the full convolution of the 3x3 kernel and F, 36 multiply-adds, and
+    no pass over the image for F.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TAPS = (1.0, 3.0, 3.0, 1.0)
+
+# Folding costs 27 more multiply-adds for each pair of channels and saves a pass of 16 for each channel. Measured with 16
+# images on CPUs: separate is faster from 8 channels on (1.8 times at 32 channels and 64 px, 3 times at 128 and 32 px).
+FOLD_CHANNELS = 4
+
+
+def low_pass() -> Tensor:
+    """F, float32 [4, 4]."""
+    taps = torch.tensor(TAPS)
+    return torch.outer(taps, taps) / taps.sum() ** 2
+
+
+def folds(channels: int) -> bool:
+    """Whether one 6x6 convolution is less work than a 3x3 convolution and a filter, for that many input channels."""
+    return channels < FOLD_CHANNELS
+
+
+def compose(weight: Tensor, low_pass: Tensor) -> Tensor:
+    """Kernels [a, b, 3, 3] and a symmetric filter [4, 4] -> their full convolutions [a, b, 6, 6]."""
+    kernels = F.conv2d(weight.reshape(-1, 1, 3, 3), low_pass[None, None].to(weight.dtype), padding=3)
+    return kernels.view(*weight.shape[:2], 6, 6)
+
+
+def filter_channels(x: Tensor, low_pass: Tensor, *, padding: int, stride: int = 1) -> Tensor:
+    """Each channel of x [N, C, H, W] zero-padded and filtered by itself; every `stride`-th pixel is kept."""
+    channels = x.shape[1]
+    kernel = low_pass.to(x.dtype).expand(channels, 1, 4, 4)
+    return F.conv2d(x, kernel, padding=padding, stride=stride, groups=channels)
+
+
+def upsample(x: Tensor, low_pass: Tensor) -> Tensor:
+    """x2: a zero after each pixel, then 4 F; [N, C, H, W] -> [N, C, 2H, 2W]."""
+    channels = x.shape[1]
+    kernel = (4 * low_pass).to(x.dtype).expand(channels, 1, 4, 4)
+    return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
+
+
+def upsample_conv2d(
+    x: Tensor, weight: Tensor, low_pass: Tensor, *, groups: int = 1, folded: bool | None = None
+) -> Tensor:
+    """Transposed 3x3 convolution with stride 2, then 4 F; x [N, in, H, W], weight [in, out, 3, 3] -> [N, out, 2H, 2W].
+
+    The kernel is not mirrored: out[2i + k] gets weight[k] x[i]. With groups, in and out are the sums over them in x
+    and the number in one group in weight's second axis, as in conv_transpose2d. folded: None chooses by shape.
+    """
+    low_pass = 4 * low_pass
+    if folds(x.shape[1] // groups) if folded is None else folded:
+        return F.conv_transpose2d(x, compose(weight, low_pass), stride=2, padding=2, groups=groups)
+    return filter_channels(F.conv_transpose2d(x, weight, stride=2, groups=groups), low_pass, padding=1)
+
+
+def downsample_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, low_pass: Tensor, *, folded: bool | None = None
+) -> Tensor:
+    """F, then a convolution with stride 2; x [N, in, 2H, 2W], weight [out, in, k, k], k = 1 or 3 -> [N, out, H, W].
+
+    The 1x1 convolution needs F at every second pixel alone. folded: None chooses by shape; it is for k = 3.
+    """
+    if weight.shape[-1] == 1:
+        return F.conv2d(filter_channels(x, low_pass, padding=1, stride=2), weight, bias)
+    if folds(x.shape[1]) if folded is None else folded:
+        return F.conv2d(x, compose(weight, low_pass), bias, stride=2, padding=2)
+    return F.conv2d(filter_channels(x, low_pass, padding=2), weight, bias, stride=2)
