@@ -49,10 +49,10 @@ class Side:
         )
         self.discriminator = Discriminator(DiscriminatorShape(size=arguments.size, channels=channels))
         self.batch, self.latent, self.size = arguments.batch, width, arguments.size
+        self.none = torch.zeros(self.batch, 0)
         if name == "ours":
             self.generator.to(memory_format=torch.channels_last)
             self.discriminator.to(memory_format=torch.channels_last)
-            self.none = torch.zeros(self.batch, 0)
             self.styles = lambda z: self.generator.styles(z, self.none)
             self.images = lambda ws: self.generator.synthesis(ws, "random")
             self.logits = lambda images: self.discriminator(images, None)
@@ -128,10 +128,7 @@ class Side:
             self.generator.sample(self.z(), self.none, 0.7)
             self.generator.train()
         else:
-            plain.generator(self.states[0], self.z(), self.none_for_plain(), "random", 0.7)
-
-    def none_for_plain(self) -> Tensor:
-        return torch.zeros(self.batch, 0)
+            plain.generator(self.states[0], self.z(), self.none, "random", 0.7)
 
 
 def main() -> None:
@@ -154,6 +151,12 @@ def main() -> None:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         return
 
+    peaks = {}  # measured first: a child's peak starts from what its parent holds
+    for name in SIDES:
+        command = [sys.executable, __file__, *sys.argv[1:], "--memory", name]
+        # Freed memory goes back at once, so that the peak is that of the tensors alive.
+        environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+        peaks[name] = int(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
     pair = {name: Side(name, arguments) for name in SIDES}
     print(f"{arguments.size} px, channel base {arguments.base}, batch {arguments.batch}, {arguments.threads} threads")
     for work in ("step", "r1", "path_length", "sample"):
@@ -164,13 +167,6 @@ def main() -> None:
                 getattr(side, work)()
                 best[name] = min(best[name], time.perf_counter() - start)
         print(f"{work:12} plain {best['plain']:7.3f} s  ours {best['ours']:7.3f} s  {best['plain'] / best['ours']:.2f}x")
-    del pair
-    peaks = {}
-    for name in SIDES:
-        command = [sys.executable, __file__, *sys.argv[1:], "--memory", name]
-        # Freed memory goes back at once, so that the peak is that of the tensors alive.
-        environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-        peaks[name] = int(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
     print(f"memory       plain {peaks['plain']:5d} MiB ours {peaks['ours']:5d} MiB")
 
 

@@ -11,6 +11,8 @@ folded: one strided convolution whose 6x6 kernel is the full convolution of the 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -39,18 +41,41 @@ def compose(weight: Tensor, low_pass: Tensor) -> Tensor:
     return kernels.view(*weight.shape[:2], 6, 6)
 
 
+class _Filter(torch.autograd.Function):
+    """A convolution of each channel by itself, whose derivatives are the adjoint and, of that, the convolution again.
+
+    F.conv2d would do, but its second derivative also makes the gradient of the kernel, one group after the other.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, padding: int, stride: int, adjoint: bool) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.settings = (padding, stride, adjoint)
+        convolve = F.conv_transpose2d if adjoint else F.conv2d
+        channels = x.shape[1]
+        weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+        return convolve(x, weight, padding=padding, stride=stride, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (kernel,) = ctx.saved_tensors
+        padding, stride, adjoint = ctx.settings
+        return _Filter.apply(gradient, kernel, padding, stride, not adjoint), None, None, None, None
+
+
 def filter_channels(x: Tensor, low_pass: Tensor, *, padding: int, stride: int = 1) -> Tensor:
-    """Each channel of x [N, C, H, W] zero-padded and filtered by itself; every `stride`-th pixel is kept."""
-    channels = x.shape[1]
-    kernel = low_pass.to(x.dtype).expand(channels, 1, 4, 4)
-    return F.conv2d(x, kernel, padding=padding, stride=stride, groups=channels)
+    """Each channel of x [N, C, H, W] zero-padded and filtered by itself; every `stride`-th pixel is kept.
+
+    The padded side must be such that stride 2 leaves nothing over, as an even side with padding 1.
+    """
+    filtered: Tensor = _Filter.apply(x, low_pass, padding, stride, False)
+    return filtered
 
 
 def upsample(x: Tensor, low_pass: Tensor) -> Tensor:
     """x2: a zero after each pixel, then 4 F; [N, C, H, W] -> [N, C, 2H, 2W]."""
-    channels = x.shape[1]
-    kernel = (4 * low_pass).to(x.dtype).expand(channels, 1, 4, 4)
-    return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
+    upsampled: Tensor = _Filter.apply(x, 4 * low_pass, 1, 2, True)
+    return upsampled
 
 
 def upsample_conv2d(
