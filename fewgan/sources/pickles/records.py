@@ -1,4 +1,4 @@
-"""What a pickle's content consists of besides plain data: inert records. And what may be a key, and how deep it goes."""
+"""What a pickle holds besides plain data: inert records. And what may be a key, and how deep it may go."""
 
 from __future__ import annotations
 

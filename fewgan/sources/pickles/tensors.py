@@ -172,15 +172,25 @@ class Tensors:
         match identity:
             case ("module" | b"module", Record() as kind, _, _):
                 return kind
-            case ("storage" | b"storage", Record(module=module, name=kind), str() | int() as name, _,
-                  int() as count, *view) if self.find is not None and kind in _STORAGES and module.split(".")[0] == "torch":  # fmt: skip
-                dtype = _STORAGES[kind]
-                if not 0 <= count <= self.budget.size:
-                    raise Unreadable(f"damaged (it has a storage of {_short(count)} elements, more than the file)")
-                length = count * dtype.itemsize
-                storage = typed(self.find(str(name), length)[:length], dtype)
-                return _part(storage, view[0]) if view and view[0] is not None else storage
+            case ("storage" | b"storage", Record() as kind, str() | int() as name, _, int() as count, *view):
+                if kind.name in _STORAGES and kind.module.split(".")[0] == "torch":
+                    return self._storage(_STORAGES[kind.name], str(name), count, view[0] if view else None)
         return Record("", "persistent_id", (identity,))
+
+    def _storage(self, dtype: torch.dtype, name: str, count: int, view: Any) -> Tensor:
+        """A storage outside the pickle, 1-D. view: (key, offset, size) of a part of it, as torch before 1.0 has."""
+        if not 0 <= count <= self.budget.size:
+            raise Unreadable(f"damaged (it has a storage of {_short(count)} elements, more than the file)")
+        if self.find is None:
+            raise Unreadable("damaged (a pickle alone, without the storages that it refers to)")
+        length = count * dtype.itemsize
+        storage = typed(self.find(name, length)[:length], dtype)
+        if view is None:
+            return storage
+        _, offset, size = view
+        if type(offset) is not int or type(size) is not int or not 0 <= offset <= offset + size <= count:
+            raise Unreadable("damaged (a part of a storage lies outside it)")
+        return storage[offset : offset + size]
 
     def data(self, content: memoryview, before: Any) -> Any:
         """Bytes that are about to become a storage are read where they stand, and so are in memory once."""
@@ -235,14 +245,6 @@ def full_name(record: Record) -> str:
     """The name as it is today: Python, NumPy and torch have renamed some of their modules."""
     module = _ALIASES.get(record.module, record.module).replace("numpy._core", "numpy.core", 1)
     return f"{module}.{record.name}"
-
-
-def _part(storage: Tensor, view: Any) -> Tensor:
-    """A view in a storage, as torch before 1.0 saved it: (key, offset, size)."""
-    _, offset, size = view
-    if type(offset) is not int or type(size) is not int or not 0 <= offset <= offset + size <= len(storage):
-        raise Unreadable("damaged (a part of a storage lies outside it)")
-    return storage[offset : offset + size]
 
 
 def _code(kind: Record) -> tuple[str, str]:
