@@ -54,6 +54,7 @@ INERT = {
     "elements of a name": b"csys\npath\nX\x01\x00\x00\x00xa.",
     "persistent id": ARGUMENT + STACK + b"\x86Q.",
     "text persistent id": b"Pos.system\n.",
+    "new objects of new objects": b"ccopyreg\n__newobj__\nq\x00(" + b"h\x00" * 10**5 + b"tR.",
     "a record in itself": b"capp\nThing\n)\x81q\x00}X\x04\x00\x00\x00selfh\x00sb.",
 }
 
@@ -160,6 +161,7 @@ def test_the_whole_storage_may_be_used(tmp_path, kind):
 
 BIG = (2**31 - 1).to_bytes(4, "little")
 HUGE = (2**63 - 1).to_bytes(8, "little")
+STORAGE = hidden(torch.ones(4).untyped_storage())
 REFUSED = {
     "EXT1": b"\x82\x01.",
     "EXT2": b"\x83\x01\x01.",
@@ -191,6 +193,9 @@ REFUSED = {
     "data used too often":
         b"X\x00\x00\x04\x00" + b"x" * 2**18 + b"q\x00"
         + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 9 + b".",
+    "a tensor of many dimensions": b"ctorch._utils\n_rebuild_tensor\n"
+        b"ctorch.storage\n_load_from_bytes\nB%b%b\x85RK\x00(" % (
+        len(STORAGE).to_bytes(4, "little"), STORAGE) + b"K\x01" * 100 + b"t(" + b"K\x01" * 100 + b"ttR.",
     "TensorFlow": b"cdnnlib.tflib.network\nNetwork\n)\x81.",
 }  # fmt: skip
 
@@ -215,7 +220,6 @@ DEEP = {
     "calls": (b"ca\nb\n" + b")R" * 10**5, "nested"),
     "a key": (b"})" + b"\x85" * 10**6 + b"Ns", "key"),
     "a key of everything": (b"}K\x01" + b"\x85q\x00h\x00h\x00\x86" * 60 + b"Ns", "key"),
-    "new objects of new objects": (b"ccopyreg\n__newobj__\nq\x00(" + b"h\x00" * 10**5 + b"tR", "nested"),
 }  # fmt: skip
 
 
@@ -226,6 +230,32 @@ def test_depth(tmp_path, name):
     with pytest.raises(UsageError, match=DEEP[name][1]):
         read(path)
     gc.collect()
+
+
+def test_names_and_shapes_that_are_lists_of_lists(tmp_path):
+    """Nothing prints them, compares them, or multiplies them."""
+    laughs = b"]" + b"q\x00]h\x00ah\x00a" * 60
+    kind = b"cnumpy\ndtype\n" + laughs + b"\x85R"
+    for code in (
+        b"cnumpy.core.multiarray\nscalar\n" + kind + b"B\x01\x00\x00\x00a\x86R",
+        b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01J\x00\x00\x00\x70" + laughs + b"\x86cnumpy\ndtype\n"
+        b"X\x02\x00\x00\x00f4\x85RNB\x04\x00\x00\x00abcdtb",
+        b"cos\nsystem\n" + laughs + b"\x85R",
+        laughs + b"K\x01\x86Q",
+    ):
+        path = tmp_path / "file.pkl"
+        path.write_bytes(b"\x80\x04" + code + b".")
+        assert type(read(path)) is Record
+
+
+def test_a_name_is_one_printable_line(tmp_path):
+    state = b"}(X\x0b\x00\x00\x00_parameters}X\x08\x00\x00\x00_buffersh\x00X\x08\x00\x00\x00_modulesh\x00u"
+    state = state.replace(b"h\x00", b"}").replace(b"_parameters}", b"_parameters}X\x03\x00\x00\x00a\n\x1bK\x01s")
+    path = tmp_path / "file.pkl"
+    path.write_bytes(b"\x80\x04X\x01\x00\x00\x00mX\x03\x00\x00\x00\n\x1b[\x93)\x81" + state + b"b.")
+    with pytest.raises(UsageError, match=r"^\?\?\[: a\?\? is not a plain tensor") as caught:
+        _ = networks(read(path))[""].state
+    assert str(caught.value).isprintable()
 
 
 def test_sharing_costs_nothing(tmp_path):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fewgan.errors import UsageError
 from fewgan.sources.pickles.opcodes import evaluate
-from fewgan.sources.pickles.records import Unreadable
+from fewgan.sources.pickles.records import Unreadable, printable
 from fewgan.sources.pickles.tensors import Budget, Tensors, wrap
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -67,7 +67,7 @@ def read(path: str | os.PathLike[str]) -> Any:
     except Exception as error:  # damaged data raises nearly everything, from EOFError to UnicodeDecodeError
         said = str(error).split("\n")[0][:120]
         reason = f"damaged ({type(error).__name__}: {said})" if said else f"damaged ({type(error).__name__})"
-    raise UsageError(f"{path}: {reason}")
+    raise UsageError(f"{path}: {printable(reason, 300)}")
 
 
 def _read(path: Path) -> Any:
@@ -163,7 +163,7 @@ def _read_pickle(data: memoryview, budget: Budget, *, within: bool = False) -> A
 
     value, position = evaluate(data, position, Tensors(budget, find, nested))
     keys, position = evaluate(data, position, plain)
-    if sorted(map(str, keys)) != sorted(buffers):
+    if not all(type(key) in (str, int) for key in keys) or sorted(map(str, keys)) != sorted(buffers):
         raise Unreadable("damaged (its list of storages is not that of its tensors)")
     for key in keys:
         buffer = buffers[str(key)]

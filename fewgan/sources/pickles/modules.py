@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from fewgan.errors import UsageError
-from fewgan.sources.pickles.records import Record
+from fewgan.sources.pickles.records import Record, printable
 
 _MODULES, _TENSORS, _LEVELS, _NAME = 100_000, 200_000, 100, 1000
 """The most modules, tensors, levels and characters of a name in one state dict: a module may hold itself."""
@@ -46,10 +46,12 @@ class Network:
         for count, (prefix, attributes) in enumerate(_modules(self.record, "", 0)):
             for name, value in _own(attributes):
                 if not isinstance(value, Tensor):
-                    raise UsageError(f"{self.class_name}: {prefix}{name[:80]} is not a plain tensor")
+                    raise UsageError(f"{printable(self.class_name)}: {printable(prefix + name)} is not a plain tensor")
                 found[prefix + name] = value
             if count >= _MODULES or len(found) > _TENSORS:
-                raise UsageError(f"{self.class_name}: has more than {_MODULES:,} modules or {_TENSORS:,} tensors")
+                raise UsageError(
+                    f"{printable(self.class_name)}: has more than {_MODULES:,} modules or {_TENSORS:,} tensors"
+                )
         return found
 
 
@@ -90,7 +92,7 @@ def _is_module(value: Any) -> bool:
 def _modules(record: Record, prefix: str, level: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """The module and those below it, in the order of a state dict: (prefix of its tensors' names, `__dict__`)."""
     if not _is_module(record) or level > _LEVELS or len(prefix) > _NAME:
-        raise UsageError(f"{prefix[:80]} is not a module that can be read, or is one within itself")
+        raise UsageError(f"{printable(prefix)} is not a module that can be read, or is one within itself")
     yield prefix, record.state
     for name, child in record.state["_modules"].items():
         if child is not None:

@@ -53,11 +53,11 @@ def key(value: Any) -> Any:
         item = rest.pop()
         seen += 1
         if type(item) is tuple:
-            rest.extend(item[:1001])
+            rest.extend(item[:101])
         elif not isinstance(item, (*_LEAVES, Record, Tensor)):
             raise Unreadable(f"its pickle has a key of type {type(item).__name__}")
-        if seen > 1000:
-            raise Unreadable("its pickle has a key of more than 1,000 parts")
+        if seen > 100:
+            raise Unreadable("its pickle has a key of more than 100 parts")
     return value
 
 
@@ -86,3 +86,8 @@ def check_depth(value: Any) -> None:
             return
         level = below
     raise Unreadable(f"its content is nested more than {DEPTH} deep")
+
+
+def printable(text: str, limit: int = 80) -> str:
+    """For a message: a name in a file can hold anything, and be as long as the file."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])

@@ -40,14 +40,14 @@ _REBUILD = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "
 
 
 class Budget:
-    """Bounds the memory that a file may ask for: a pickle can use one piece of data twice, but not a thousand times.
+    """Bounds the memory that a file may ask for: a pickle can use one piece of data again, but not a thousand times.
 
     size: bytes of the file.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.left = 2 * size + 2**16
+        self.left = 4 * size + 2**16  # a storage can be counted as text, as bytes and as itself
 
     def spend(self, count: int) -> None:
         if not 0 <= count <= self.left:
@@ -83,7 +83,7 @@ class Tensors:
             raise Unreadable(
                 "a TensorFlow network; convert it with legacy.py of stylegan2-ada-pytorch or stylegan3, then use that"
             )
-        value = self._known(full_name(function), args, kwargs)
+        value = self._known(full_name(function), args, kwargs) if len(args) <= 20 else NotImplemented
         return Record(function.module, function.name, args, kwargs) if value is NotImplemented else value
 
     def _known(self, name: str, args: tuple[Any, ...], kwargs: Any = None) -> Any:  # noqa: PLR0911, PLR0912
@@ -134,13 +134,13 @@ class Tensors:
             case "collections.defaultdict", (_,):
                 return {}
             case "collections.OrderedDict", (list() as items,):
-                self.budget.spend(len(items))
+                self.budget.spend(64 * len(items))
                 return {key(entry): value for entry, value in items}
             case "builtins.set", (list() as items,):
-                self.budget.spend(len(items))
+                self.budget.spend(64 * len(items))
                 return set(map(key, items))
             case "builtins.frozenset", (list() as items,):
-                self.budget.spend(len(items))
+                self.budget.spend(64 * len(items))
                 return frozenset(map(key, items))
             case "torch.Size", (tuple() as size,):
                 return size
@@ -164,12 +164,14 @@ class Tensors:
         match state:
             case (None | dict() as attributes, dict() as slots):
                 state = {**(attributes or {}), **slots}
-                self.budget.spend(len(state))
+                self.budget.spend(64 * len(state))
         object.__setattr__(value, "state", state)
         return value
 
     def persistent(self, identity: Any) -> Any:
         match identity:
+            case tuple() if len(identity) > 10:
+                pass
             case ("module" | b"module", Record() as kind, _, _):
                 return kind
             case ("storage" | b"storage", Record() as kind, str() | int() as name, _, int() as count, *view):
@@ -199,6 +201,7 @@ class Tensors:
         return bytes(content)
 
     def _read_nested(self, content: memoryview) -> Tensor:
+        self.budget.spend(len(content))
         if self.nested is None:
             raise Unreadable("damaged, or made to harm: a storage holds another file")
         return self.nested(content)
@@ -207,7 +210,9 @@ class Tensors:
         """A view of the storage, a 1-D tensor. Raises Unreadable where it would leave it."""
         if storage.dim() != 1 or type(size) is not tuple or type(stride) is not tuple or len(size) != len(stride):
             raise Unreadable("damaged (a tensor has no storage or shape)")
-        if any(type(number) is not int or not 0 <= number < 2**62 for number in (offset, *size, *stride)):
+        if len(size) > 64 or any(
+            type(number) is not int or not 0 <= number < 2**62 for number in (offset, *size, *stride)
+        ):
             raise Unreadable(f"damaged (a tensor of size {_short(size)}, strides {_short(stride)})")
         last = sum((length - 1) * step for length, step in zip(size, stride, strict=True))
         if 0 not in size and offset + last >= len(storage):
@@ -218,7 +223,7 @@ class Tensors:
 
     def _array(self, kind: Record, content: bytes, shape: tuple[Any, ...], *, fortran: bool) -> Any:
         code, order = _code(kind)
-        if code not in _ARRAYS or order == ">":
+        if code not in _ARRAYS or order == ">" or len(shape) > 64 or any(type(length) is not int for length in shape):
             return NotImplemented
         buffer = self.budget.allocate(len(content))
         buffer[:] = content
@@ -249,10 +254,10 @@ def full_name(record: Record) -> str:
 
 def _code(kind: Record) -> tuple[str, str]:
     """NumPy's dtype as its code, f8 for instance, and its byte order."""
-    if full_name(kind) != "numpy.dtype" or not kind.args:
+    if full_name(kind) != "numpy.dtype" or not kind.args or type(kind.args[0]) is not str:
         return "", ""
     order = kind.state[1] if type(kind.state) is tuple and len(kind.state) > 1 else "="
-    return str(kind.args[0])[:8], order if type(order) is str else ""
+    return kind.args[0], order if type(order) is str else ""
 
 
 def _scalar(kind: Record, content: bytes) -> Any:
