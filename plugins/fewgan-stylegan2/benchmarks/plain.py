@@ -1,5 +1,5 @@
-"""StyleGAN2 written out literally, for comparison: weights made for each image, grouped convolutions, filters applied as
-the paper draws them (zeros inserted, padded, convolved), one operation a line, NCHW.
+"""StyleGAN2 written out literally, for comparison: weights made for each image, grouped convolutions, filters as the
+paper draws them (zeros inserted, padded, convolved), one operation a line, NCHW.
 
 Functions of a state dict in the names of the official files, so that both implementations share their weights.
 """
@@ -74,7 +74,7 @@ def modulated(x: Tensor, weight: Tensor, style: Tensor, *, up: Tensor | None = N
     return filtered(x, up, pad=(1, 1), gain=4)
 
 
-def layer(state: State, name: str, x: Tensor, w: Tensor, noise: str, up: bool, clamp: float | None) -> Tensor:
+def layer(state: State, name: str, x: Tensor, w: Tensor, *, noise: str, up: bool, clamp: float | None) -> Tensor:
     style = linear(state, name + ".affine", w)
     x = modulated(x, state[name + ".weight"], style, up=state[name + ".resample_filter"] if up else None)
     if noise == "const":
@@ -91,9 +91,9 @@ def synthesis(state: State, ws: Tensor, noise: str = "random", clamp: float | No
     while f"synthesis.b{side}.conv1.weight" in state:
         block = f"synthesis.b{side}"
         if side > 4:
-            x = layer(state, block + ".conv0", x, ws[:, index], noise, True, clamp)
+            x = layer(state, block + ".conv0", x, ws[:, index], noise=noise, up=True, clamp=clamp)
             index += 1
-        x = layer(state, block + ".conv1", x, ws[:, index], noise, False, clamp)
+        x = layer(state, block + ".conv1", x, ws[:, index], noise=noise, up=False, clamp=clamp)
         index += 1
         weight = state[block + ".torgb.weight"]
         style = linear(state, block + ".torgb.affine", ws[:, index]) / math.sqrt(weight.shape[1])
@@ -113,6 +113,7 @@ def generator(
     condition: Tensor,
     noise: str = "random",
     truncation: float = 1,
+    *,
     clamp: float | None = None,
 ) -> Tensor:
     w = mapping(state, z, condition)

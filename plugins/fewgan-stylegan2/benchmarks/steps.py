@@ -166,7 +166,9 @@ def main() -> None:
                 start = time.perf_counter()
                 getattr(side, work)()
                 best[name] = min(best[name], time.perf_counter() - start)
-        print(f"{work:12} plain {best['plain']:7.3f} s  ours {best['ours']:7.3f} s  {best['plain'] / best['ours']:.2f}x")
+        print(
+            f"{work:12} plain {best['plain']:7.3f} s  ours {best['ours']:7.3f} s  {best['plain'] / best['ours']:.2f}x"
+        )
     print(f"memory       plain {peaks['plain']:5d} MiB ours {peaks['ours']:5d} MiB")
 
 

@@ -1,4 +1,4 @@
-"""StyleGAN2's generator (Karras et al. 2020, arXiv 1912.04958), skip architecture, in the names of the official files."""
+"""StyleGAN2's generator (Karras et al. 2020, arXiv 1912.04958), skip architecture, named as in the official files."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def r1(logits: Tensor, images: Tensor, gamma: float) -> Tensor:
 def path_lengths(images: Tensor, ws: Tensor, noise: Tensor | None = None) -> Tensor:
     """How far each image [N, 3, H, W] moves with its ws [N, layers, w_dim], from which it comes -> [N], differentiable.
 
-    The gradient of sum(images · noise) / √(H W) to ws; its squares are summed over w, averaged over layers, and the root
-    is taken. noise: N(0, 1) of the images' shape, drawn where not given.
+    The root of the squared gradient of sum(images · noise) / √(H W) to ws, summed over w and averaged over layers.
+    noise: N(0, 1) of the images' shape, drawn where not given.
     """
     if noise is None:
         noise = torch.randn_like(images)
@@ -44,7 +44,7 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor | None = None) -> Ten
 def path_length(lengths: Tensor, mean: Tensor, weight: float = PATH_LENGTH_WEIGHT) -> tuple[Tensor, Tensor]:
     """(loss, new mean), both 0-d, of lengths [N] and their running mean.
 
-    The mean moves by 0.01 of the way to the batch's and the loss, weight · mean((length - new mean)²), is differentiated
+    The mean moves by 0.01 of the way to the batch's. The loss, weight · mean((length - new mean)²), is differentiated
     through it too, as in the reference: the gradients of a detached mean are 1 % off. Store the new mean detached.
     """
     moved = mean.detach() + PATH_LENGTH_DECAY * (lengths.mean() - mean.detach())

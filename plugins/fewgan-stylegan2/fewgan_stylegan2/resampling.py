@@ -19,10 +19,6 @@ from torch.nn import functional as F
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 
-# Folding costs 27 more multiply-adds for each pair of channels and saves a pass of 16 for each channel. Measured with 16
-# images on CPUs: separate is faster from 8 channels on (1.8 times at 32 channels and 64 px, 3 times at 128 and 32 px).
-FOLD_CHANNELS = 4
-
 
 def low_pass() -> Tensor:
     """F, float32 [4, 4]."""
@@ -30,9 +26,14 @@ def low_pass() -> Tensor:
     return torch.outer(taps, taps) / taps.sum() ** 2
 
 
-def folds(channels: int) -> bool:
-    """Whether one 6x6 convolution is less work than a 3x3 convolution and a filter, for that many input channels."""
-    return channels < FOLD_CHANNELS
+def folds(device: torch.device) -> bool:
+    """Which of the two is faster on that device, as benchmarks/forms.py measures it.
+
+    On CPUs, separate at every width: 1.2 times at 4 channels, 2.8 times at 32 channels and 64 px. Not measured on
+    others, where separate is taken too.
+    """
+    del device
+    return False
 
 
 def compose(weight: Tensor, low_pass: Tensor) -> Tensor:
@@ -48,19 +49,19 @@ class _Filter(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, padding: int, stride: int, adjoint: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, settings: tuple[int, int, bool]) -> Tensor:
         ctx.save_for_backward(kernel)
-        ctx.settings = (padding, stride, adjoint)
+        padding, stride, adjoint = ctx.settings = settings
         convolve = F.conv_transpose2d if adjoint else F.conv2d
         channels = x.shape[1]
         weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
         return convolve(x, weight, padding=padding, stride=stride, groups=channels)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (kernel,) = ctx.saved_tensors
         padding, stride, adjoint = ctx.settings
-        return _Filter.apply(gradient, kernel, padding, stride, not adjoint), None, None, None, None
+        return _Filter.apply(gradient, kernel, (padding, stride, not adjoint)), None, None
 
 
 def filter_channels(x: Tensor, low_pass: Tensor, *, padding: int, stride: int = 1) -> Tensor:
@@ -68,13 +69,13 @@ def filter_channels(x: Tensor, low_pass: Tensor, *, padding: int, stride: int = 
 
     The padded side must be such that stride 2 leaves nothing over, as an even side with padding 1.
     """
-    filtered: Tensor = _Filter.apply(x, low_pass, padding, stride, False)
+    filtered: Tensor = _Filter.apply(x, low_pass, (padding, stride, False))
     return filtered
 
 
 def upsample(x: Tensor, low_pass: Tensor) -> Tensor:
     """x2: a zero after each pixel, then 4 F; [N, C, H, W] -> [N, C, 2H, 2W]."""
-    upsampled: Tensor = _Filter.apply(x, 4 * low_pass, 1, 2, True)
+    upsampled: Tensor = _Filter.apply(x, 4 * low_pass, (1, 2, True))
     return upsampled
 
 
@@ -84,10 +85,10 @@ def upsample_conv2d(
     """Transposed 3x3 convolution with stride 2, then 4 F; x [N, in, H, W], weight [in, out, 3, 3] -> [N, out, 2H, 2W].
 
     The kernel is not mirrored: out[2i + k] gets weight[k] x[i]. With groups, in and out are the sums over them in x
-    and the number in one group in weight's second axis, as in conv_transpose2d. folded: None chooses by shape.
+    and the number in one group in weight's second axis, as in conv_transpose2d. folded: None chooses by device.
     """
     low_pass = 4 * low_pass
-    if folds(x.shape[1] // groups) if folded is None else folded:
+    if folds(x.device) if folded is None else folded:
         return F.conv_transpose2d(x, compose(weight, low_pass), stride=2, padding=2, groups=groups)
     return filter_channels(F.conv_transpose2d(x, weight, stride=2, groups=groups), low_pass, padding=1)
 
@@ -97,10 +98,10 @@ def downsample_conv2d(
 ) -> Tensor:
     """F, then a convolution with stride 2; x [N, in, 2H, 2W], weight [out, in, k, k], k = 1 or 3 -> [N, out, H, W].
 
-    The 1x1 convolution needs F at every second pixel alone. folded: None chooses by shape; it is for k = 3.
+    The 1x1 convolution needs F at every second pixel alone. folded: None chooses by device; it is for k = 3.
     """
     if weight.shape[-1] == 1:
         return F.conv2d(filter_channels(x, low_pass, padding=1, stride=2), weight, bias)
-    if folds(x.shape[1]) if folded is None else folded:
+    if folds(x.device) if folded is None else folded:
         return F.conv2d(x, compose(weight, low_pass), bias, stride=2, padding=2)
     return F.conv2d(filter_channels(x, low_pass, padding=2), weight, bias, stride=2)

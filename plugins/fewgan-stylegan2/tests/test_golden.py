@@ -15,9 +15,7 @@ CHANNELS = {4: 32, 8: 32, 16: 32, 32: 16}
 io = load_file(GOLDEN / "io.safetensors")
 numbers = load_file(GOLDEN / "losses.safetensors")
 
-_spec = importlib.util.spec_from_file_location(
-    "stylegan2_plain", Path(__file__).parents[1] / "benchmarks" / "plain.py"
-)
+_spec = importlib.util.spec_from_file_location("stylegan2_plain", Path(__file__).parents[1] / "benchmarks" / "plain.py")
 plain = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(plain)
 
