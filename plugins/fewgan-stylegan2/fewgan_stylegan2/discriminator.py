@@ -147,7 +147,8 @@ class Discriminator(nn.Module):
             projections = self.mapping(None, every).mean(dim=0, keepdim=True)
         else:
             projections = self.mapping(None, F.one_hot(labels, self.classes).to(out.dtype))
-        return (out * projections).sum(dim=1) / math.sqrt(out.shape[1])
+        logits: Tensor = (out * projections).sum(dim=1) / math.sqrt(out.shape[1])
+        return logits
 
     def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
         return self.head(self.features(images), labels)

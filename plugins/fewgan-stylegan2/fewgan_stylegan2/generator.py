@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -156,15 +156,15 @@ class Synthesis(nn.Module):
             before = shape.channels[side]
 
     def forward(self, ws: Tensor, noise: Noise = "random") -> Tensor:
-        x, image, start = None, None, 0
+        x: Tensor | None = None
+        image: Tensor | None = None
+        start = 0
         for side in self.sides:
             # A torgb shares its w with the conv0 of the next block.
             count = 2 if start == 0 else 3
             x, image = self.get_submodule(f"b{side}")(x, image, ws[:, start : start + count], noise)
             start += count - 1
-        if image is None:
-            raise ValueError("a network without blocks")
-        return image
+        return cast(Tensor, image)
 
 
 class Generator(nn.Module):

@@ -98,7 +98,7 @@ class Conv2d(nn.Module):
         self.register_buffer("resample_filter", low_pass())
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
+        weight: Tensor = self.weight
         scale = self.gain / math.sqrt(weight[0].numel())
         # The factor goes where there are fewer numbers.
         if x.numel() < weight.numel():
