@@ -43,6 +43,19 @@ def choose(x: Tensor, weight: Tensor) -> Form:
     return "grouped" if alone else "scaled"
 
 
+def _transposed(weight: Tensor) -> Tensor:
+    """weight [out, in, k, k] -> [in, out, k, k], contiguous, as a transposed convolution takes it.
+
+    In channels_last this is the transpose of one matrix, for which there is a copy four times as fast as the general
+    one; that one takes almost as long as the convolution with 512 channels at 8x8.
+    """
+    if not weight.is_contiguous(memory_format=torch.channels_last):
+        return weight.transpose(0, 1)
+    out, channels, side, _ = weight.shape
+    matrix = weight.permute(0, 2, 3, 1).reshape(-1, channels)
+    return matrix.t().contiguous().view(channels, out, side, side)
+
+
 def modulated_conv2d(
     x: Tensor,
     weight: Tensor,
@@ -63,7 +76,7 @@ def modulated_conv2d(
         scaled = x * style[:, :, None, None].to(x.dtype)
         if up is None:
             return F.conv2d(scaled, weight, padding=1), factor
-        return upsample_conv2d(scaled, weight.transpose(0, 1), up, folded=folded), factor
+        return upsample_conv2d(scaled, _transposed(weight), up, folded=folded), factor
     count, channels, height, width = x.shape
     weights = weight * style[:, None, :, None, None] * factor[:, :, None, None, None]
     grouped = x.reshape(1, count * channels, height, width)
