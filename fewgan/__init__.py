@@ -20,5 +20,5 @@ def __getattr__(name: str) -> Any:
     if name in ("Model", "load"):
         import fewgan.sources.load
 
-        return getattr(fewgan.source, name)
+        return getattr(fewgan.sources.load, name)
     raise AttributeError(f"module 'fewgan' has no attribute {name!r}")

@@ -45,6 +45,24 @@ def _keep_freed_memory() -> None:
     mallopt(maximum_of_maps, 0)
 
 
+def memory_format(device: torch.device) -> torch.memory_format:
+    """The layout in which convolutions run fastest: channels_last on CPUs and GPUs.
+
+    Not on MPS, where the backward of batch norm is wrong for it in current releases of torch.
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster there than float32: GPUs from sm80 on, CPUs with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    known = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(function() for function in known if function is not None)
+
+
 def slow_in_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is far slower there than float32: a CPU on which oneDNN has no convolutions of that type.
 

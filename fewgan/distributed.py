@@ -1,7 +1,7 @@
-"""Several processes that work as one, on torch.distributed, started by torchrun.
+"""Several processes that train or score together, on torch.distributed, started by torchrun.
 
-Every process holds the same networks and a share of each batch; the first (rank 0) alone writes and speaks. In a single
-process, everything here does nothing or gives back what it was given.
+Every rank holds the same networks and a shard of each batch; rank 0 alone writes files and prints. In a single process
+every function here is a no-op or returns its argument.
 """
 
 from __future__ import annotations
@@ -21,24 +21,28 @@ from torch.distributed.rendezvous import rendezvous
 
 from fewgan.errors import FewganError
 
-WAIT = timedelta(minutes=30)  # for the others: the first process draws samples and saves in between
+TIMEOUT = timedelta(minutes=30)  # rank 0 draws samples and writes checkpoints while the others wait
 
 
-def join() -> Callable[[], bool]:
-    """Meets the other processes; from here on, all but the first are silent.
+def init() -> Callable[[], bool]:
+    """Joins the process group; from here on, every rank but 0 is silent.
 
-    Returns a function for a process that ends with an error: whether it is the first to, and so the one to say why.
+    Returns a function for a rank that ends with an error: whether it is the first to fail, and so the one to report.
     """
     if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"] and sys.platform in ("linux", "darwin"):
-        # All on one machine: they need no other network, and do not depend on how its name resolves.
+        # All ranks on one machine: loopback is enough, and does not depend on how the host name resolves.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     try:
-        store, number, count = next(rendezvous("env://", timeout=WAIT))
-        # Two groups: values that the host decides by must not wait for the GPU.
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=WAIT)
+        store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
+        options: dict[str, Any] = {"backend": "gloo"}
+        if torch.cuda.is_available():
+            # One CUDA context a rank, on its own GPU. What the host decides by goes over gloo and waits for no GPU.
+            gpu = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+            torch.cuda.set_device(gpu)
+            options = {"backend": "cpu:gloo,cuda:nccl", "device_id": gpu}
+        dist.init_process_group(store=store, rank=number, world_size=count, timeout=TIMEOUT, **options)
     except (RuntimeError, ValueError, KeyError) as error:
-        raise FewganError(f"the processes of this command could not meet: {str(error).splitlines()[0]}") from None
+        raise FewganError(f"torch.distributed could not be initialised: {str(error).splitlines()[0]}") from None
     stderr = os.dup(2)
     if number > 0:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -57,127 +61,142 @@ def join() -> Callable[[], bool]:
     return first_to_fail
 
 
-def dismiss() -> None:
-    """Ends all processes but the first, successfully: their part is done."""
+def exit_other_ranks() -> None:
+    """Ends every rank but 0, successfully: their part is done."""
     if rank() > 0:
         raise SystemExit(0)
 
 
-def finish() -> None:
-    """Waits for all, so that nobody closes a connection that another one still reads from."""
-    _checked(dist.barrier)
+def barrier() -> None:
+    """Waits for all ranks."""
+    if world_size() > 1:
+        _collective(dist.barrier)
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def world() -> int:
-    """How many processes there are."""
+def world_size() -> int:
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def part(whole: Tensor) -> Tensor:
-    """This process's share of the rows: equal ones, in order of rank."""
-    count = len(whole) // world()
+def shard(whole: Tensor) -> Tensor:
+    """This rank's rows: equal shards, in order of rank."""
+    count = len(whole) // world_size()
     return whole[rank() * count : (rank() + 1) * count]
 
 
-def span(count: int, unit: int) -> tuple[int, int]:
-    """This process's share of 0 … count − 1 as (first, stop), in whole units; near equal, in order of rank."""
+def shard_range(count: int, unit: int) -> tuple[int, int]:
+    """This rank's share of 0 … count − 1 as (first, stop), in whole units; nearly equal, in order of rank.
+
+    first == stop where there are fewer units than ranks.
+    """
     units = -(-count // unit)
-    first, stop = (units * number // world() * unit for number in (rank(), rank() + 1))
+    first, stop = (units * number // world_size() * unit for number in (rank(), rank() + 1))
     return min(first, count), min(stop, count)
 
 
 @torch.no_grad()
-def average(tensors: Sequence[Tensor]) -> None:
-    """Replaces each tensor by its mean over all processes; one message for all of them."""
-    if world() == 1 or not tensors:
+def all_reduce_mean(tensors: Sequence[Tensor]) -> None:
+    """Replaces each tensor by its mean over all ranks; one message for all of them."""
+    if world_size() == 1 or not tensors:
         return
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors]) / world()
-    _reduce(flat)
+    flat = torch.cat([tensor.reshape(-1).to(tensors[0].dtype) for tensor in tensors]) / world_size()
+    _all_reduce(flat)
     parts = torch.split(flat, [tensor.numel() for tensor in tensors])
     torch._foreach_copy_(list(tensors), [part.view(whole.shape) for part, whole in zip(parts, tensors, strict=True)])
 
 
 @torch.no_grad()
-def gathered(rows: Tensor) -> Tensor:
-    """The rows of all processes, which hold equally many, in order of rank."""
-    if world() == 1:
+def all_gather(rows: Tensor) -> Tensor:
+    """The rows of all ranks, which hold equally many, in order of rank."""
+    if world_size() == 1:
         return rows
-    whole = rows.new_zeros(world(), *rows.shape)
+    whole = rows.new_zeros(world_size(), *rows.shape)
     whole[rank()] = rows
-    return _reduce(whole).flatten(0, 1)
+    return _all_reduce(whole).flatten(0, 1)
 
 
 @torch.no_grad()
-def completed(rows: Tensor) -> Tensor:
-    """The sum over processes, of which each has filled its own rows of zeros."""
-    return _reduce(rows) if world() > 1 else rows
+def all_reduce_sum(rows: Tensor) -> Tensor:
+    """The sum over ranks; in place."""
+    return _all_reduce(rows) if world_size() > 1 else rows
 
 
-def agreed(value: int) -> int:
-    """The largest of the processes' values; waits for all of them, but not for a GPU."""
-    if world() == 1:
+def all_reduce_max(value: int) -> int:
+    """The largest of the ranks' values; waits for all of them, but not for a GPU."""
+    if world_size() == 1:
         return value
-    return int(_reduce(torch.tensor(value), dist.ReduceOp.MAX).item())
+    return int(_all_reduce(torch.tensor(value), dist.ReduceOp.MAX).item())
 
 
-def told(value: Any) -> Any:
-    """The first process's value."""
-    if world() == 1:
+def broadcast_object(value: Any) -> Any:
+    """The value of rank 0."""
+    if world_size() == 1:
         return value
     box = [value]
-    _checked(partial(dist.broadcast_object_list, box, src=0))
+    _collective(partial(dist.broadcast_object_list, box, src=0))
     return box[0]
 
 
-def collected(value: Any) -> list[Any]:
-    """The values of all processes, in order of rank."""
-    if world() == 1:
+def all_gather_object(value: Any) -> list[Any]:
+    """The values of all ranks, in order of rank."""
+    if world_size() == 1:
         return [value]
-    found: list[Any] = [None] * world()
-    _checked(partial(dist.all_gather_object, found, value))
+    found: list[Any] = [None] * world_size()
+    _collective(partial(dist.all_gather_object, found, value))
     return found
 
 
-def alike(modules: Iterable[nn.Module]) -> None:
-    """Gives all processes the first one's parameters and buffers."""
-    if world() == 1:
+def broadcast_parameters(modules: Iterable[nn.Module]) -> None:
+    """Gives all ranks the parameters and buffers of rank 0."""
+    if world_size() == 1:
         return
     for module in modules:
         for tensor in module.state_dict().values():
-            flat = tensor.detach().clone(memory_format=torch.contiguous_format)  # weights lie in channels_last
-            _checked(partial(dist.broadcast, flat, src=0))
+            flat = tensor.detach().clone(memory_format=torch.contiguous_format)  # weights are in channels_last
+            _collective(partial(dist.broadcast, flat, src=0))
             tensor.copy_(flat)
 
 
 class Sum(torch.autograd.Function):
-    """The sum over processes. Each one's loss depends on everyone's values, so its gradient is summed as well."""
+    """The sum over ranks. Each rank's loss depends on everyone's values, so its gradient is summed as well.
+
+    The backward is itself a Sum, so that a gradient penalty through it is right, too.
+    """
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        return _reduce(value.clone())
+        return _all_reduce(value.clone())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _reduce(gradient.clone())
+        summed: Tensor = Sum.apply(gradient)
+        return summed
 
 
-def _reduce(tensor: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
-    _checked(partial(dist.all_reduce, tensor, op=operation))
+def _all_reduce(tensor: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
+    _collective(partial(dist.all_reduce, tensor, op=operation))
     return tensor
 
 
-def _checked(message: Callable[[], Any]) -> None:
+# What torch says of a peer that is gone; it differs between backends and versions.
+_LOST = ("connection", "closed", "reset", "broken pipe", "timed out", "timeout", "remote", "peer", "socket", "abort")
+
+
+def _collective(message: Callable[[], Any]) -> None:
     try:
         message()
-    except RuntimeError as error:  # torch's name for a lost connection differs between backends and versions
-        # torchrun ends the others with SIGTERM when one has failed, which must not cut off the one that says so.
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0][:160]
+        if not any(word in str(error).lower() for word in _LOST):
+            raise FewganError(f"torch.distributed failed: {reason}") from error
+        # torchrun ends the others with SIGTERM when one has failed, which must not cut off the one that reports it.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise FewganError(
-            "another process of this command has ended without a word (killed, or out of memory?); a training goes on "
-            f"from its last save with --resume ({str(error).splitlines()[0][:100]})"
+            "another process of this command exited unexpectedly (killed, or out of memory?); resume the training "
+            f"from its last checkpoint with --resume ({reason})"
         ) from None

@@ -1,18 +1,20 @@
-"""Spectrally normalised layers (Miyato et al. 2018, arXiv 1802.05957), one power iteration a step.
+"""Building blocks for networks: spectral normalisation, batch norm over all processes, frozen pretrained parts.
 
-State-dict names and numbers are those of BigGAN-PyTorch: `weight`, `bias`, `u0` [1, out] (the estimate of the first
-left singular vector; need not be of unit length) and `sv0` [1] (a log of sigma, read by nobody).
-
-The iteration runs in `advance()`, not in `forward`, so that all forwards of one optimizer step share one sigma and
-forward changes no state. A layer that is in eval mode, frozen, or was never advanced divides by the sigma of one
-iteration from the stored u, and stores nothing. u and v are constants; gradient flows through the weight in sigma.
-
-What a frozen layer multiplies with never changes, so it is made once and kept for as long as weight and u stand still.
+Spectral normalisation is that of Miyato et al. 2018 (arXiv 1802.05957). State-dict names and numbers are those of
+BigGAN-PyTorch: `weight`, `bias`, `u0` [1, out] (the estimate of the first left singular vector; need not be of unit
+length) and `sv0` [1] (a log of sigma, read by nobody). The power iteration runs in `advance()`, not in `forward`, so
+that all forwards of one optimizer step share one sigma and forward changes no state. A layer that is in eval mode,
+frozen, or was never advanced divides by the sigma of one iteration from the stored u, and stores nothing. u and v are
+constants; gradient flows through the weight in sigma.
 """
 
 from __future__ import annotations
 
-from typing import cast
+import copy
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +33,9 @@ class Spectral(nn.Module):
     u0: Tensor
     sv0: Tensor
     _v: Tensor | None
-    _kept: tuple[list[object], Tensor] | None = None
 
     def _take(self, plain: nn.Linear | nn.Conv2d) -> None:
-        """The parameters of a plain layer: orthogonal weight, and bias as torch starts it."""
+        """The parameters of a plain layer: orthogonal weight, and bias as torch initialises it."""
         self.register_parameter("weight", cast(nn.Parameter, plain.weight))
         self.register_parameter("bias", cast("nn.Parameter | None", plain.bias))
         nn.init.orthogonal_(self.weight)
@@ -43,7 +44,7 @@ class Spectral(nn.Module):
     def _add_state(self) -> None:
         self.register_buffer("u0", torch.randn(1, self.weight.shape[0]))
         self.register_buffer("sv0", torch.ones(1))
-        self.register_buffer("_v", None, persistent=False)  # of the last advance(); remade from u0 after a resume
+        self.register_buffer("_v", None, persistent=False)  # of the last advance(); computed from u0 after a resume
 
     def _matrix(self) -> Tensor:
         """The weight as [out, -1]. Columns in the order of channels_last, a view there; sigma does not depend on it."""
@@ -65,7 +66,7 @@ class Spectral(nn.Module):
 
     def sigma(self) -> Tensor:
         """The largest singular value of the weight as [out, -1], estimated; a scalar in float32 or wider."""
-        with torch.autocast(self.weight.device.type, enabled=False):
+        with full_precision(self.weight.device):
             matrix = self._matrix()
             if self.training and self.weight.requires_grad and self._v is not None:
                 u, v = self.u0, self._v
@@ -80,27 +81,15 @@ class Spectral(nn.Module):
         return self.weight / self.sigma()
 
     def kernel(self) -> Tensor:
-        """What forward multiplies with, float32 or wider: `normalized()`, or what a subclass makes of it.
-
-        Of a frozen layer it is made once, and again when weight or u have changed.
-        """
-        with torch.autocast(self.weight.device.type, enabled=False):
-            if self.weight.requires_grad or self.weight.is_inference():
-                return self._make_kernel()
-            # Writing to a tensor raises its version; a move to other memory changes its address.
-            now: list[object] = [
-                (tensor._version, tensor.data_ptr(), tensor.dtype) for tensor in (self.weight, self.u0)
-            ]
-            if self._kept is None or self._kept[0] != now:
-                with torch.no_grad():
-                    self._kept = (now, self._make_kernel())
-            return self._kept[1]
+        """What forward multiplies with, float32 or wider: `normalized()`, or what a subclass makes of it."""
+        with full_precision(self.weight.device):
+            return self._make_kernel()
 
     def _make_kernel(self) -> Tensor:
         return self.normalized()
 
-    def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
-        self._v, self._kept = None, None
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._v = None
         super()._load_from_state_dict(*args, **kwargs)
 
 
@@ -128,23 +117,57 @@ class SpectralConv2d(Spectral):
 
 
 class SpectralEmbedding(Spectral):
-    """Rows of W / sigma; labels int64 [N] -> [N, out_features]."""
+    """Rows of gain · W / sigma; labels int64 [N] -> [N, out_features].
+
+    gain: a constant, 1 in published networks. Other rows than a network was trained with have another sigma;
+    `set_rows` sets the gain so that forward gives exactly the rows asked for. Files without a gain mean 1.
+    """
+
+    gain: Tensor
+    optional_state = frozenset({"gain"})
 
     def __init__(self, classes: int, features: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(classes, features))
         nn.init.orthogonal_(self.weight)
         self._add_state()
+        self.register_buffer("gain", torch.ones(()))
+
+    def _make_kernel(self) -> Tensor:
+        return self.normalized() * self.gain
+
+    @torch.no_grad()
+    def set_rows(self, rows: Tensor) -> None:
+        """Has forward give these rows [classes, out_features]: weight, u0 and gain are set."""
+        self.weight.copy_(rows)
+        left, values, _ = torch.linalg.svd(rows, full_matrices=False)
+        self.u0.copy_(left[:, :1].t())
+        self.gain.copy_(values[0])
+        self._v = None
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        state_dict.setdefault(f"{prefix}gain", torch.ones((), dtype=self.gain.dtype))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def forward(self, labels: Tensor) -> Tensor:
         return F.embedding(labels, self.kernel())
 
 
 def advance(module: nn.Module) -> None:
-    """One power iteration in every spectrally normalised layer below `module`."""
-    for layer in module.modules():
-        if isinstance(layer, Spectral):
-            layer.advance()
+    """Calls advance() of every module in the tree that has one; a module that has one speaks for what lies below it."""
+    own = getattr(module, "advance", None)
+    if own is not None:
+        own()
+        return
+    for child in dict.fromkeys(module.children()):
+        advance(child)
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast switched off, where it is on; no context at all elsewhere (some devices have none to enter)."""
+    if not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def batch_norm(  # noqa: PLR0917 (the parameters of F.batch_norm)
@@ -157,25 +180,25 @@ def batch_norm(  # noqa: PLR0917 (the parameters of F.batch_norm)
     momentum: float,
     eps: float,
 ) -> Tensor:
-    """F.batch_norm of x [N, C, …] whose batch is that of all processes; each holds equally many images.
+    """F.batch_norm of x [N, C, …] over the batch of all processes; each holds equally many images.
 
-    Gradients go through the statistics, as they do in one process; statistics are float32 or wider.
+    Gradients go through the statistics, as they do in one process, and so do gradients of gradients. Statistics are
+    float32 or wider.
     """
-    if distributed.world() == 1 or not training:
+    rank, world_size = distributed.rank(), distributed.world_size()
+    if world_size == 1 or not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
     wide = x if x.dtype == torch.float64 else x.float()
     over = [0, *range(2, x.dim())]
     variance, mean = torch.var_mean(wide, dim=over, correction=0)
     own = torch.stack((mean, variance))
-    others = [torch.zeros_like(own)] * distributed.world()
-    everyone: Tensor = distributed.Sum.apply(
-        torch.stack([*others[: distributed.rank()], own, *others[distributed.rank() + 1 :]])
-    )
+    others = [torch.zeros_like(own)] * world_size
+    everyone: Tensor = distributed.Sum.apply(torch.stack([*others[:rank], own, *others[rank + 1 :]]))
     means, variances = everyone.unbind(1)
     mean = means.mean(0)
     variance = (variances + (means - mean).square()).mean(0)
     with torch.no_grad():
-        count = distributed.world() * x.numel() / x.shape[1]
+        count = world_size * x.numel() / x.shape[1]
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         running_var.lerp_((variance * (count / (count - 1))).to(running_var.dtype), momentum)
     shape = [1, -1] + [1] * (x.dim() - 2)
@@ -186,3 +209,56 @@ def batch_norm(  # noqa: PLR0917 (the parameters of F.batch_norm)
     if bias is not None:
         result = result + bias.view(shape)
     return result.to(x.dtype)
+
+
+class Frozen(nn.Module):
+    """A pretrained part that never learns: always in eval mode, moved along with the module that holds it.
+
+    Its weights are not in state dicts, checkpoints, averages, gradients or broadcasts; only its identity is, 32 bytes
+    in the buffer `identity`, and loading a state dict with another identity raises RuntimeError.
+
+    make: builds the module with its weights; called at once. identity: what the weights are, such as a file's sha256.
+    """
+
+    identity: Tensor
+    _part: tuple[Any, ...]
+
+    def __init__(self, make: Callable[[], nn.Module], identity: str) -> None:
+        super().__init__()
+        # Networks are built on the meta device or without their initialisation where weights are about to be loaded;
+        # these weights come from nowhere else.
+        with torch._C.DisableTorchFunction():
+            part = make().eval().requires_grad_(False)
+            digest = hashlib.sha256(identity.encode()).digest()
+            self.register_buffer("identity", torch.tensor(list(digest), dtype=torch.uint8, device="cpu"))
+        self.identity_text = identity
+        object.__setattr__(self, "_part", (part,))  # in a tuple, so that torch does not count it as a child
+
+    @property
+    def part(self) -> Any:
+        """The module itself."""
+        return self._part[0]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.part(*args, **kwargs)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Frozen:
+        super()._apply(fn, recurse)
+        self.part._apply(fn)  # type: ignore[no-untyped-call, unused-ignore]
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Frozen:
+        """A copy shares the weights, which never change."""
+        twin = self.__class__.__new__(self.__class__)
+        nn.Module.__init__(twin)
+        memo[id(self)] = twin
+        twin.register_buffer("identity", copy.deepcopy(self.identity, memo))
+        twin.identity_text = self.identity_text
+        object.__setattr__(twin, "_part", self._part)
+        return twin.train(self.training)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        found = state_dict.get(f"{prefix}identity")
+        if isinstance(found, Tensor) and not torch.equal(found.cpu(), self.identity.cpu()):
+            raise RuntimeError(f"{prefix.rstrip('.')}: was trained with other pretrained weights than those installed")
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -16,6 +16,16 @@ TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "
 """What an option may be, each also `| None`, and how a message calls it."""
 
 
+def option(default: Any, help: str, *, min: float | None = None, max: float | None = None, hidden: bool = False) -> Any:
+    """One field of a plugin's options; it becomes the flag `--<plugin>-<field>`.
+
+    min and max are inclusive. A field typed `X | None` with default None means "chosen by the plugin". A hidden field
+    has no flag: it holds a fact that `read` derives from a pretrained file and that `config.json` must remember.
+    Types: bool, int, float, str, and each of them `| None`.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "min": min, "max": max, "hidden": hidden})
+
+
 @dataclass(frozen=True)
 class Field:
     """One option. type is one of TYPES; optional: None is a value too. min and max are inclusive."""

@@ -1,4 +1,4 @@
-"""What a plugin author imports: the five seams of fewgan, written as protocols. Importing this module imports no torch.
+"""What a plugin author imports: the seams of fewgan, written as protocols. Importing this module imports no torch.
 
 A plugin is one frozen `Plugin` object, named by an entry point in one of five groups:
 
@@ -8,45 +8,40 @@ A plugin is one frozen `Plugin` object, named by an entry point in one of five g
     fewgan.regularizers    build(options, *, networks)      -> Regularizer
     fewgan.features        build(options)                   -> Features
 
-`build` makes every module by shape alone and reads no weights: it runs for a new run, a resume and for sampling. It
-imports torch inside itself, so that listing plugins stays fast. What a method must remember lives in buffers and
-parameters, so that a checkpoint holds it; a 0-d buffer is logged as `<plugin>.<buffer>`.
+`build` makes every module by shape alone and reads no weights but those of a `Frozen` part: it runs for a new run, a
+resume and for sampling. It imports torch inside itself, so that listing plugins stays fast. What a method must remember
+lives in buffers and parameters, so that a checkpoint holds it; a 0-d buffer is logged as `<plugin>.<buffer>`.
 
-Shapes: N batch, S side, Z latent, C condition, F features, L logits per image. Images are float in [-1, 1],
-[N, 3, S, S], unless said otherwise. Hooks marked optional may be left out.
+Shapes: N batch, S side, Z latent, C condition, F features, L logits per image. Images are float [N, 3, S, S], about
+[-1, 1]. Hooks marked optional may be left out. Any module of a plugin may have `advance()`: the core calls it once
+before each optimizer step, and spectral norm's power iteration belongs there, so that every forward of one step shares
+one sigma. A module that has one speaks for what lies below it.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from fewgan.errors import FewganError, UsageError
+from fewgan.networks import Adam, Defaults, Discriminator, Generator, Networks, Pretrained
+from fewgan.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from fewgan.layers import SpectralConv2d, SpectralEmbedding, SpectralLinear, batch_norm
+    from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, batch_norm
+    from fewgan.sources.download import fetch
 
 __all__ = [
-    "API", "Augmentation", "Defaults", "Discriminator", "Features", "FewganError", "Generator", "Group", "Mapper",
-    "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d", "SpectralEmbedding", "SpectralLinear",
-    "Step", "Transfer", "UsageError", "batch_norm", "option",
+    "API", "Adam", "Augmentation", "Defaults", "Discriminator", "Features", "FewganError", "Frozen", "Generator",
+    "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d", "SpectralEmbedding",
+    "SpectralLinear", "Step", "Transfer", "UsageError", "advance", "batch_norm", "fetch", "option",
 ]  # fmt: skip
 
 API = 1
-
-
-def option(default: Any, help: str, *, min: float | None = None, max: float | None = None, hidden: bool = False) -> Any:
-    """One field of a plugin's options; it becomes the flag `--<plugin>-<field>`.
-
-    min and max are inclusive. A field typed `X | None` with default None means "chosen by the plugin". A hidden field
-    has no flag: it holds a fact that `read` derives from a pretrained file and that `config.json` must remember.
-    Types: bool, int, float, str, and each of them `| None`.
-    """
-    return field(default=default, metadata={"help": help, "min": min, "max": max, "hidden": hidden})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,110 +66,6 @@ class Plugin:
     needs_source: bool = False
     read: Callable[[Mapping[str, Any]], Pretrained | None] | None = None
     write: Callable[[Networks], dict[str, dict[str, Tensor]]] | None = None
-
-
-@runtime_checkable
-class Generator(Protocol):
-    """An nn.Module from latent to image.
-
-    condition_dim may be 0. classes is 0 for a network without class labels. blocks() lists modules from latent to
-    image so that every parameter is in exactly one; the stem counts to the first. A parameter built with
-    requires_grad=False never learns. forward changes no state but batch-norm buffers. Normalise with `batch_norm`,
-    which is F.batch_norm over the batch of all processes.
-
-    optional advance() -> None: called once before each optimizer step; spectral norm's power iteration lives here,
-        so that every forward of one step shares one sigma.
-    optional standing_statistics(batches) -> None: re-estimates batch-norm statistics as the mean over an iterable of
-        (z [N, Z], condition [N, C]); for `sample --standing-stats`.
-    optional sample(z, condition, truncation) -> images: for a network with a truncation of its own (psi in w).
-        Without it the core truncates z.
-    """
-
-    latent_dim: int
-    condition_dim: int
-    size: int
-    classes: int
-
-    def embed(self, labels: Tensor) -> Tensor:
-        """labels int64 [N] -> condition [N, C]; one-hot rows where each layer has an embedding of its own."""
-        ...
-
-    def __call__(self, z: Tensor, condition: Tensor) -> Tensor:
-        """z [N, Z], condition [N, C] -> images [N, 3, S, S]."""
-        ...
-
-    def blocks(self) -> Sequence[nn.Module]: ...
-
-
-@runtime_checkable
-class Discriminator(Protocol):
-    """An nn.Module from image to logits; forward = head of features.
-
-    Logits are [N] or [N, L]; losses are means over all of them. Double backward through forward must work (write
-    attention out: the fused kernel has none on CPU). blocks() as for the generator, image to logit: fromrgb counts to
-    the first, the head to the last. optional advance(), as for the generator.
-    """
-
-    size: int
-
-    def features(self, images: Tensor) -> Tensor:
-        """images [N, 3, S, S] -> [N, F]."""
-        ...
-
-    def head(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        """features [N, F], labels int64 [N] or None (unconditional) -> logits."""
-        ...
-
-    def __call__(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
-
-    def blocks(self) -> Sequence[nn.Module]: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defaults:
-    """How an architecture wants to be trained; each value gives way to its command-line option.
-
-    loss: hinge, nonsaturating or wasserstein. betas, epsilon: Adam's. discriminator_steps: D updates per G update.
-    ema_images: longest half-life of the weight average, in images at batch 32. regularizers: names that are on unless
-    `--no-<name>` is given.
-    """
-
-    loss: str = "hinge"
-    generator_learning_rate: float = 2e-4
-    discriminator_learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.0, 0.999)
-    epsilon: float = 1e-6
-    discriminator_steps: int = 1
-    ema_images: int = 10_000
-    regularizers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Networks:
-    """What an architecture builds. Both modules are in training mode and on the CPU."""
-
-    generator: Generator
-    discriminator: Discriminator
-    defaults: Defaults
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pretrained:
-    """What `read` finds in foreign files: enough to build the networks, and their weights.
-
-    generator, discriminator: state dicts in the names of the built networks, or None.
-    classes: 0 for unconditional. transfer, mapper: the transfer plugin whose mapper the files hold, and its state dict.
-    notes: lines that the user should see.
-    """
-
-    options: Any
-    size: int
-    classes: int
-    generator: Mapping[str, Tensor]
-    discriminator: Mapping[str, Tensor] | None
-    transfer: str | None = None
-    mapper: Mapping[str, Tensor] | None = None
-    notes: tuple[str, ...] = ()
 
 
 class Mapper(Protocol):
@@ -233,14 +124,17 @@ class Augmentation(Protocol):
 class Step:
     """One forward of one D or G step, as a regularizer sees it.
 
-    index: the step, from 0; images_seen: photos shown to D so far, over all processes. real is raw (after flips),
-    real_augmented what D's loss saw; the same tensor without an augmentation. Fakes are detached in the D step and
-    carry gradient in the G step, where real, real_augmented, labels and logits_real are None. generate goes through
-    the mapper. augment is None without an augmentation.
+    index: the step, from 0; images_seen: photos shown to D so far, over all processes, of planned_images. real is raw
+    (after flips), real_augmented what D's loss saw; the same tensor without an augmentation. Fakes are detached in the
+    D step and carry gradient in the G step, where real, real_augmented, labels and logits_real are None (but see
+    `needs_real`). The logits are None where a regularizer replaces the adversarial loss and gives none. generate goes
+    through the mapper. augment is None without an augmentation. What is called through a step (generator,
+    discriminator and their methods, generate, augment) runs in the run's precision and returns float32.
     """
 
     index: int
     images_seen: int
+    planned_images: int
     real: Tensor | None
     real_augmented: Tensor | None
     fake: Tensor
@@ -249,11 +143,11 @@ class Step:
     fake_labels: Tensor | None
     z: Tensor
     logits_real: Tensor | None
-    logits_fake: Tensor
+    logits_fake: Tensor | None
     generator: Generator
     discriminator: Discriminator
     generate: Callable[[Tensor, Tensor | None], Tensor]
-    augment: Callable[[Tensor], Tensor] | None
+    augment: Augmentation | None
 
 
 @runtime_checkable
@@ -265,8 +159,12 @@ class Regularizer(Protocol):
     generator_loss(step) -> scalar Tensor, added to G's loss.
     observe(step) -> None: once per optimizer step of D, after the forward of its last micro-batch and before that
         one's discriminator_loss; step.logits_real and logits_fake hold the logits of all processes and micro-batches.
-    adversarial: bool = True: False takes the core's own D loss out (ContraD).
-    images(real, fake) -> (real, fake): replaces what D sees, before augmentation (APA).
+    images(real, fake, labels, fake_labels) -> the same four: replaces what D sees, before augmentation (APA).
+    needs_real: bool = False: True puts photos into the G step, too (relativistic losses).
+    adversarial: bool = True: False takes the core's own losses of D and G out, and the core's forward of D with them
+        (ContraD, relativistic losses). Such a plugin brings both losses, and
+    logits(step) -> (real, fake): in the D step, before discriminator_loss; for the metrics, observe and other plugins.
+        Compute once what both need.
     """
 
     def parameters(self) -> Iterable[nn.Parameter]: ...
@@ -277,7 +175,8 @@ class Features(Protocol):
     """An nn.Module for scoring: forward(uint8 images [N, 3, H, W]) -> float32 [N, dim].
 
     score_name: what the Fréchet distance on these features is printed as: "FID" for the standard weights alone.
-    All that forward depends on shows in the state dict or repr: features of photos are cached by them.
+    identity: str: what its weights are (a file's sha256), so that `fid` can say where D was trained on the same ones.
+    Features of photos are cached by the state dict, the repr and the version of the package.
     """
 
     dim: int
@@ -286,8 +185,13 @@ class Features(Protocol):
     def __call__(self, images: Tensor) -> Tensor: ...
 
 
+_LAYERS = ("Frozen", "SpectralConv2d", "SpectralEmbedding", "SpectralLinear", "advance", "batch_norm")
+
+
 def __getattr__(name: str) -> Any:
-    # What plugin authors build with; loaded late because it needs torch.
-    if name in ("SpectralConv2d", "SpectralEmbedding", "SpectralLinear", "batch_norm"):
+    # What authors build with; imported late because it needs torch.
+    if name in _LAYERS:
         return getattr(importlib.import_module("fewgan.layers"), name)
+    if name == "fetch":
+        return importlib.import_module("fewgan.sources.download").fetch
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,61 +17,36 @@ import json
 import os
 import re
 import shutil
-import time
-import zlib
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from fewgan.errors import FewganError, UsageError
-
-try:
-    import fcntl
-except ImportError:  # Windows: runs are not locked there
-    fcntl = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 FORMAT = 1
 GENERATOR = "generator.safetensors"
 _NAME = re.compile(r"(\d{5,})-")
-
-
-class Damaged(UsageError):
-    """A file of fewgan's that is cut short, overwritten or otherwise not what was written."""
+WRITTEN = ("samples", "checkpoints", "generators")  # the subfolders that a training writes to
 
 
 def create(runs: Path, name: str) -> Path:
     """A new folder `NNNNN-<name>` under `runs`, numbered after the highest; safe when two start at once."""
     runs.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^\w.+-]", "_", name)[:120]
-    while True:
+    with _lock(runs / ".lock", timeout=60):
         number = 1 + max((int(match[1]) for match in map(_NAME.match, os.listdir(runs)) if match), default=0)
-        folder = runs / f"{number:05d}-{name}"
-        try:
-            # The number alone is claimed first: two names with one number would both be "the latest".
-            claim = runs / f".{number:05d}.claim"
-            os.close(os.open(claim, os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            if _age(claim) > 60:  # left behind by a start that was killed
-                claim.unlink(missing_ok=True)
-            continue
-        try:
-            if any(match and int(match[1]) == number for match in map(_NAME.match, os.listdir(runs))):
-                continue
-            folder.mkdir()
-            return folder
-        finally:
-            claim.unlink(missing_ok=True)
+        folder = runs / shortened(f"{number:05d}-{name}")
+        folder.mkdir()
+    return folder
 
 
-def _age(path: Path) -> float:
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+def shortened(name: str, most: int = 200) -> str:
+    """A file name: letters that are not safe in one become _, and it is cut to `most` bytes at a whole character."""
+    safe = re.sub(r"[^\w.+-]", "_", name)
+    return os.fsencode(safe)[:most].decode("utf-8", "ignore")
 
 
 @contextmanager
@@ -80,45 +55,51 @@ def locked(run: Path) -> Iterator[None]:
 
     Clears away what a killed process was just writing. Raises UsageError where another one trains the run.
     """
-    with open(run / ".lock", "w", encoding="utf-8") as file:
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{run}: is being trained by another process; wait for it, or stop it first") from None
-        except OSError:  # a network disk without locks
-            pass
-        for folder in (run, *(path for path in run.iterdir() if path.is_dir())):
-            for left in folder.glob(".*.tmp"):
-                left.unlink(missing_ok=True)
+    try:
+        with _lock(run / ".lock", timeout=0):
+            for folder in (run, *(run / name for name in WRITTEN)):
+                for left in folder.glob(".*.tmp"):
+                    left.unlink(missing_ok=True)
+            yield
+    except Timeout:
+        raise UsageError(f"{run}: is being trained by another process; wait for it, or stop it first") from None
+
+
+@contextmanager
+def _lock(path: Path, timeout: float) -> Iterator[None]:
+    """A lock file. No lock where the file system has none. Never through a link, which may lead anywhere."""
+    if path.is_symlink():
+        raise UsageError(f"{path}: is a symbolic link; remove it")
+    lock = FileLock(path, timeout=timeout)
+    with suppress(NotImplementedError, PermissionError):
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def check_space(folder: Path, needed: int) -> None:
-    """Raises FewganError where the disk of a folder, which need not be there yet, has fewer bytes left than needed."""
-    place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise FewganError(
-            f"{folder}: {_size(needed)} are needed there, and {_size(free)} are free; make room, or name another place"
-        )
-
-
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """Bytes as a person says them."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"
 
 
-def latest(runs: Path = Path("runs"), *, wanted: str = GENERATOR) -> Path:
+def runs_in(place: Path) -> list[Path]:
+    """The run folders of a place, by number."""
+    found = [(int(match[1]), folder) for folder in _folders(place) if (match := _NAME.match(folder.name))]
+    return [folder for _, folder in sorted(found)]
+
+
+def _folders(place: Path) -> list[Path]:
+    return [folder for folder in place.iterdir() if folder.is_dir()] if place.is_dir() else []
+
+
+def latest(place: Path = Path("runs"), *, wanted: str = GENERATOR) -> Path:
     """The run with the highest number that has `wanted` in it. Raises UsageError where there is none."""
-    found = []
-    if runs.is_dir():
-        for folder in runs.iterdir():
-            match = _NAME.match(folder.name)
-            if match and (folder / wanted).exists():
-                found.append((int(match[1]), folder))
+    found = [folder for folder in runs_in(place) if (folder / wanted).exists()]
     if not found:
-        raise UsageError(f"{runs}: no trained run here; run 'fewgan train' first, or name a run folder")
-    return max(found)[1]
+        raise UsageError(f"{place}: no trained run here; run 'fewgan train' first, or name a run folder")
+    return found[-1]
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -138,7 +119,7 @@ def read_config(run: Path) -> dict[str, Any]:
 def regular(path: Path) -> Path:
     """The path, unless it is a folder, a pipe or a device, which may never come to an end: UsageError."""
     if not path.is_file():
-        raise UsageError(f"{path}: is no file")
+        raise UsageError(f"{path}: not a regular file")
     return path
 
 
@@ -169,23 +150,34 @@ def kept_generators(run: Path) -> list[tuple[int, Path]]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the same folder; on success it is synced and takes the place of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yields a temporary path in the same folder; on success it is synced and takes the place of `path`.
+
+    Raises FewganError where it cannot be written; `path` is unchanged then.
+    """
+    temporary = path.with_name(f".{shortened(path.name, 120)}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes files that the owner alone can read
+        with suppress(OSError):  # a courtesy: safetensors makes files that the owner alone can read
+            os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
         raise FewganError(
-            f"{path}: could not be written ({error.strerror or error}); what was there before is kept. Its disk has "
-            f"{_size(shutil.disk_usage(path.parent).free)} left"
+            f"{path}: could not be written ({error.strerror or error}); the previous version is unchanged{_free(path)}"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _free(path: Path) -> str:
+    try:
+        return f" ({size_text(shutil.disk_usage(path.parent).free)} free)"
+    except OSError:
+        return ""
 
 
 def _umask() -> int:
@@ -195,13 +187,13 @@ def _umask() -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Has the names in a folder survive a power cut, where the file system can do that (some refuse, Windows does)."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -209,59 +201,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """A safetensors file with `facts` as JSON in its metadata, under the key `fewgan`, and a checksum of each part."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    described = {"format": FORMAT, **facts}
-    # Within the one text, because safetensors writes several in any order, and the same run shall give the same bytes.
-    text = json.dumps({**described, "crc32": _checksums(described, flat)})
-    with replacing(path) as temporary:
-        try:
-            save_file(flat, temporary, metadata={"fewgan": text})
-        except SafetensorError as error:
-            needed = _size(sum(tensor.nbytes for tensor in flat.values()))
-            raise OSError(0, f"{needed} needed; {error}") from error
-
-
-def _checksums(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, int]:
-    """By tensor, and of the facts under the empty name."""
-    import torch
-
-    parts = {name: tensor.reshape(-1).view(torch.uint8).numpy().data for name, tensor in tensors.items()}
-    return {"": zlib.crc32(json.dumps(facts).encode())} | {name: zlib.crc32(part) for name, part in parts.items()}
-
-
-def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors whose names start with `prefix`, without it, and the facts.
-
-    Raises UsageError naming the file, Damaged where it is not what was written.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    regular(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = check_format(json.loads((file.metadata() or {}).get("fewgan", "null")), path)
-            tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise Damaged(f"{path}: cannot be read ({error}); the file is damaged or no safetensors file") from None
-    sums = facts.pop("crc32", {})
-    for name, value in _checksums(facts, tensors).items():
-        if not isinstance(sums, dict) or sums.get(name, value) != value:
-            raise Damaged(f"{path}: the file is damaged: {name or 'its description'} is not what was written")
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}, facts
-
-
-def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix`, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
 def append_metrics(run: Path, line: Mapping[str, Any]) -> None:
-    with open(run / "metrics.jsonl", "a", encoding="utf-8") as file:
+    path = run / "metrics.jsonl"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    with open(descriptor, "a", encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UsageError(f"{path}: not a regular file")
         file.write(json.dumps({"format": FORMAT, **line}) + "\n")
 
 

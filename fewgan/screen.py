@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,11 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def command(*words: str) -> str:
+    """A command line to print: quoted for the shell, so that it works as it stands."""
+    return shlex.join(words)
 
 
 class Screen:

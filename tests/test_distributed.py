@@ -15,7 +15,7 @@ from drawn import draw
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from fewgan import run
+from fewgan import layers, run
 from fewgan.photos.prepare import prepare
 from fewgan.screen import Screen
 
@@ -55,7 +55,7 @@ THREE_STEPS = """
     from fewgan.architectures.biggan import Options
     from fewgan.training.config import Config
     from fewgan.screen import Screen
-    from fewgan.training.steps import discriminator_step, generator_step
+    from fewgan.training.steps import Clock, discriminator_step, generator_step
     from safetensors.torch import save_file
 
     def three_steps(arguments, speaks):
@@ -63,7 +63,7 @@ THREE_STEPS = """
         config = Config(
             data="dataset", source=source or None, batch_size=16, device="cpu", grad_accumulation=2,
             architecture=registry.choose("architectures", "biggan", None if source else Options(width=4)),
-            transfer=registry.choose("transfers", transfer), steps=3,
+            transfer=registry.choose("transfers", transfer), steps=3, precision="fp32",
         )
         work = session.begin(config, Screen(quiet=True))
         state, config = work.state, work.config
@@ -75,15 +75,15 @@ THREE_STEPS = """
             feed.seed(work)
             batches = [feed.batch(work) for _ in range(2)]
             batches = [(images.double(), labels) for images, labels in batches]
-            stats = discriminator_step(game, both["discriminator"], batches, state.step, state.images_seen)
+            stats = discriminator_step(game, both["discriminator"], batches, Clock(state.step, state.images_seen))
             counts = [len(images) for images, _ in batches]
-            stats |= generator_step(game, both["generator"], counts, state.step, state.images_seen)
+            stats |= generator_step(game, both["generator"], counts, Clock(state.step, state.images_seen))
             losses += [stats["loss_d"], stats["loss_g"], stats["logit_real"]]
             state.step += 1
         found = {f"{m}.{name}": t for m, module in game.modules.items() for name, t in module.state_dict().items()}
         if distributed.rank() == 0:
             save_file({n: t.contiguous() for n, t in found.items()} | {"losses": torch.stack(losses)}, out)
-        others = distributed.collected({name: tensor.sum().item() for name, tensor in found.items()})
+        others = distributed.all_gather_object({name: tensor.sum().item() for name, tensor in found.items()})
         assert all(other == others[0] for other in others), "the processes differ"
         return 0
 
@@ -112,9 +112,9 @@ SUMS = """
     import sys
 
     import torch
-    from fewgan import distributed, registry
+    from types import SimpleNamespace
+    from fewgan import distributed
     from fewgan.cli import launch
-    from fewgan.training import players
     from fewgan.training import steps
     from fewgan.plugin import batch_norm
     from torch.nn import functional as F
@@ -130,30 +130,43 @@ SUMS = """
         inputs = (x, weight, bias)
         gradients = torch.autograd.grad((expected * target).sum(), inputs)
 
-        mine = distributed.part(whole).clone().requires_grad_()
+        mine = distributed.shard(whole).clone().requires_grad_()
         own_mean, own_var = torch.zeros(3), torch.ones(3)
         made = batch_norm(mine, own_mean, own_var, weight, bias, True, 0.1, 1e-5)
-        own = torch.autograd.grad((made * distributed.part(target)).sum(), (mine, weight, bias))
-        own = [own[0], distributed.completed(own[1].clone()), distributed.completed(own[2].clone())]
-        wanted = [distributed.part(gradients[0]), *gradients[1:]]
-        for one, other in [(made, distributed.part(expected)), (own_mean, mean), (own_var, var), *zip(own, wanted)]:
+        own = torch.autograd.grad((made * distributed.shard(target)).sum(), (mine, weight, bias))
+        own = [own[0], distributed.all_reduce_sum(own[1].clone()), distributed.all_reduce_sum(own[2].clone())]
+        wanted = [distributed.shard(gradients[0]), *gradients[1:]]
+        for one, other in [(made, distributed.shard(expected)), (own_mean, mean), (own_var, var), *zip(own, wanted)]:
             assert (one - other).abs().max() < 1e-10, (one, other)
         evaluated = batch_norm(mine, own_mean, own_var, weight, bias, False, 0.1, 1e-5)
         assert torch.equal(evaluated, F.batch_norm(mine, own_mean, own_var, weight, bias, False, 0.1, 1e-5))
 
+        # A gradient penalty through it, too: the gradient of a gradient.
+        def penalty(norm, x, target, mean, var):
+            slope, = torch.autograd.grad((norm(x, mean, var) * target).sum(), x, create_graph=True)
+            return slope.square().sum()
+        everyone = lambda x, mean, var: F.batch_norm(x, mean, var, weight, bias, True, 0.1, 1e-5)
+        wanted = torch.autograd.grad(penalty(everyone, x, target, mean.clone(), var.clone()), (x, weight))
+        shared = lambda x, mean, var: batch_norm(x, mean, var, weight, bias, True, 0.1, 1e-5)
+        own = torch.autograd.grad(
+            penalty(shared, mine, distributed.shard(target), mean.clone(), var.clone()), (mine, weight)
+        )
+        assert (own[0] - distributed.shard(wanted[0])).abs().max() < 1e-9, "double backward"
+        assert (distributed.all_reduce_sum(own[1].clone()) - wanted[1]).abs().max() < 1e-9, "double backward"
+
         # An augmentation's observe is shown the logits of all processes.
         class Observer:
-            def observe(self, logits):
+            def observe(self, logits, images_seen):
                 self.logits = logits
         class Game:
             augmentation, regularizers = Observer(), {}
         number = float(distributed.rank())
-        steps._observe(Game, None, [(torch.tensor([number, number]), torch.zeros(2)), (torch.tensor([7.0]),) * 2])
+        steps._observe(Game, SimpleNamespace(images_seen=0), [(torch.tensor([number, number]), torch.zeros(2)), (torch.tensor([7.0]),) * 2])
         assert Game.augmentation.logits.tolist() == [0, 0, 7, 1, 1, 7]
 
-        assert distributed.span(100, 16) == ((0, 48) if number == 0 else (48, 100))
-        assert distributed.agreed(int(number) * 15) == 15
-        assert distributed.told(f"from {distributed.rank()}") == "from 0"
+        assert distributed.shard_range(100, 16) == ((0, 48) if number == 0 else (48, 100))
+        assert distributed.all_reduce_max(int(number) * 15) == 15
+        assert distributed.broadcast_object(f"from {distributed.rank()}") == "from 0"
         if distributed.rank() == 0:
             print("all good")
         return 0

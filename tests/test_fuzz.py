@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fewgan
-from fewgan import run
+from fewgan import run, storage
 from fewgan.architectures.biggan import Options
 from fewgan.photos import dataset
 from fewgan.photos.prepare import prepare
@@ -138,9 +138,9 @@ def test_a_config(place, data):
 @fuzz
 @given(data=st.data())
 def test_the_description_of_a_generator(place, data):
-    tensors, facts = run.read_tensors(place / "run" / run.GENERATOR)
+    tensors, facts = storage.read_tensors(place / "run" / run.GENERATOR)
     path = place / "described.safetensors"
-    run.write_tensors(path, tensors, data.draw(changed(facts)))
+    storage.write_tensors(path, tensors, data.draw(changed(facts)))
     tried("generator's description", lambda: fewgan.load(path))
 
 
@@ -150,7 +150,7 @@ def test_the_description_of_a_generator(place, data):
 def test_the_bytes_of_tensors(place, data, name):
     path = place / "bytes.safetensors"
     path.write_bytes(data.draw(damaged((place / "run" / name).read_bytes())))
-    tried(f"bytes of {Path(name).name}", lambda: run.read_tensors(path))
+    tried(f"bytes of {Path(name).name}", lambda: storage.read_tensors(path))
 
 
 @fuzz
@@ -159,7 +159,7 @@ def test_headers_that_nobody_wrote(place, header, length, tail):
     text = json.dumps(header).encode()
     path = place / "header.safetensors"
     path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + tail)
-    tried("headers", lambda: run.read_tensors(path))
+    tried("headers", lambda: storage.read_tensors(path))
 
 
 @fuzz

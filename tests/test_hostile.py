@@ -13,7 +13,7 @@ import torch
 from drawn import draw
 
 import fewgan
-from fewgan import registry, run
+from fewgan import registry, run, storage
 from fewgan.architectures.biggan import Options
 from fewgan.features.inception import weights
 from fewgan.photos import dataset
@@ -184,16 +184,16 @@ def test_weights_that_are_not_finite(place, name, value):
         state["linear.weight"][0, 0] = value
         torch.save(state, place / name)
     else:
-        tensors, facts = run.read_tensors(place / name)
+        tensors, facts = storage.read_tensors(place / name)
         tensors["generator.linear.weight"][0, 0] = value
-        run.write_tensors(place / name, tensors, facts)
+        storage.write_tensors(place / name, tensors, facts)
     assert "linear.weight" in refused(READERS[name], place, name)
 
 
 @pytest.mark.parametrize("change", ["shape", "dtype", "missing", "extra"])
 @pytest.mark.parametrize("name", ["run/generator.safetensors", "run/checkpoints/000002.safetensors"])
 def test_tensors_that_do_not_fit(place, name, change):
-    tensors, facts = run.read_tensors(place / name)
+    tensors, facts = storage.read_tensors(place / name)
     key = "generator.linear.weight"
     if change == "shape":
         tensors[key] = tensors[key][:-1]
@@ -203,7 +203,7 @@ def test_tensors_that_do_not_fit(place, name, change):
         del tensors[key]
     else:
         tensors["generator.extra"] = torch.zeros(1)
-    run.write_tensors(place / name, tensors, facts)
+    storage.write_tensors(place / name, tensors, facts)
     assert "extra" in (message := refused(READERS[name], place, name)) or "linear.weight" in message
 
 
@@ -213,7 +213,7 @@ WRONG = [None, -1, 0, 1.5, 1e400, "x", "\n", [], {}, True, 10**30]
 @pytest.mark.parametrize("where", ["run/config.json", "run/generator.safetensors"])
 def test_every_field_of_a_config_with_wrong_values(place, where):
     path = place / where
-    tensors, facts = ({}, {}) if path.suffix == ".json" else run.read_tensors(path)
+    tensors, facts = ({}, {}) if path.suffix == ".json" else storage.read_tensors(path)
     record = json.loads(path.read_text()) if path.suffix == ".json" else facts["config"]
     for key in [*record, "architecture.name", "architecture.options", "architecture.options.width", "transfer.name"]:
         for value in WRONG:
@@ -228,7 +228,7 @@ def test_every_field_of_a_config_with_wrong_values(place, where):
             if path.suffix == ".json":
                 path.write_text(json.dumps(changed))
             else:
-                run.write_tensors(path, tensors, {**facts, "config": changed})
+                storage.write_tensors(path, tensors, {**facts, "config": changed})
             signal.alarm(20)  # for each of hundreds of reads, not for all the writes between them on a busy disk
             try:
                 with suppress(FewganError):  # or it is taken: a run may have any seed
@@ -249,7 +249,7 @@ def test_a_newer_format_names_who_wrote_it(place):
     newer = {"format": 2, "fewgan": "9.1"}
     (place / "run" / "config.json").write_text(json.dumps(newer))
     (place / "dataset" / "dataset.json").write_text(json.dumps(newer))
-    run.write_tensors(place / "run" / "generator.safetensors", {}, newer)
+    storage.write_tensors(place / "run" / "generator.safetensors", {}, newer)
     for name in ("run/config.json", "run/generator.safetensors", "dataset/dataset.json"):
         if name.endswith("tors"):
             shutil.rmtree(place / "run" / "checkpoints")

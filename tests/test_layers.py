@@ -1,11 +1,19 @@
 """Spectral normalisation against closed forms."""
 
+import copy
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from fewgan import storage
 from fewgan.architectures.biggan.resampling import DownsampleConv2d, UpsampleConv2d
-from fewgan.layers import SpectralConv2d, SpectralEmbedding, SpectralLinear, advance
+from fewgan.errors import UsageError
+from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance
+from fewgan.networks import Networks
+from fewgan.sources.load import build_empty
 
 
 def test_sigma_converges_to_the_largest_singular_value():
@@ -91,44 +99,88 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "shape"), KINDS)
-def test_a_frozen_layer_keeps_its_kernel_until_something_changes(make, shape):
-    layer, x = make().requires_grad_(False), torch.randn(shape)
-    kept = layer.kernel()
-    assert layer.kernel() is kept  # made once
+class Part(nn.Module):
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 2, bias=False)
+        nn.init.constant_(self.linear.weight, value)
+        self.drop = nn.Dropout(0.5)
 
-    def expected():
-        fresh = make()
-        fresh.load_state_dict(layer.state_dict())
-        return fresh.requires_grad_(False)(x)
-
-    changes = {
-        "an average's update": lambda: torch._foreach_lerp_([layer.weight], [torch.randn_like(layer.weight)], 0.5),
-        "another u": lambda: layer.u0.copy_(torch.randn_like(layer.u0)),
-        "a checkpoint": lambda: layer.load_state_dict(make().state_dict()),
-        "another layout": lambda: layer.to(memory_format=torch.channels_last),
-    }
-    for name, change in changes.items():
-        before = layer(x)
-        with torch.no_grad():
-            change()
-        assert torch.allclose(layer(x), expected(), atol=1e-6), name
-        if name != "another layout":
-            assert not torch.allclose(layer(x), before, atol=1e-6), name
-    layer.double()
-    assert layer.kernel().dtype == torch.float64
+    def forward(self, x):
+        return self.drop(self.linear(x))
 
 
-@pytest.mark.parametrize(("make", "shape"), KINDS)
-def test_a_layer_that_learns_keeps_nothing(make, shape):
-    layer = make()
-    frozen = layer.requires_grad_(False).kernel()
-    layer.requires_grad_(True)
-    assert layer.kernel() is not layer.kernel()
-    assert layer.kernel().requires_grad
-    assert torch.allclose(layer.kernel(), frozen, atol=1e-6)
-    layer(torch.randn(shape)).sum().backward()
-    assert layer.weight.grad is not None
+class Holder(nn.Module):
+    def __init__(self, identity: str = "a") -> None:
+        super().__init__()
+        self.frozen = Frozen(lambda: Part(2.0), identity)
+        self.own = nn.Linear(2, 1)
+
+
+def test_a_frozen_part_is_in_no_state_dict_and_never_learns():
+    holder = Holder().train()
+    assert list(holder.state_dict()) == ["frozen.identity", "own.weight", "own.bias"]
+    assert [name for name, _ in holder.named_parameters()] == ["own.weight", "own.bias"]
+    assert not holder.frozen.part.training
+    x = torch.ones(1, 2, requires_grad=True)
+    holder.frozen(x).sum().backward()  # its weights have no gradient, what goes in has
+    assert torch.equal(x.grad, torch.full((1, 2), 4.0))
+    assert holder.frozen.part.linear.weight.grad is None
+
+
+def test_a_frozen_part_moves_with_its_holder_and_copies_share_it():
+    holder = Holder()
+    twin = copy.deepcopy(holder)
+    assert twin.frozen.part is holder.frozen.part
+    holder.double()
+    assert holder.frozen.part.linear.weight.dtype == torch.float64
+    twin.load_state_dict(holder.state_dict())
+
+
+def test_other_pretrained_weights_are_refused_at_load():
+    with pytest.raises(RuntimeError, match="other pretrained weights"):
+        Holder("b").load_state_dict(Holder("a").state_dict())
+    with pytest.raises(UsageError, match=r"file.safetensors: .*other pretrained weights"):
+        storage.load_state(Holder("b"), Holder("a").state_dict(), "file.safetensors")
+
+
+def test_a_frozen_part_has_its_weights_where_initialisation_is_skipped():
+    built = build_empty(
+        SimpleNamespace(build=lambda options, size, classes: Networks(Holder(), Holder, None)),
+        None,
+        size=1,
+        classes=0,
+    )
+    for holder in (built.generator, built.with_discriminator().discriminator):
+        assert (holder.frozen.part.linear.weight == 2).all()
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def advance(self) -> None:
+        self.count += 1
+
+
+def test_advance_reaches_every_module_once_and_stops_at_one_that_has_its_own():
+    shared, own, inner = Counting(), Counting(), Counting()
+    own.inner = inner
+    advance(nn.ModuleList([nn.Sequential(shared, own), nn.ModuleList([SpectralLinear(2, 2)])]))
+    assert (shared.count, own.count, inner.count) == (1, 1, 0)
+
+
+def test_rows_of_a_spectral_embedding_are_exact_whatever_their_number():
+    rows = torch.randn(1, 5).expand(8, 5) * 0.3
+    layer = SpectralEmbedding(8, 5).eval()
+    layer.set_rows(rows)
+    assert torch.allclose(layer(torch.arange(8)), rows, atol=1e-6)
+    state = layer.state_dict()
+    del state["gain"]  # a file of before there was one
+    fresh = SpectralEmbedding(8, 5)
+    fresh.load_state_dict(state)
+    assert fresh.gain == 1
 
 
 def test_kernels_are_float32_whatever_the_precision_around_them():

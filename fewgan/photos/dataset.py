@@ -41,6 +41,16 @@ class Dataset:
     names: tuple[str, ...]
     fingerprint: str
 
+    @property
+    def class_counts(self) -> Tensor:
+        """int64 [classes]: photos of each class to train on; empty without classes."""
+        return torch.bincount(self.labels[~self.held_out], minlength=len(self.classes))[: len(self.classes)]
+
+
+def name_of(folder: Path) -> str:
+    """The name of a dataset's folder, for the names of runs."""
+    return Path(os.path.abspath(folder)).name or "dataset"
+
 
 def load(folder: Path) -> Dataset:
     """Reads what `fewgan prepare` wrote to `folder`; the pixels stay on disk until they are used.
@@ -72,7 +82,7 @@ def load(folder: Path) -> Dataset:
     rows = facts["images"]
     return Dataset(
         folder=Path(folder),
-        name=Path(os.path.abspath(folder)).name,
+        name=name_of(folder),
         size=size,
         classes=tuple(facts["classes"]),
         images=images,

@@ -7,6 +7,7 @@ size at fixed places, so that the same arithmetic runs for it every time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,13 +15,22 @@ from torch import Tensor
 
 from fewgan.errors import FewganError, UsageError
 from fewgan.sampling.imagefile import to_uint8
-from fewgan.sampling.latent import STATISTICS_LABEL, STATISTICS_LATENT, check_truncation, labels, latents, loop
+from fewgan.sampling.latent import (
+    STATISTICS_LABEL,
+    STATISTICS_LATENT,
+    check_labels,
+    check_truncation,
+    labels,
+    latents,
+    loop,
+    number,
+)
 from fewgan.screen import Screen
 
 if TYPE_CHECKING:
     from fewgan.sources.model import Model
 
-GROUP = 16
+GROUP, GROUP_ON_GPU = 16, 128
 STATISTICS_BATCH = 64
 FRAMES_EACH = 24
 
@@ -34,21 +44,48 @@ def pictures(
     seed: int = 0,
     chosen: Sequence[int] | Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """Pictures first … count − 1 as uint8 [up to 16, 3, S, S] on the CPU, group by group; memory does not grow.
+    """Pictures first … count − 1 as uint8 [up to `group_size`, 3, S, S] on the CPU, group by group, in bounded memory.
 
-    first: a multiple of 16.
+    first: a multiple of the group's size.
     truncation t: a truncated normal at ±t, before the mapper where there is one, or the generator's own truncation if
-    it has one. chosen: class numbers, taken in turn; None: drawn with the seed. Raises UsageError for a wrong
-    truncation, seed or count, FewganError where a picture is not finite.
+    it has one. chosen: class numbers, taken in turn; None: drawn with the seed, as often as the photos had them.
+    Raises UsageError for a wrong truncation, seed, count or label, FewganError where a picture is not finite.
     """
     check_truncation(truncation)
     if count < 1:
         raise UsageError(f"--count {count}: give 1 or more")
-    generator = model.generator
-    for start in range(first, count, GROUP):
-        z = latents(seed, start, GROUP, generator.latent_dim, _of_latents(model, truncation))
-        made = model.generate(z, labels(seed, start, GROUP, generator.classes, chosen), truncation)
+    check_labels(chosen, model.generator.classes)
+    size = group_size(model)
+    for start in range(first, count, size):
+        z = _latents(model, seed, start, size, truncation)
+        chosen_labels = labels(seed, start, size, model.generator.classes, chosen, counts=model.class_counts)
+        with seeded_noise(model, seed, start):
+            made = model.generate(z, chosen_labels, truncation)
         yield _finished(made)[: count - start]
+
+
+def group_size(model: Model) -> int:
+    """Pictures made at once: more on a GPU, where a launch for 16 leaves it idle."""
+    return GROUP if model.device.type == "cpu" else GROUP_ON_GPU
+
+
+@contextmanager
+def seeded_noise(model: Model, seed: int, start: int) -> Iterator[None]:
+    """Seeds what a generator draws in forward by the group's place, and leaves torch's random state as it was."""
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(number(seed, start))
+        yield
+
+
+def _latents(model: Model, seed: int, first: int, count: int, truncation: float | None) -> Tensor:
+    generator = model.generator
+    if not hasattr(generator, "latents"):
+        return latents(seed, first, count, generator.latent_dim, _of_latents(model, truncation))
+    if truncation is not None and not hasattr(generator, "sample"):
+        raise UsageError("--truncation: this generator's latents have a law of their own; leave it out")
+    rows = [generator.latents(1, torch.Generator().manual_seed(number(seed, i))) for i in range(first, first + count)]
+    return torch.cat(rows)
 
 
 def animation(
@@ -65,17 +102,19 @@ def animation(
     errors as for `pictures`.
     """
     check_truncation(truncation)
+    check_labels(chosen, model.generator.classes)
     generator = model.generator
     z, left, share = loop(seed, keyframes, FRAMES_EACH, generator.latent_dim, _of_latents(model, truncation))
-    corners = labels(seed, 0, keyframes, generator.classes, chosen)
+    corners = labels(seed, 0, keyframes, generator.classes, chosen, counts=model.class_counts)
     start, end = corners[left], corners[(left + 1) % keyframes]
     eased = share * share * (3 - 2 * share)  # at rest at each picture, so that the blend has no corner there
     for first in range(0, len(z), GROUP):
         part = slice(first, first + GROUP)
-        if model.mapper is None:
-            made = _blended(model, z[part], (start[part], end[part]), eased[part], truncation)
-        else:
-            made = model.generate(z[part], start[part], truncation)
+        with seeded_noise(model, seed, 0):  # the same noise in every group, so that it does not flicker between them
+            if model.mapper is None:
+                made = _blended(model, z[part], (start[part], end[part]), eased[part], truncation)
+            else:
+                made = model.generate(z[part], start[part], truncation)
         yield _finished(made)
 
 
@@ -98,8 +137,8 @@ def standing_statistics(
 ) -> None:
     """Re-estimates batch-norm statistics over so many batches of 64 latents at this truncation; in memory only.
 
-    Brock et al. 2018 (arXiv 1809.11096), section 3.1. Classes are drawn uniformly. Raises UsageError for a generator
-    that keeps no such statistics.
+    Brock et al. 2018 (arXiv 1809.11096), section 3.1. Classes are drawn as often as the photos had them. Raises
+    UsageError for a generator that keeps no such statistics.
     """
     generator = model.generator
     if not hasattr(generator, "standing_statistics"):
@@ -109,7 +148,7 @@ def standing_statistics(
         for first in range(0, batches * STATISTICS_BATCH, STATISTICS_BATCH):
             span = (seed, first, STATISTICS_BATCH)
             z = latents(*span, generator.latent_dim, _of_latents(model, truncation), stream=STATISTICS_LATENT)
-            classes = labels(*span, generator.classes, stream=STATISTICS_LABEL)
+            classes = labels(*span, generator.classes, counts=model.class_counts, stream=STATISTICS_LABEL)
             yield model.conditions(z.to(model.device), classes.to(model.device))
             advance()
 
@@ -124,7 +163,5 @@ def _of_latents(model: Model, truncation: float | None) -> float | None:
 
 def _finished(images: Tensor) -> Tensor:
     if not images.isfinite().all():
-        raise FewganError(
-            "the generator makes values that are not finite, its training went wrong; use an earlier save"
-        )
+        raise FewganError("the generator produces NaN or infinity; use an earlier checkpoint")
     return to_uint8(images).cpu()

@@ -22,7 +22,7 @@ from fewgan.errors import UsageError
 Array = NDArray[np.float64]
 
 # Separate streams of the same (seed, index).
-LATENT, LABEL, STATISTICS_LATENT, STATISTICS_LABEL = range(4)
+LATENT, LABEL, STATISTICS_LATENT, STATISTICS_LABEL, NOISE = range(5)
 
 
 def latents(
@@ -43,20 +43,40 @@ def labels(
     classes: int,
     chosen: Sequence[int] | Tensor | None = None,
     *,
+    counts: Sequence[int] = (),
     stream: int = LABEL,
 ) -> Tensor:
     """int64 [count], for the pictures first … first + count − 1.
 
-    chosen: picture i gets chosen[i mod len(chosen)]; None: uniform over the classes, from (seed, i) alone. classes 0:
-    zeros.
+    chosen: picture i gets chosen[i mod len(chosen)]; None: drawn from (seed, i) alone, as often as `counts` says of
+    each class, uniformly without counts. classes 0: zeros.
     """
     if chosen is not None:
         given = torch.as_tensor(chosen, dtype=torch.int64).flatten()
         return given[torch.arange(first, first + count) % len(given)]
     if classes <= 1:
         return torch.zeros(count, dtype=torch.int64)
-    drawn = [int(_random(seed, index, stream).integers(classes)) for index in range(first, first + count)]
-    return torch.tensor(drawn, dtype=torch.int64)
+    total = sum(counts) if len(counts) == classes else 0
+    if not total or len(set(counts)) == 1:
+        drawn = [int(_random(seed, index, stream).integers(classes)) for index in range(first, first + count)]
+        return torch.tensor(drawn, dtype=torch.int64)
+    places = [int(_random(seed, index, stream).integers(total)) for index in range(first, first + count)]
+    return torch.searchsorted(torch.tensor(counts).cumsum(0), torch.tensor(places, dtype=torch.int64), right=True)
+
+
+def number(seed: int, index: int) -> int:
+    """One 63-bit number from (seed, index), to seed torch with."""
+    return int(_random(seed, index, NOISE).integers(2**63))
+
+
+def check_labels(chosen: Sequence[int] | Tensor | None, classes: int) -> None:
+    """Raises UsageError for labels outside 0 … classes − 1, and for none at all."""
+    if chosen is None:
+        return
+    given = torch.as_tensor(chosen)
+    allowed = max(classes, 1)
+    if not given.numel() or given.is_floating_point() or bool(((given < 0) | (given >= allowed)).any()):
+        raise UsageError(f"labels: give whole numbers from 0 to {allowed - 1}, at least one")
 
 
 def truncate(normals: Array, truncation: float | None) -> Tensor:

@@ -18,14 +18,14 @@ from fewgan import run
 from fewgan.device import resolve
 from fewgan.errors import UsageError
 from fewgan.sampling import generate, imagefile
-from fewgan.sampling.generate import GROUP, pictures
+from fewgan.sampling.generate import pictures
 from fewgan.sampling.imagefile import grid, to_uint8
 from fewgan.sampling.latent import check_seed, check_truncation, labels, latents
 from fewgan.screen import Screen
 from fewgan.sources import load as source
 from fewgan.sources.model import Model
 
-__all__ = ["GROUP", "Sampled", "grid", "labels", "latents", "pictures", "sample", "to_uint8"]
+__all__ = ["Sampled", "grid", "labels", "latents", "pictures", "sample", "to_uint8"]
 
 PICTURES, KEYFRAMES = 64, 8
 
@@ -107,9 +107,10 @@ def sample(
         whole = imagefile.grid(torch.cat(list(shown)), columns)
         imagefile.save_picture(paths[0], whole, kind, {**facts, "count": count, "classes": chosen})
     else:
-        numbers = labels(seed, 0, count, model.generator.classes, chosen).tolist()
+        numbers = labels(seed, 0, count, model.generator.classes, chosen, counts=model.class_counts).tolist()
         with ThreadPoolExecutor() as pool:  # compression lets go of the interpreter
-            for first, group in zip(range(0, count, GROUP), shown, strict=True):
+            size = generate.group_size(model)
+            for first, group in zip(range(0, count, size), shown, strict=True):
                 stills = [imagefile.picture(image) for image in group]
                 part = range(first, first + len(stills))
                 each = [{**facts, "index": index, "class": numbers[index]} for index in part]

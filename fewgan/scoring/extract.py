@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fewgan import distributed, run
+from fewgan import distributed, storage
 from fewgan.errors import FewganError, UsageError
 from fewgan.photos.decode import Refused, decode, picture
 from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured, shown
@@ -126,7 +126,7 @@ def extract(
     """
     batch = batch or (GROUP if device.type == "cpu" else 128)
     made = torch.zeros(count, features.dim)
-    done, stop = distributed.span(count, batch)
+    done, stop = distributed.shard_range(count, batch)
     with screen.progress(label, stop - done, "pictures") as advance:
         for pictures in _batches(groups(done, stop), batch):
             rows = features(pictures.to(device)).float().cpu()
@@ -141,7 +141,7 @@ def extract(
                 see(done, pictures, rows)
             done += len(rows)
             advance(len(rows))
-    return distributed.completed(made)
+    return distributed.all_reduce_sum(made)
 
 
 def _batches(groups: Iterable[Tensor], size: int) -> Iterator[Tensor]:
@@ -196,14 +196,14 @@ def reference(
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24] + ".safetensors"
     place = cache.folder() / "features" / name
     kept = _kept(place, facts, (pictures.count, features.dim)) if distributed.rank() == 0 else None
-    found: Tensor | None = distributed.told(kept)
+    found: Tensor | None = distributed.broadcast_object(kept)
     if found is not None:
         return found
     made = _reference(features, pictures, device, screen, batch)
     if distributed.rank() > 0:
         return made
     with suppress(OSError, FewganError):  # a cache that cannot be written to costs time, nothing else
-        run.write_tensors(place, {"features": made}, facts)
+        storage.write_tensors(place, {"features": made}, facts)
     return made
 
 
@@ -218,7 +218,7 @@ def _kept(place: Path, facts: dict[str, object], shape: tuple[int, int]) -> Tens
     if not place.is_file():
         return None
     try:
-        tensors, found = run.read_tensors(place)
+        tensors, found = storage.read_tensors(place)
     except UsageError:
         return None
     kept = tensors.get("features")

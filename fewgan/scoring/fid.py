@@ -104,7 +104,7 @@ def score(
             return Scored(variation, rows, watch)
 
         scored = [one(variation) for variation in variations]
-        distributed.dismiss()
+        distributed.exit_other_ranks()
         best = min(scored, key=lambda some: some.rows[0].frechet_distance)
         report = Report(
             target=subject.name,

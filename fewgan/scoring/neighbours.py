@@ -112,7 +112,7 @@ class Watch:
     def join(self) -> None:
         """Makes one of what several processes have seen, each a part of the samples in order of rank."""
         self._look()
-        parts = distributed.collected((self.closest, self._even, self._distances))
+        parts = distributed.all_gather_object((self.closest, self._even, self._distances))
         closest, even, distances = ([one for part in parts for one in part[kind]] for kind in range(3))
         self.closest = sorted(closest, key=lambda sample: sample.distances[0])[:ROWS]
         self._even, self._distances = even, distances

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fewgan import __version__, run
+from fewgan import __version__, storage
 from fewgan.errors import FewganError
 from fewgan.screen import Screen
 from fewgan.sources import cache
@@ -89,7 +89,7 @@ def _load(url: str, part: Path, name: str, screen: Screen) -> None:
         length = answer.headers.get("Content-Length")
         total = None if length is None else there + int(length)
         if total:
-            run.check_space(part.parent, total - there)
+            storage.check_space(part.parent, total - there)
         with (
             open(part, "ab" if there else "wb") as file,
             screen.progress(f"Fetching {name}", max((total or 0) // PIECE, 1), "MB") as advance,

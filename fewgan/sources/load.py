@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from fewgan import registry, run
+from fewgan import registry, run, storage
 from fewgan.errors import UsageError
-from fewgan.plugin import Networks, Plugin, Pretrained
+from fewgan.networks import Networks, Pretrained
+from fewgan.plugin import Plugin
 from fewgan.screen import Screen
-from fewgan.sources import known
+from fewgan.sources import known, pickles
 from fewgan.sources.model import DISCRIMINATOR, Model
 from fewgan.training.config import Config
 
-FOREIGN = (".pth", ".pt", ".safetensors")
+FOREIGN = (".pth", ".pt", ".bin", ".pkl", ".safetensors")
 
 
 def load(place: str | Path, screen: Screen | None = None) -> Model:
@@ -30,129 +33,188 @@ def load(place: str | Path, screen: Screen | None = None) -> Model:
     path = known.locate(place, screen)
     if path.is_dir() and (path / run.GENERATOR).exists():
         return _load_run(path / run.GENERATOR, path)
-    if path.is_file() and path.suffix == ".safetensors":
+    if path.is_file() and path.suffix == ".safetensors" and _is_own(path):
         return _load_run(path, None)
     if path.is_dir() and (path / "checkpoints").is_dir():
-        raise UsageError(f"{path}: this run has no {run.GENERATOR} yet; it is written at the first save")
+        raise UsageError(f"{path}: this run has no {run.GENERATOR} yet; it is written with the first checkpoint")
     return _load_foreign(path)
 
 
+def _is_own(path: Path) -> bool:
+    """Whether fewgan wrote a safetensors file. Raises UsageError for a damaged one, as reading it would."""
+    try:
+        storage.read_facts(path)
+        return True
+    except storage.Damaged:
+        raise
+    except UsageError:
+        content = _read_safetensors(path)
+        if any(name.startswith("generator.") for name in content):
+            raise  # a later fewgan's, or one whose description was lost
+        return False
+
+
 def _load_run(file: Path, folder: Path | None) -> Model:
-    tensors, facts = run.read_tensors(file)
+    """A generator that fewgan wrote. Neither D nor the transfer's package is needed, unless it brought a mapper."""
+    facts, shapes = storage.read_facts(file)
     if not isinstance(facts.get("config"), dict):
         raise UsageError(f"{file}: holds no generator written by fewgan")
     content = facts["config"]
     config = Config.from_dict(content)
     plugin, options = config.architecture.plugin()
-    networks = build_empty(plugin, options, size=config.size, classes=content["network_classes"])
-    transfer_plugin, transfer_options = config.transfer.plugin()
-    mapper = transfer_plugin.build(transfer_options, networks=networks).mapper
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise UsageError(f"{file}: tensor {name} holds NaN or infinity; take an earlier save")
-    load_state(networks.generator, run.part(tensors, "generator."), file)
+    size, classes = config.size, content["network_classes"]
+    _check_header(partial(plugin.build, options, size=size, classes=classes), storage.part(shapes, "generator."), file)
+    networks = build_empty(plugin, options, size=size, classes=classes)
+    mapper = None
+    if any(name.startswith("mapper.") for name in shapes):
+        transfer_plugin, transfer_options = config.transfer.plugin()
+        networks = networks.with_discriminator()
+        mapper = transfer_plugin.build(transfer_options, networks=networks).mapper
+        if mapper is None:
+            raise UsageError(f"{file}: holds a mapper, and --transfer {config.transfer.name} has none")
+    tensors, _ = storage.read_tensors(file, ("generator.", "mapper."))
+    storage.check_finite(tensors, file)
+    storage.load_state(networks.generator, storage.part(tensors, "generator."), file)
     if mapper is not None:
-        load_state(mapper, run.part(tensors, "mapper."), file)
-    discriminator = _newest_discriminator(folder) if folder is not None else None
-    if discriminator is not None:
-        load_state(networks.discriminator, *discriminator)
+        storage.load_state(mapper, storage.part(tensors, "mapper."), file)
+    discriminator = partial(_discriminator_of, networks, folder) if folder is not None and _has_d(folder) else None
     return Model(
         folder or file,
         networks,
         config.architecture,
         mapper=mapper,
-        has_discriminator=discriminator is not None,
+        discriminator=discriminator,
         config=content,
     )
 
 
-def _newest_discriminator(folder: Path) -> tuple[dict[str, Tensor], Path] | None:
-    """That of a run's newest checkpoint that is whole, or that of a source beside its generator."""
-    if (folder / DISCRIMINATOR).exists():
-        return run.read_tensors(folder / DISCRIMINATOR)[0], folder / DISCRIMINATOR
-    for _, path in reversed(run.checkpoints(folder)):
+def _check_header(build: Callable[[], Networks], shapes: Mapping[str, tuple[int, ...]], file: Path) -> None:
+    """Compares the shapes in a file's header with those its config asks for, before anything is allocated."""
+    try:
+        with torch.device("meta"):
+            generator = build().generator
+    except (NotImplementedError, RuntimeError):  # a network that computes with its values while it is built
+        return
+    storage.check_shapes(generator, shapes, file)
+
+
+def _has_d(folder: Path) -> bool:
+    return (folder / DISCRIMINATOR).exists() or bool(run.checkpoints(folder))
+
+
+def _discriminator_of(networks: Networks, folder: Path) -> nn.Module:
+    """D from a source's own file, or from a run's newest checkpoint that is whole."""
+    files = [(folder / DISCRIMINATOR, "")] if (folder / DISCRIMINATOR).exists() else []
+    files += [(path, "discriminator.") for _, path in reversed(run.checkpoints(folder))]
+    for path, prefix in files:
         try:
-            return run.read_tensors(path, "discriminator.")[0], path
-        except run.Damaged:  # the one before it is nearly as good
+            state = storage.read_tensors(path, prefix)[0]
+        except storage.Damaged:  # the one before it is nearly as good
+            if path is files[-1][0]:
+                raise
             continue
-    return None
+        module: nn.Module = networks.with_discriminator().discriminator
+        storage.load_state(module, state, path)
+        return module
+    raise UsageError(f"{folder}: has no discriminator")
 
 
 def build_empty(plugin: Plugin, options: Any, *, size: int | None, classes: int) -> Networks:
-    """Networks whose tensors are all about to be loaded: their initialisation, which can take long, is left out."""
-    try:
-        with torch.device("meta"):
-            networks: Networks = plugin.build(options, size=size, classes=classes)
-        modules: list[Any] = [networks.generator, networks.discriminator]
-        if all(_is_all_state(module) for module in modules):
-            for module in modules:
-                module.to_empty(device="cpu")
-            return networks
-    except (NotImplementedError, RuntimeError):  # a network that computes with its values while it is built
-        pass
-    built: Networks = plugin.build(options, size=size, classes=classes)
-    return built
+    """Networks whose tensors are all about to be loaded: their random initialisation, which can take long, is skipped.
+
+    The same goes for a discriminator that is built later.
+    """
+    with _SkipInit():
+        networks: Networks = plugin.build(options, size=size, classes=classes)
+    if isinstance(networks.discriminator, nn.Module):
+        return networks
+    return dataclasses.replace(networks, discriminator=partial(_built_empty, networks.discriminator))
 
 
-def _is_all_state(module: nn.Module) -> bool:
-    """Whether loading a state dict sets every tensor of the module."""
-    held = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
-    return set(held) <= module.state_dict().keys()
+def _built_empty(build: Callable[[], Any]) -> Any:
+    with _SkipInit():
+        return build()
 
 
-def load_state(module: Any, state: Mapping[str, Tensor], file: Path) -> None:
-    """load_state_dict with one error that names the file and the first tensor that does not fit."""
-    expected = module.state_dict()
-    for name in [*expected, *state]:
-        if name not in state:
-            raise UsageError(f"{file}: tensor {name} is missing")
-        if name not in expected:
-            raise UsageError(f"{file}: tensor {name} is not part of this network")
-        if state[name].shape != expected[name].shape:
-            raise UsageError(
-                f"{file}: tensor {name} is {list(state[name].shape)}, {list(expected[name].shape)} expected"
-            )
-        if state[name].is_floating_point() != expected[name].is_floating_point():
-            raise UsageError(f"{file}: tensor {name} is {state[name].dtype}, {expected[name].dtype} expected")
-    module.load_state_dict(dict(state))
+class _SkipInit(TorchFunctionMode):
+    """Leaves weights uninitialised. Tensors that are not random are made as ever."""
+
+    skipped = frozenset(
+        {
+            *(getattr(Tensor, name) for name in ("normal_", "uniform_")),
+            *(getattr(nn.init, name) for name in ("uniform_", "normal_", "trunc_normal_", "orthogonal_")),
+            *(getattr(nn.init, f"{kind}_{law}_") for kind in ("kaiming", "xavier") for law in ("uniform", "normal")),
+        }
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.skipped:
+            return args[0] if args else kwargs["tensor"]
+        if func is torch.linalg.qr:  # of nn.init.orthogonal_, which does not pass through here as a whole
+            rows, columns = args[0].shape
+            least = min(rows, columns)
+            return args[0].new_zeros(rows, least), args[0].new_zeros(least, columns)
+        return func(*args, **(kwargs or {}))
 
 
 class _Files(Mapping[str, Any]):
-    """The weight files of a folder, each read when first asked for; only plain tensors are ever unpickled."""
+    """The weight files of a folder, each read when first asked for; nothing in any of them is executed.
+
+    Of a file with several networks (NAME.pkl) each appears as NAME.pkl:G_ema; a module pickled whole is its state dict.
+    """
 
     def __init__(self, path: Path) -> None:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        self._paths = {file.name: file for file in files if file.is_file() and file.suffix in FOREIGN}
+        self._paths = {file.name: file for file in files if file.is_file() and file.suffix.lower() in FOREIGN}
         self._loaded: dict[str, Any] = {}
+        self._names: list[str] = []
+        for name, file in self._paths.items():
+            parts = self._networks(name) if file.suffix.lower() == ".pkl" else {}
+            self._names += [f"{name}:{part}" for part in parts if part] or [name]
 
-    def __getitem__(self, name: str) -> Any:
+    def _networks(self, name: str) -> dict[str, pickles.Network]:
+        return pickles.networks(self._content(name))
+
+    def _content(self, name: str) -> Any:
         if name not in self._loaded:
-            self._loaded[name] = _read_foreign(self._paths[name])
+            path = self._paths[name]
+            safe = path.suffix.lower() == ".safetensors"
+            self._loaded[name] = _read_safetensors(path) if safe else pickles.read(path)
         return self._loaded[name]
 
+    def __getitem__(self, name: str) -> Any:
+        if name in self._paths:
+            content = self._content(name)
+            return NetworkState(whole) if (whole := self._networks(name).get("")) is not None else content
+        file, _, part = name.partition(":")
+        if file not in self._paths or part not in (found := self._networks(file)):
+            raise KeyError(name)
+        return NetworkState(found[part])
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._names)
 
 
-def _read_foreign(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+class NetworkState(dict[str, Tensor]):
+    """The state dict of a pickled network. arguments: what it was constructed with, where the file says."""
 
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UsageError(f"{path}: cannot be read ({error}); the file is damaged") from None
+    def __init__(self, network: pickles.Network) -> None:
+        super().__init__(network.state)
+        self.arguments: dict[str, Any] = network.kwargs
+        self.class_name = network.class_name
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises nearly everything here, from EOFError to UnpicklingError
-        reason = str(error).strip().split("\n")[0][:120]
-        raise UsageError(
-            f"{path}: not a file of plain tensors, or damaged ({type(error).__name__}: {reason})"
-        ) from None
+        return load_file(run.regular(path))
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}); the file is damaged") from None
 
 
 def _load_foreign(path: Path) -> Model:
@@ -167,55 +229,33 @@ def _load_foreign(path: Path) -> Model:
         try:
             found = plugin.read(files) if plugin.read is not None else None
         except UsageError as error:
-            raise UsageError(f"{path}: {error}") from None
+            message = str(error)
+            raise UsageError(message if message.startswith(str(path)) else f"{path}: {message}") from None
         if found is None:
             continue
         return _foreign_model(path, registry.choose("architectures", name, found.options), found)
-    raise UsageError(f"{path}: no installed architecture knows the layout of {', '.join(files)}")
+    shown = ", ".join(list(files)[:6]) + (", …" if len(files) > 6 else "")
+    raise UsageError(f"{path}: no installed architecture reads the layout of {shown}")
 
 
 def _foreign_model(path: Path, architecture: registry.Choice, found: Pretrained) -> Model:
     plugin, options = architecture.plugin()
     networks = build_empty(plugin, options, size=found.size, classes=found.classes)
-    load_state(networks.generator, found.generator, path)
-    if found.discriminator is not None:
-        load_state(networks.discriminator, found.discriminator, path)
+    storage.load_state(networks.generator, found.generator, path)
     mapper, config = None, dict[str, Any](notes=list(found.notes))
     if found.transfer is not None and found.mapper is not None:
         transfer = registry.choose("transfers", found.transfer)
         transfer_plugin, transfer_options = transfer.plugin()
+        networks = networks.with_discriminator()
         mapper = transfer_plugin.build(transfer_options, networks=networks).mapper
-        load_state(mapper, found.mapper, path)
+        storage.load_state(mapper, found.mapper, path)
         config["transfer"] = dataclasses.asdict(transfer)
-    has_discriminator = found.discriminator is not None
-    return Model(path, networks, architecture, mapper=mapper, has_discriminator=has_discriminator, config=config)
+    state = found.discriminator
 
+    def discriminator() -> nn.Module:
+        module: nn.Module = networks.with_discriminator().discriminator
+        storage.load_state(module, state or {}, path)
+        return module
 
-def transfer_weights(model: Model, networks: Networks) -> None:
-    """Copies the source's weights into networks of the same shape but for the number of classes.
-
-    A tensor with a row (or column) for each class starts at the mean over the source's classes when their number
-    differs. A source without a discriminator leaves the built one as it is. Raises UsageError for anything else that
-    does not fit.
-    """
-    classes = (model.generator.classes, networks.generator.classes)
-    for theirs, ours in ((model.generator, networks.generator), (model.discriminator, networks.discriminator)):
-        if theirs is None:
-            continue
-        module: Any = ours
-        expected = module.state_dict()
-        state = {
-            name: _remap(tensor, expected[name].shape, classes) if name in expected else tensor
-            for name, tensor in theirs.state_dict().items()
-        }
-        load_state(module, state, model.path)
-
-
-def _remap(tensor: Tensor, shape: torch.Size, classes: tuple[int, int]) -> Tensor:
-    """The mean over the one dimension that counts classes, repeated; the tensor itself where the shapes agree."""
-    if tensor.shape == shape or tensor.dim() != len(shape):
-        return tensor
-    different = [axis for axis, pair in enumerate(zip(tensor.shape, shape, strict=True)) if pair[0] != pair[1]]
-    if len(different) != 1 or (tensor.shape[different[0]], shape[different[0]]) != classes:
-        return tensor
-    return tensor.mean(dim=different[0], keepdim=True).expand(shape).clone()
+    there = None if state is None else discriminator
+    return Model(path, networks, architecture, mapper=mapper, discriminator=there, config=config)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fewgan import registry, run
+from fewgan import registry, run, storage
 from fewgan.errors import UsageError
-from fewgan.plugin import Networks
+from fewgan.networks import Networks
+from fewgan.sampling import generate
 
 DISCRIMINATOR = "discriminator.safetensors"
 
@@ -20,7 +23,9 @@ class Model:
     """A trained GAN, ready to make pictures.
 
     generator: in eval mode (a run's weight average). mapper: None, or what stands before the generator (a miner).
-    discriminator: None where there is none. classes: names, empty where unlabelled. config: of the run, {} elsewhere.
+    discriminator: None where there is none; built and read when first asked for. classes: names, empty where
+    unlabelled. class_counts: photos of each class that it was trained on, empty where unknown. config: of the run, {}
+    elsewhere. name: of the run, file or folder, for the names of what is made of it.
     """
 
     def __init__(
@@ -30,22 +35,40 @@ class Model:
         architecture: registry.Choice,
         *,
         mapper: nn.Module | None = None,
-        has_discriminator: bool = True,
+        discriminator: Callable[[], nn.Module] | nn.Module | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path, self.networks, self.architecture = path, networks, architecture
-        self.name = path.parent.name if path.is_file() and path.name == run.GENERATOR else path.stem
+        self.path, self._networks, self.architecture = path, networks, architecture
+        self.name = name_of(path)
         self.generator: Any = networks.generator
-        self.discriminator: Any = networks.discriminator if has_discriminator else None
+        self._discriminator = discriminator
         self.mapper = mapper
         self.config = dict(config or {})
         self.classes: tuple[str, ...] = tuple(self.config.get("classes", ()))
+        self.class_counts: tuple[int, ...] = tuple(self.config.get("class_counts", ()))
         for module in self._modules:
             module.eval().requires_grad_(False)
 
     @property
+    def has_discriminator(self) -> bool:
+        return self._discriminator is not None
+
+    @property
+    def discriminator(self) -> Any:
+        """The discriminator in eval mode, or None. Raises UsageError where it needs a package that is not here."""
+        if self._discriminator is not None and not isinstance(self._discriminator, nn.Module):
+            built = self._discriminator()
+            self._discriminator = built.eval().requires_grad_(False).to(self.device)
+        return self._discriminator
+
+    @property
+    def networks(self) -> Networks:
+        return replace(self._networks, discriminator=self.discriminator)
+
+    @property
     def _modules(self) -> list[Any]:
-        return [module for module in (self.generator, self.discriminator, self.mapper) if module is not None]
+        modules = (self.generator, self._discriminator, self.mapper)
+        return [module for module in modules if isinstance(module, nn.Module)]
 
     @property
     def device(self) -> torch.device:
@@ -82,29 +105,30 @@ class Model:
     ) -> Tensor:
         """Pictures uint8 [count, 3, S, S]; picture i depends on (seed, i) and its label alone.
 
-        labels: int64 [count], or None for labels drawn with the seed. Raises UsageError for a wrong truncation.
+        labels: int64 [count], or None for labels drawn with the seed. Raises UsageError for a wrong truncation, seed,
+        count or label.
         """
-        from fewgan.sampling.sample import pictures
-
-        return torch.cat(list(pictures(self, count, truncation=truncation, seed=seed, chosen=labels)))
+        made = generate.pictures(self, count, truncation=truncation, seed=seed, chosen=labels)
+        return torch.cat(list(made))
 
     def save(self, folder: str | Path, *, half: bool = False) -> None:
         """Writes generator.safetensors, and discriminator.safetensors where there is one: a source, small to share.
 
         half: weights as float16, which fewgan computes with as float32; buffers (batch statistics, u) stay as they
-        are. Where the photos were is not told. Raises UsageError for a model of a foreign layout.
+        are. Paths of this machine are left out. Raises UsageError for a model of a foreign layout.
         """
         if "network_classes" not in self.config:
             raise UsageError(f"{self.path}: has no description to save with its weights; use export instead")
-        facts = {"config": {**self.config, "data": "", "data_path": "", "out": "", "source": None}}
+        private = {"data": "", "data_path": "", "out": "", "data_relative": None, "asked": None, "source": None}
+        facts = {"config": {**self.config, **private}}
         sides = {"generator": self.generator, "mapper": self.mapper, "discriminator": self.discriminator}
         tensors = {name: _tensors(module, half) for name, module in sides.items() if module is not None}
         joined = {
             f"{side}.{name}": t for side in tensors.keys() - {"discriminator"} for name, t in tensors[side].items()
         }
-        run.write_tensors(Path(folder) / run.GENERATOR, dict(sorted(joined.items())), facts)
+        storage.write_tensors(Path(folder) / run.GENERATOR, dict(sorted(joined.items())), facts)
         if self.discriminator is not None:
-            run.write_tensors(Path(folder) / DISCRIMINATOR, tensors["discriminator"], facts)
+            storage.write_tensors(Path(folder) / DISCRIMINATOR, tensors["discriminator"], facts)
 
     def export(self, folder: str | Path) -> None:
         """Writes the networks in the architecture's foreign layout, as .pth state dicts.
@@ -129,3 +153,17 @@ class Model:
 def _tensors(module: nn.Module, half: bool) -> dict[str, Tensor]:
     weights = {name for name, _ in module.named_parameters()} if half else set()
     return {name: tensor.half() if name in weights else tensor for name, tensor in module.state_dict().items()}
+
+
+def name_of(path: Path) -> str:
+    """The name of a run folder, of the folder of a generator.safetensors, or of a file without a known ending.
+
+    A generator kept by --keep-generators is named by its run and its step.
+    """
+    path = Path(os.path.abspath(path))
+    if path.name == run.GENERATOR:
+        return path.parent.name
+    if not path.is_dir() and path.suffix.lower() in (".safetensors", ".pth", ".pt", ".bin", ".pkl"):
+        kept = path.parent.name == "generators" and path.stem.isdigit()
+        return f"{path.parents[1].name}-{path.stem}" if kept else path.stem
+    return path.name

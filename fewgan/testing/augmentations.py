@@ -79,7 +79,7 @@ class AugmentationTests(TrainedTests):
         if not hasattr(made, "observe"):
             return
         for count in (1, 4, 7) * 3:
-            self.must(made.observe(torch.randn(count)) is None, "observe(logits_real) returns nothing")
+            self.must(made.observe(torch.randn(count), 16) is None, "observe(logits_real, images_seen) returns nothing")
         self.must(finite(tuple(made.state_dict().values())), "its state stays finite after observe")
         self.must(finite(made(_images())), "forward(images) is finite after observe")
 

@@ -34,12 +34,17 @@ class RegularizerTests(TrainedTests):
         found = []
         for index in range(3):
             step = self.step(among, index=index, side="discriminator")
+            step = self._with_logits(made, step)
             if hasattr(made, "observe"):
                 made.observe(step)
             found += [made.discriminator_loss(step)] if hasattr(made, "discriminator_loss") else []
             if hasattr(made, "generator_loss"):
                 found.append(made.generator_loss(self.step(among, index=index, side="generator")))
         return tuple(found)
+
+    @property
+    def _needs_real(self) -> bool:
+        return bool(getattr(self.made(), "needs_real", False))
 
     def changes(self, folder: Path) -> dict[str, Any]:
         return {"regularizers": (self.choice,)}
@@ -54,20 +59,31 @@ class RegularizerTests(TrainedTests):
         if side == "discriminator":
             fake = fake.detach()
         told = labels if classes else None
-        common: dict[str, Any] = {"index": index, "images_seen": 4 * index, "fake": fake, "z": z, "fake_labels": told}
-        common |= {"fake_augmented": fake.flip(3), "logits_fake": players.judge(fake.flip(3), told)}
+        common: dict[str, Any] = {"index": index, "images_seen": 4 * index, "planned_images": 40_000, "z": z}
+        common |= {"fake": fake, "fake_labels": told}
+        common |= {"fake_augmented": fake.flip(3), "logits_fake": players.discriminate(fake.flip(3), told)}
         doors: dict[str, Any] = {"generator": among.generator, "discriminator": among.discriminator}
         doors |= {"generate": players.generate, "augment": lambda images: images.flip(3)}
         absent: dict[str, Any] = dict.fromkeys(("real", "real_augmented", "labels", "logits_real"))
         if side == "generator":
+            if self._needs_real:
+                absent |= {"real": real, "real_augmented": real.flip(3), "labels": told}
             return Step(**common, **absent, **doors)
         shown: dict[str, Any] = {
             "real": real,
             "real_augmented": real.flip(3),
             "labels": told,
-            "logits_real": players.judge(real.flip(3), told),
+            "logits_real": players.discriminate(real.flip(3), told),
         }
         return Step(**common, **shown, **doors)
+
+    def _with_logits(self, made: Any, step: Step) -> Step:
+        """The step with the logits of a plugin that replaces the adversarial loss."""
+        if getattr(made, "adversarial", True) or not hasattr(made, "logits"):
+            return step
+        real, fake = made.logits(step)
+        self.must(finite((real, fake)), "logits(step) gives finite logits of real and fake")
+        return dataclasses.replace(step, logits_real=real, logits_fake=fake)
 
     def test_losses_are_finite_scalars_with_gradient(self) -> None:
         for side in ("discriminator", "generator"):
@@ -80,10 +96,12 @@ class RegularizerTests(TrainedTests):
                     self._check_loss(made, among, side, self.step(among, index=index, side=side, classes=classes))
 
     def _check_loss(self, made: Any, among: Networks, side: str, step: Step) -> None:
+        if side == "discriminator":
+            step = self._with_logits(made, step)
         if side == "discriminator" and hasattr(made, "observe"):
             made.observe(
                 dataclasses.replace(
-                    step, logits_real=_detached(step.logits_real), logits_fake=step.logits_fake.detach()
+                    step, logits_real=_detached(step.logits_real), logits_fake=_detached(step.logits_fake)
                 )
             )
         loss = getattr(made, f"{side}_loss")(step)
@@ -115,9 +133,11 @@ class RegularizerTests(TrainedTests):
         self.must(isinstance(adversarial, bool), "adversarial is True or False", adversarial)
         if hasattr(made, "images"):
             real, fake = torch.rand(4, 3, tiny.SIZE, tiny.SIZE), torch.rand(4, 3, tiny.SIZE, tiny.SIZE)
-            shown = made.images(real, fake)
-            shapes = [tuple(part.shape) for part in shown]
-            self.must(shapes == [tuple(real.shape)] * 2, "images(real, fake) gives both back in their shapes", shapes)
+            labels = torch.zeros(4, dtype=torch.int64)
+            given = (real, fake, labels, labels)
+            shapes = [tuple(part.shape) for part in made.images(*given)]
+            rule = "images(real, fake, labels, fake_labels) gives the four back in their shapes"
+            self.must(shapes == [tuple(part.shape) for part in given], rule, shapes)
 
 
 def _detached(tensor: Tensor | None) -> Tensor | None:

@@ -1,6 +1,6 @@
 """Networks of 16 px for the kit: small enough for 20 steps in a second, with all that the seam knows of.
 
-They have classes, batch norm, spectral norm with `advance()`, and blocks.
+They have classes, batch norm, spectral norm and blocks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewgan.errors import UsageError
-from fewgan.layers import Spectral
 from fewgan.plugin import API, Defaults, Networks, Plugin, SpectralConv2d, SpectralLinear, batch_norm
 
 SIZE, LATENT, CONDITION, WIDTH = 16, 6, 4, 6
@@ -69,11 +68,6 @@ class Discriminator(nn.Module):
     def blocks(self) -> list[nn.Module]:
         head = [self.second, self.linear] + ([] if self.table is None else [self.table])
         return [self.first, nn.ModuleList(head)]
-
-    def advance(self) -> None:
-        for layer in self.modules():
-            if isinstance(layer, Spectral):
-                layer.advance()
 
     def features(self, images: Tensor) -> Tensor:
         h = F.leaky_relu(F.avg_pool2d(self.first(images), 2), 0.2)

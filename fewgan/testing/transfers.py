@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fewgan.plugin import Networks
 from fewgan.sources import load as source
+from fewgan.sources.transfer import copy_weights
 from fewgan.testing import tiny
 from fewgan.testing.base import QUIET, STEPS, TrainedTests, config, finite, networks, parameters
 from fewgan.training.loop import train
@@ -92,7 +93,7 @@ class TransferTests(TrainedTests):
         model = source.load(self.source(tmp_path))
         among = networks(model.generator.classes)
         made = self.made(among)
-        source.transfer_weights(model, among)
+        copy_weights(model, among)
         if hasattr(made, "start"):
             before = [id(p) for p in parameters(among)]
             made.start(among, [model])

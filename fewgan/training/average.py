@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from fewgan.plugin import Networks
+from fewgan.networks import Networks
 from fewgan.training.players import Players
 
 
 class Average:
-    """Copies of generator and mapper in eval mode, drawn after the live ones (BigGAN, section 3; buffers too)."""
+    """Copies of generator and mapper in eval mode that follow the live ones (BigGAN, section 3)."""
 
     def __init__(self, players: Players) -> None:
         self.generator: Any = copy.deepcopy(players.generator).eval().requires_grad_(False)
@@ -33,17 +33,25 @@ class Average:
     def update(self, players: Players, images_seen: int, new_images: int, batch: int) -> None:
         """After a G step that came with `new_images` photos; batch: photos of one optimizer step, all processes.
 
-        Half-life in images: the architecture's `ema_images` at batch 32, in proportion, but never more than 5 % of the
-        images seen, so that the average of a short run is its own and not the source's.
+        Half-life in images: the architecture's `ema_images` at batch 32, in proportion, but with a ramp never more than
+        `ema_ramp` (5 %) of the images seen, so that the average of a short run is its own and not the source's.
         """
-        half_life = min(players.networks.defaults.ema_images * batch / 32, 0.05 * images_seen)
+        defaults = players.networks.defaults
+        half_life = defaults.ema_images * batch / 32
+        if defaults.ema_ramp is not None:
+            half_life = min(half_life, defaults.ema_ramp * images_seen)
         weight = 1 - 0.5 ** (new_images / max(half_life, 1e-8))
         pairs = [(self.generator, players.generator), (self.mapper, players.transfer.mapper)]
         for average, live in pairs:
             if average is None:
                 continue
             ours, theirs = average.state_dict(), live.state_dict()
-            floating = [name for name, tensor in ours.items() if tensor.is_floating_point()]
-            torch._foreach_lerp_([ours[name] for name in floating], [theirs[name] for name in floating], weight)
-            for name in ours.keys() - set(floating):
+            weights = {name for name, _ in average.named_parameters()}
+            averaged = [
+                name
+                for name, tensor in ours.items()
+                if tensor.is_floating_point() and (name in weights or defaults.ema_buffers == "average")
+            ]
+            torch._foreach_lerp_([ours[name] for name in averaged], [theirs[name] for name in averaged], weight)
+            for name in ours.keys() - set(averaged):
                 ours[name].copy_(theirs[name])

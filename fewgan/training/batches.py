@@ -1,4 +1,4 @@
-"""What a step is fed with: its randomness and its photos."""
+"""The randomness and the photos of a step, as functions of seed, step and rank."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fewgan.training.steps import Batch
 
 
 def seed(work: Session) -> None:
-    """Every step is seeded by itself, so no random state is saved and a resume is exact, on any number of processes."""
+    """Seeds every step by itself: no random state is saved, and a resume is exact, on any number of processes."""
     step = _mix(work.config.seed, work.state.step)
-    torch.manual_seed(step if distributed.world() == 1 else _mix(step, 1 + distributed.rank()))
+    torch.manual_seed(step if distributed.world_size() == 1 else _mix(step, 1 + distributed.rank()))
     if work.state.players.random is not None:
         work.state.players.random.manual_seed(step)
 
@@ -28,24 +28,36 @@ def _mix(seed: int, step: int) -> int:
 
 
 def batch(work: Session) -> Batch:
-    """This process's share of the next photos of the endless stream of epochs, half of them flipped.
+    """This rank's shard of the next photos of the endless stream of epochs, half of them flipped.
 
-    Moves images_seen on by those of all processes.
+    Moves images_seen on by those of all ranks.
     """
     config, state = work.config, work.state
     chosen = dataset.indices(len(work.photos), state.images_seen, config.batch_size, config.seed)
     state.images_seen += config.batch_size
-    chosen = distributed.part(chosen)
+    chosen = distributed.shard(chosen)
     if work.photos.is_cuda:
-        chosen = _moved(chosen, work.device)
-    images = _moved(work.photos[chosen], work.device).float().div_(127.5).sub_(1)
+        chosen = _to_device(chosen, work.device)
+    images = _to_device(work.photos[chosen], work.device).float().div_(127.5).sub_(1)
     if config.flip:
         drawn = torch.rand(config.batch_size, 1, 1, 1, device=work.device, generator=state.players.random)
-        images = torch.where(distributed.part(drawn) < 0.5, images.flip(3), images)
-    return images.contiguous(memory_format=torch.channels_last), _moved(work.labels[chosen], work.device)
+        images = torch.where(distributed.shard(drawn) < 0.5, images.flip(3), images)
+    return images.contiguous(memory_format=work.memory_format), _to_device(work.labels[chosen], work.device)
 
 
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+def reals_for_generator(batches: list[Batch], counts: list[int]) -> list[Batch]:
+    """The photos of the last D step for a G step of other micro-batches; repeated where G's are larger."""
+    images = torch.cat([images for images, _ in batches])
+    labels = torch.cat([labels for _, labels in batches])
+    found, position = [], 0
+    for count in counts:
+        rows = torch.arange(position, position + count, device=images.device) % len(images)
+        found.append((images[rows], labels[rows]))
+        position += count
+    return found
+
+
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """On the device, without waiting for it: only from pinned memory does a copy to a GPU run beside its work."""
     if device.type == "cuda" and not tensor.is_cuda:
         return tensor.pin_memory().to(device, non_blocking=True)

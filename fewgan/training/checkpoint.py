@@ -13,71 +13,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewgan import run
+from fewgan import run, storage
 from fewgan.errors import UsageError
-from fewgan.sources.load import load_state
 from fewgan.training.average import Average
+from fewgan.training.meter import Meter
 from fewgan.training.players import Players
 
 KEPT = 2
+FACTS: dict[str, type] = {"step": int, "images_seen": int, "failing": list}
 
 
 @dataclass
 class State:
-    """A training between two steps.
-
-    step: G updates made. images_seen: photos shown to D over all processes. sums: of the metrics since the last tick,
-    on the device; `collected` steps are in them. failing: float [2] on the device, for how many steps in a row the
-    updates of D and of G have been skipped.
-    """
+    """A training between two steps. step: G updates made. images_seen: photos shown to D over all processes."""
 
     players: Players
     average: Average
     optimizers: dict[str, torch.optim.Optimizer]
     step: int = 0
     images_seen: int = 0
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    collected: int = 0
-    failing: Tensor = field(default_factory=lambda: torch.zeros(2))
+    meter: Meter = field(default_factory=Meter)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """Every module that a checkpoint holds, by the name that it has there."""
         return self.players.modules | {f"average.{name}": module for name, module in self.average.modules.items()}
 
-    def collect(self, stats: Mapping[str, Tensor]) -> None:
-        """Adds the 0-d tensors of one step, but zeros where an update was skipped; does not wait for the device."""
-        skipped = torch.stack((stats["skipped_d"], stats["skipped_g"]))
-        self.failing = (self.failing.to(skipped.device) + 1) * skipped
-        values = {name: value.masked_fill(skipped.amax() > 0, 0) for name, value in stats.items()}
-        values = {name: value for name, value in values.items() if not name.startswith("skipped")}
-        values["skipped_steps"] = skipped.amax()
-        self.sums = {name: self.sums[name] + value if name in self.sums else value for name, value in values.items()}
-        self.collected += 1
 
-    def take_means(self) -> dict[str, float | None]:
-        """The means over the steps collected and not skipped (None: there are none), and a fresh start.
-
-        skipped_steps is a number of steps. Waits for the device.
-        """
-        sums = {name: value.item() for name, value in self.sums.items()}
-        skipped = sums.pop("skipped_steps")
-        count = self.collected - skipped
-        means = {name: value / count if count else None for name, value in sums.items()}
-        self.sums, self.collected = {}, 0
-        return means | {"skipped_steps": skipped}
-
-
-def space(state: State, saves: int) -> int:
-    """Bytes on disk that a training needs: its checkpoints, one more while it is written, and generators.
-
-    saves: how many generators are kept.
-    """
-    learnt = sum(parameter.nbytes for module in state.players.modules.values() for parameter in module.parameters())
-    held = sum(tensor.nbytes for tensor in _modules(state.modules).values())
-    one = held + 2 * learnt  # Adam's two moments
-    average = sum(tensor.nbytes for tensor in _modules(state.average.modules).values())
-    return (KEPT + 1) * one + (2 + saves) * average
+def space(state: State, generators: int) -> int:
+    """Bytes on disk that a training needs: its checkpoints, one more while it is written, and generators to keep."""
+    trained = storage.nbytes(p for module in state.players.modules.values() for p in module.parameters())
+    one = storage.nbytes(_named(state.modules).values()) + 2 * trained  # Adam's two moments
+    average = storage.nbytes(_named(state.average.modules).values())
+    return (KEPT + 1) * one + (2 + generators) * average
 
 
 def save(folder: Path, state: State, config: Mapping[str, Any], *, keep_generator: bool) -> None:
@@ -89,36 +57,37 @@ def save(folder: Path, state: State, config: Mapping[str, Any], *, keep_generato
     if keep_generator:
         save_generator(folder / "generators" / f"{state.step:06d}.safetensors", state, config)
     facts = {"fewgan": config["fewgan"], "step": state.step, "images_seen": state.images_seen}
-    facts |= {"collected": state.collected, "failing": state.failing.tolist()}
-    run.write_tensors(folder / "checkpoints" / f"{state.step:06d}.safetensors", _tensors(state), facts)
+    facts |= {"failing": state.meter.failing.tolist()}
+    storage.write_tensors(folder / "checkpoints" / f"{state.step:06d}.safetensors", _tensors(state), facts)
     for _, old in run.checkpoints(folder)[:-KEPT]:
-        old.unlink()
+        old.unlink(missing_ok=True)
 
 
 def save_generator(path: Path, state: State, config: Mapping[str, Any]) -> None:
     """The averaged generator and mapper with the run's config: enough to sample anywhere."""
     facts = {"fewgan": config["fewgan"], "step": state.step, "images_seen": state.images_seen, "config": config}
-    run.write_tensors(path, _modules(state.average.modules), facts)
+    storage.write_tensors(path, _named(state.average.modules), facts)
 
 
 def restore(path: Path, state: State) -> None:
     """Loads a checkpoint into a state that was built for it. Raises UsageError naming the file and the tensor."""
-    tensors, facts = run.read_tensors(path)
-    for fact, kind in {"step": int, "images_seen": int, "collected": int, "failing": list}.items():
+    tensors, facts = storage.read_tensors(path)
+    for fact, kind in FACTS.items():
         if type(facts.get(fact)) is not kind:
-            raise run.Damaged(f"{path}: the file is damaged: {fact} is {facts.get(fact)!r:.40}")
+            raise storage.Damaged(f"{path}: the file is damaged: {fact} is {facts.get(fact)!r:.40}")
     for name, module in state.modules.items():
-        load_state(module, run.part(tensors, f"{name}."), path)
+        storage.load_state(module, storage.part(tensors, f"{name}."), path)
     for name, optimizer in state.optimizers.items():
-        _restore_optimizer(optimizer, _names(state.players), run.part(tensors, f"optimizer.{name}."), path)
+        _restore_optimizer(optimizer, _names(state.players), storage.part(tensors, f"optimizer.{name}."), path)
     state.step, state.images_seen = facts["step"], facts["images_seen"]
-    state.sums, state.collected = run.part(tensors, "sums."), facts["collected"]
-    state.failing = torch.tensor(facts["failing"])
+    device = state.players.device
+    state.meter.sums = {name: value.to(device) for name, value in storage.part(tensors, "sums.").items()}
+    state.meter.failing = torch.tensor(facts["failing"])
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
-    found = _modules(state.modules)
-    found |= {f"sums.{name}": value for name, value in state.sums.items()}
+    found = _named(state.modules)
+    found |= {f"sums.{name}": value for name, value in state.meter.sums.items()}
     names = {id(parameter): name for name, parameter in _names(state.players).items()}
     for kind, optimizer in state.optimizers.items():
         for parameter, moments in optimizer.state.items():
@@ -127,7 +96,7 @@ def _tensors(state: State) -> dict[str, Tensor]:
     return found
 
 
-def _modules(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+def _named(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     return {f"{name}.{key}": tensor for name, module in modules.items() for key, tensor in module.state_dict().items()}
 
 
@@ -138,18 +107,23 @@ def _names(players: Players) -> dict[str, nn.Parameter]:
 def _restore_optimizer(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], path: Path
 ) -> None:
+    """Through the optimizer's own load_state_dict, which puts the count of steps where its kernel looks for it."""
+    content = optimizer.state_dict()
+    listed = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    index = {id(parameter): number for number, parameter in enumerate(listed)}
+    found: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         moment, _, name = key.partition(".")
-        if name not in parameters:
+        if name not in parameters or id(parameters[name]) not in index:
             raise UsageError(f"{path}: optimizer tensor {key} belongs to no parameter of this run")
         parameter = parameters[name]
-        if tensor.dim() == 0:  # the count of steps
-            optimizer.state[parameter][moment] = tensor.clone()
-            continue
-        if tensor.shape != parameter.shape:
+        if tensor.dim() and tensor.shape != parameter.shape:
             raise UsageError(
                 f"{path}: optimizer tensor {key} is {list(tensor.shape)}, {list(parameter.shape)} expected"
             )
-        # Into the parameter's own memory layout: the fused Adam computes wrong updates when the two differ.
-        moments = torch.empty_like(parameter, requires_grad=False)
-        optimizer.state[parameter][moment] = moments.copy_(tensor)
+        value = tensor.clone()
+        if tensor.shape == parameter.shape:
+            # In the parameter's own memory layout: the fused Adam computes wrong updates when the two differ.
+            value = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+        found.setdefault(index[id(parameter)], {})[moment] = value
+    optimizer.load_state_dict({**content, "state": found})

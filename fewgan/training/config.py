@@ -14,11 +14,11 @@ from fewgan.errors import UsageError
 from fewgan.registry import Choice
 
 LOSSES = ("hinge", "nonsaturating", "wasserstein")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
+LARGEST = 2**31  # of a whole number, seeds apart
 FACTS = {"network_classes": int, "classes": list, "data_path": str, "fingerprint": str}
-LARGEST = 2**31  # of a whole number
 
 
 def _is(value: Any, kind: Any) -> bool:
@@ -61,7 +61,7 @@ class Config:
     grad_accumulation: int = 1
     lr_g: float | None = None
     lr_d: float | None = None
-    precision: str = "fp32"
+    precision: str = "auto"
     orthogonal: float = 0.0
     sample_every: int = 200
     save_every: int = 200
@@ -97,7 +97,8 @@ class Config:
         if missing := FACTS.keys() - content.keys():
             raise UsageError(f"config.json: damaged, {min(missing)} is missing")
         for name, value in content.items():
-            if not _is(value, kinds.get(name, FACTS.get(name, object))):
+            seed = name == "seed" and type(value) is int and 0 <= value < 2**63
+            if not seed and not _is(value, kinds.get(name, FACTS.get(name, object))):
                 raise UsageError(f"config.json: damaged, {name} is {str(value)[:40]!r}")
         try:
             for kind in ("architecture", "transfer"):

@@ -1,4 +1,4 @@
-"""Keeps what is not finite out of weights and state, without waiting for the device."""
+"""Keeps NaN and infinity out of weights and state, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-Kept = list[tuple[list[Tensor], Tensor]]
-"""Buffers of one dtype, and a copy of all their values."""
+Snapshot = list[tuple[nn.Module, str, Tensor]]
+"""Buffers by the module that holds them and their name there, with a copy of their values."""
 
 
-def broken(tensors: Sequence[Tensor]) -> Tensor:
+def not_finite(tensors: Sequence[Tensor]) -> Tensor:
     """1 where any value is NaN, infinite or so large that its square is; else 0; a 0-d float tensor."""
     return 1 - torch.stack(torch._foreach_norm(list(tensors))).isfinite().all().float()
 
@@ -22,7 +22,7 @@ def step(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:
         if not skip.item():  # only where there is no fused kernel, as on MPS; the one place that waits
             optimizer.step()
         return
-    # The door that torch.amp.GradScaler uses: fused optimizers look at found_inf on the device.
+    # As torch.amp.GradScaler does: fused optimizers look at found_inf on the device.
     optimizer.found_inf = skip  # type: ignore[attr-defined]
     try:
         optimizer.step()
@@ -31,22 +31,47 @@ def step(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:
 
 
 @torch.no_grad()
-def keep(modules: Iterable[nn.Module]) -> Kept:
-    """A copy of all buffers (batch statistics, what plugins observe), for `restore`."""
-    groups: dict[torch.dtype, list[Tensor]] = {}
-    for module in modules:
-        for buffer in module.buffers():
-            groups.setdefault(buffer.dtype, []).append(buffer)
-    return [(buffers, _flat(buffers)) for buffers in groups.values()]
+def snapshot_buffers(modules: Iterable[nn.Module]) -> Snapshot:
+    """A copy of all buffers (batch statistics, what plugins observe), for `restore_buffers`."""
+    found = [
+        (owner, name, buffer)
+        for module in modules
+        for owner in module.modules()
+        for name, buffer in owner._buffers.items()
+        if buffer is not None
+    ]
+    copies = _copies([buffer for _, _, buffer in found])
+    return [(owner, name, copy) for (owner, name, _), copy in zip(found, copies, strict=True)]
 
 
 @torch.no_grad()
-def restore(kept: Kept, undo: Tensor) -> None:
-    """Sets the buffers back to their copy where `undo` is 1."""
-    for buffers, before in kept:
-        chosen = torch.where(undo > 0, before, _flat(buffers))
-        parts = torch.split(chosen, [buffer.numel() for buffer in buffers])
-        torch._foreach_copy_(buffers, [part.view(buffer.shape) for part, buffer in zip(parts, buffers, strict=True)])
+def restore_buffers(snapshot: Snapshot, undo: Tensor) -> None:
+    """Sets the buffers back to their copies where `undo` is 1, those that were assigned anew included."""
+    by_dtype: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+    for owner, name, before in snapshot:
+        now = owner._buffers[name]
+        if now is None or now.shape != before.shape or now.dtype != before.dtype or now.device != before.device:
+            owner._buffers[name] = before if now is None else torch.where(undo > 0, before, now)
+            continue
+        current, copies = by_dtype.setdefault(before.dtype, ([], []))
+        current.append(now)
+        copies.append(before)
+    for current, copies in by_dtype.values():
+        chosen = torch.where(undo > 0, _flat(copies), _flat(current))
+        parts = torch.split(chosen, [buffer.numel() for buffer in current])
+        torch._foreach_copy_(current, [part.view(buffer.shape) for part, buffer in zip(parts, current, strict=True)])
+
+
+def _copies(buffers: Sequence[Tensor]) -> list[Tensor]:
+    by_dtype: dict[torch.dtype, list[int]] = {}
+    for index, buffer in enumerate(buffers):
+        by_dtype.setdefault(buffer.dtype, []).append(index)
+    copies: list[Tensor] = list(buffers)
+    for indices in by_dtype.values():
+        parts = torch.split(_flat([buffers[i] for i in indices]), [buffers[i].numel() for i in indices])
+        for index, part in zip(indices, parts, strict=True):
+            copies[index] = part.view(buffers[index].shape)
+    return copies
 
 
 def _flat(buffers: Sequence[Tensor]) -> Tensor:

@@ -18,7 +18,7 @@ PROBE = 2  # photos in the passes that measure memory
 def plan(config: Config, screen: Screen) -> dict[str, Any]:
     """The settled plan as plain values. Builds the networks and runs one small pass; writes nothing."""
     work = session.begin(config, screen)
-    config, game = work.config, work.state.players
+    config, players = work.config, work.state.players
     return {
         "dataset": {
             "path": work.record["data_path"],
@@ -29,9 +29,9 @@ def plan(config: Config, screen: Screen) -> dict[str, Any]:
             "architecture": config.architecture.name,
             "size": config.size,
             "classes": work.record["network_classes"] or "unconditional",
-            "generator_parameters": _count(game.generator),
-            "discriminator_parameters": _count(game.discriminator),
-            **({"mapper_parameters": _count(game.transfer.mapper)} if game.transfer.mapper is not None else {}),
+            "generator_parameters": _count(players.generator),
+            "discriminator_parameters": _count(players.discriminator),
+            **({"mapper_parameters": _count(players.transfer.mapper)} if players.transfer.mapper is not None else {}),
         },
         "method": {
             "transfer": config.transfer.name,
@@ -49,7 +49,7 @@ def plan(config: Config, screen: Screen) -> dict[str, Any]:
             "learning_rates": f"G {config.lr_g:g}, D {config.lr_d:g}",
             "precision": config.precision,
             "device": str(work.device),
-            "memory_estimate_bytes": _memory(game, config),
+            "memory_estimate_bytes": _memory(players, config),
         },
     }
 
@@ -58,31 +58,31 @@ def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _memory(game: Players, config: Config) -> int:
-    """Weights, gradients, Adam's moments and the average, and what autograd keeps for the dearer of the two steps."""
-    everything = list(game.modules.values())
+def _memory(players: Players, config: Config) -> int:
+    """Weights, gradients, Adam's moments, the average, and what autograd keeps in the larger of the two steps."""
+    everything = list(players.modules.values())
     weights = 4 * sum(_count(module) for module in everything)
-    average = 4 * _count(game.generator)
-    z, labels = game.draw(PROBE)
-    told = labels if game.conditional else None
+    average = 4 * _count(players.generator)
+    z, labels = players.draw(PROBE)
+    shown = labels if players.conditional else None
 
     def generator_pass() -> Tensor:
-        return game.judge(game.augment(game.generate(z, labels)), told).mean()
+        return players.discriminate(players.augment(players.generate(z, labels)), shown).mean()
 
     def discriminator_pass() -> Tensor:
         with torch.no_grad():
-            fake = game.generate(z, labels)
-        return game.judge(game.augment(fake), told).mean()
+            fake = players.generate(z, labels)
+        return players.discriminate(players.augment(fake), shown).mean()
 
     # D sees real and fake, and each regularizer is taken to add a pass.
     passes = 2 + len(config.regularizers)
-    activations = max(_kept(game, generator_pass), passes * _kept(game, discriminator_pass))
+    activations = max(_kept(players, generator_pass), passes * _kept(players, discriminator_pass))
     return weights * 4 + average + activations * config.batch_size // PROBE
 
 
-def _kept(game: Players, forward: Any) -> int:
+def _kept(players: Players, forward: Any) -> int:
     """Bytes that autograd saves in a forward, parameters apart."""
-    weights = {p.untyped_storage().data_ptr() for module in game.modules.values() for p in module.parameters()}
+    weights = {p.untyped_storage().data_ptr() for module in players.modules.values() for p in module.parameters()}
     found: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""Who takes part in a training: networks and plugins, built from a config, and their optimizers."""
+"""Everything that takes part in a training step: networks and plugins, built from a config, and their optimizers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,16 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from fewgan import distributed
-from fewgan.plugin import Group, Networks
+from fewgan.networks import Adam, Networks
+from fewgan.plugin import Group
 from fewgan.training.config import Config
 
 
 @dataclass
 class Players:
-    """All that takes part in a step.
+    """Networks and plugins of a run.
 
-    loss: hinge, nonsaturating or wasserstein. names: the plugin behind "transfer" and "augmentation". random: draws
-    what all processes must agree on; None: torch's global generator, in a single process.
+    loss: hinge, nonsaturating or wasserstein. names: the plugin behind "transfer" and "augmentation". frequencies: how
+    often fakes are drawn of each class, as often as the photos have it; None: uniform. random: draws what all processes
+    must agree on; None: torch's global generator, in a single process.
     """
 
     networks: Networks
@@ -30,11 +33,12 @@ class Players:
     names: Mapping[str, str] = field(default_factory=dict)
     precision: str = "fp32"
     orthogonal: float = 0.0
+    frequencies: Tensor | None = None
     random: torch.Generator | None = None
     conditional: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        # D is told labels where the generator knows classes and the transfer does not replace them.
+        # D gets labels where the generator has classes and the transfer does not replace them.
         self.conditional = self.transfer.conditional and self.networks.generator.classes > 0
 
     @property
@@ -47,25 +51,43 @@ class Players:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """Every module by the name that checkpoints know it by; their parameters are told apart by it too."""
+        """Every module by the name that checkpoints have for it."""
         found = {"generator": self.generator, "discriminator": self.discriminator, "transfer": self.transfer}
         if self.augmentation is not None:
             found["augmentation"] = self.augmentation
         return found | {f"regularizer.{name}": module for name, module in self.regularizers.items()}
 
     @property
+    def replaces_adversarial(self) -> Any | None:
+        """The regularizer that brings the losses of D and G in place of the core's, or None."""
+        return next((r for r in self.regularizers.values() if not getattr(r, "adversarial", True)), None)
+
+    @property
+    def needs_real(self) -> bool:
+        """Whether a plugin asks for photos in the G step."""
+        return any(getattr(plugin, "needs_real", False) for plugin in (self.transfer, *self.regularizers.values()))
+
+    @property
     def device(self) -> torch.device:
         return next(self.generator.parameters()).device  # type: ignore[no-any-return]
 
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+    def autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """Latents [count, Z] and labels [count] for fakes: this process's share of those of all processes."""
-        total = count * distributed.world()
-        z = torch.randn(total, self.generator.latent_dim, device=self.device, generator=self.random)
-        labels = torch.randint(max(self.generator.classes, 1), (total,), device=self.device, generator=self.random)
-        return distributed.part(z), distributed.part(labels)
+        """Latents [count, Z] and labels [count] for fakes: this rank's shard of those of all ranks."""
+        total, generator = count * distributed.world_size(), self.generator
+        if hasattr(generator, "latents"):
+            z = generator.latents(total, self.random).to(self.device)
+        else:
+            z = torch.randn(total, generator.latent_dim, device=self.device, generator=self.random)
+        if self.frequencies is not None:
+            labels = torch.multinomial(self.frequencies, total, replacement=True, generator=self.random)
+        else:
+            labels = torch.randint(max(generator.classes, 1), (total,), device=self.device, generator=self.random)
+        return distributed.shard(z), distributed.shard(labels)
 
     def generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Images through the mapper and G, float32 or wider."""
@@ -77,15 +99,16 @@ class Players:
             else:
                 condition = self.generator.embed(labels)
             images: Tensor = self.generator(z, condition)
-        return _wide(images)
+        return to_float32(images)
 
-    def judge(self, images: Tensor, labels: Tensor | None) -> Tensor:
+    def discriminate(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Logits of D, float32 or wider."""
         with self.autocast():
             logits: Tensor = self.discriminator(images, labels)
-        return _wide(logits)
+        return to_float32(logits)
 
     def augment(self, images: Tensor) -> Tensor:
+        """Augmented images, in their own precision: what is not differentiable in bfloat16 need not be."""
         return images if self.augmentation is None else self.augmentation(images)
 
     @property
@@ -99,8 +122,39 @@ class Players:
         return found
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def to_float32(tensor: Tensor) -> Tensor:
+    """float32, or float64 where it is that."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def wide(value: Any) -> Any:
+    """Tensors as float32 or wider; in tuples, too; anything else as it is."""
+    if isinstance(value, Tensor):
+        return to_float32(value) if value.is_floating_point() else value
+    return tuple(map(wide, value)) if type(value) is tuple else value
+
+
+class InPrecision:
+    """A network as plugins see it: it and its methods run in the run's precision and give float32."""
+
+    def __init__(self, players: Players, module: Any) -> None:
+        self._players, self._module = players, module
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self._players.autocast():
+            return wide(self._module(*args, **kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        return _in_precision(self._players, value) if callable(value) and not isinstance(value, nn.Module) else value
+
+
+def _in_precision(players: Players, function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with players.autocast():
+            return wide(function(*args, **kwargs))
+
+    return run
 
 
 def assemble(config: Config, networks: Networks) -> Players:
@@ -108,6 +162,7 @@ def assemble(config: Config, networks: Networks) -> Players:
 
     Raises UsageError for what a plugin cannot serve.
     """
+    networks = networks.with_discriminator()
     plugin, options = config.transfer.plugin()
     transfer = plugin.build(options, networks=networks)
     names = {"transfer": config.transfer.name}
@@ -135,26 +190,46 @@ def assemble(config: Config, networks: Networks) -> Players:
 def optimizers(players: Players, config: Config) -> dict[str, torch.optim.Optimizer]:
     """Adam for "generator" (with the transfer's own parameters) and for "discriminator" (with the regularizers').
 
-    Groups that the transfer names come with their own rates; what they hold leaves the default group.
+    Groups that the transfer names have their own rates; what they hold leaves the default group. The rate of each group
+    before its schedule is kept as `initial_lr`.
     """
     defaults = players.networks.defaults
     own: list[Group] = list(players.transfer.groups()) if hasattr(players.transfer, "groups") else []
     named = {id(parameter) for group in own for parameter in group.parameters}
-    sides = {
-        "generator": ([players.generator, players.transfer], config.lr_g),
-        "discriminator": ([players.discriminator, *players.regularizers.values()], config.lr_d),
+    sides: dict[str, tuple[list[Any], float | None, Adam]] = {
+        "generator": ([players.generator, players.transfer], config.lr_g, defaults.generator),
+        "discriminator": (
+            [players.discriminator, *players.regularizers.values()],
+            config.lr_d,
+            defaults.discriminator,
+        ),
     }
     found: dict[str, torch.optim.Optimizer] = {}
-    for side, (modules, rate) in sides.items():
+    for side, (modules, rate, adam) in sides.items():
         rest = [p for module in modules for p in module.parameters() if p.requires_grad and id(p) not in named]
-        groups = [{"params": rest, "lr": rate}]
+        rest = list(dict.fromkeys(rest))
+        groups: list[dict[str, Any]] = [{"params": rest, "lr": adam.learning_rate if rate is None else rate}]
         groups += [{"params": list(g.parameters), "lr": g.learning_rate} for g in own if g.network == side]
+        kind = torch.optim.AdamW if adam.weight_decay else torch.optim.Adam
         fused = players.device.type in ("cpu", "cuda")
-        found[side] = torch.optim.Adam(groups, betas=defaults.betas, eps=defaults.epsilon, fused=fused)
+        found[side] = kind(groups, betas=adam.betas, eps=adam.epsilon, weight_decay=adam.weight_decay, fused=fused)
+        for group in found[side].param_groups:
+            group["initial_lr"] = group["lr"]
     return found
 
 
-def freeze(players: Players, trainable: Sequence[nn.Parameter] | None, learning: Sequence[nn.Parameter]) -> None:
+def apply_schedules(
+    players: Players, optimizers: Mapping[str, torch.optim.Optimizer], images_seen: int, planned_images: int
+) -> None:
+    """Sets the learning rates of this step: a function of the images seen, so that a resume needs no state."""
+    for side, optimizer in optimizers.items():
+        schedule = getattr(players.networks.defaults, side).schedule
+        factor = 1.0 if schedule is None else schedule(images_seen, planned_images)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+
+def freeze(trainable: Sequence[nn.Parameter] | None, learning: Sequence[nn.Parameter]) -> None:
     """Lets only `trainable` learn, out of all parameters that ever do; None: all of them.
 
     What is frozen loses its gradient, so that the optimizer passes over it, and its power iteration stops.

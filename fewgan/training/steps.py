@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -12,12 +13,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewgan import distributed
+from fewgan.layers import advance
 from fewgan.plugin import Step
 from fewgan.training import finite
-from fewgan.training.players import Players
+from fewgan.training.players import InPrecision, Players
 
 Batch = tuple[Tensor, Tensor]
 """Photos float [N, 3, S, S] in [-1, 1], labels int64 [N]."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where in the training a step is: its index from 0, photos shown to D so far, photos planned in all."""
+
+    index: int = 0
+    images_seen: int = 0
+    planned_images: int = 1
 
 
 def discriminator_loss(loss: str, real: Tensor, fake: Tensor) -> Tensor:
@@ -35,147 +46,144 @@ def generator_loss(loss: str, fake: Tensor) -> Tensor:
 
 
 def discriminator_step(
-    players: Players, optimizer: torch.optim.Optimizer, batches: Sequence[Batch], index: int, images_seen: int
+    players: Players, optimizer: torch.optim.Optimizer, batches: Sequence[Batch], clock: Clock
 ) -> dict[str, Tensor]:
     """One update of D (and of regularizers with parameters) on micro-batches; returns 0-d tensors for the metrics.
 
     skipped_d: 1 where the loss or a gradient was not finite, and the step has changed nothing.
     """
-    _advance(players)
-    kept = finite.keep(players.modules.values())
-    parameters = _learning(optimizer)
+    snapshot, parameters = _begin(players, optimizer)
     seen: list[tuple[Tensor, Tensor]] = []
     total = torch.zeros((), device=players.device)
+    replaced = players.replaces_adversarial
     for number, (real, labels) in enumerate(batches, start=1):
-        step = _discriminator_forward(players, real, labels, index, images_seen)
-        assert step.logits_real is not None
-        seen.append((step.logits_real.detach(), step.logits_fake.detach()))
+        step = _discriminator_forward(players, real, labels, clock)
+        if step.logits_real is not None and step.logits_fake is not None:
+            seen.append((step.logits_real.detach(), step.logits_fake.detach()))
         if number == len(batches):
             _observe(players, step, seen)
         loss = torch.zeros((), device=players.device)
-        if all(getattr(regularizer, "adversarial", True) for regularizer in players.regularizers.values()):
+        if replaced is None:
+            assert step.logits_real is not None
+            assert step.logits_fake is not None
             loss = discriminator_loss(players.loss, step.logits_real, step.logits_fake)
         for term in _terms(players, "discriminator_loss", step):
             loss = loss + term
         _backward(loss / len(batches), parameters)
         total += loss.detach() / len(batches)
-    real_logits, fake_logits = (torch.cat(part).mean() for part in zip(*seen, strict=True))
-    stats = {"loss_d": total, "logit_real": real_logits, "logit_fake": fake_logits}
-    stats["skipped_d"] = _update(players, optimizer, parameters, stats)
-    finite.restore(kept, stats["skipped_d"])
-    return stats
+    stats = {"loss_d": total}
+    if seen:
+        real_logits, fake_logits = (torch.cat(part).mean() for part in zip(*seen, strict=True))
+        stats |= {"logit_real": real_logits, "logit_fake": fake_logits}
+    return _update(players, "discriminator", optimizer, parameters=parameters, stats=stats, snapshot=snapshot)
 
 
-def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, index: int, images_seen: int) -> Step:
+def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, clock: Clock) -> Step:
     z, fake_labels = players.draw(len(real))
     with torch.no_grad():
         fake = players.generate(z, fake_labels)
-    shown_real, shown_fake = real, fake
     for regularizer in players.regularizers.values():
         if hasattr(regularizer, "images"):
-            shown_real, shown_fake = regularizer.images(shown_real, shown_fake)
-    # Real and fake in one batch: one pass of D, and the augmentation cannot treat them apart.
-    augmented = players.augment(torch.cat((shown_real, shown_fake)))
-    both = torch.cat((labels, fake_labels)) if players.conditional else None
-    logits = players.judge(augmented, both)
-    count = len(shown_real)
-    return Step(
-        index=index,
-        images_seen=images_seen,
-        real=shown_real,
-        real_augmented=augmented[:count],
-        fake=shown_fake,
-        fake_augmented=augmented[count:],
-        labels=labels if players.conditional else None,
-        fake_labels=fake_labels if players.conditional else None,
+            real, fake, labels, fake_labels = regularizer.images(real, fake, labels, fake_labels)
+    # Real and fake in one batch, so that the augmentation cannot treat them apart.
+    count = len(real)
+    augmented = players.augment(torch.cat((real, fake)))
+    real_augmented, fake_augmented = augmented[:count], augmented[count:]
+    shown = (labels, fake_labels) if players.conditional else (None, None)
+    step = Step(
+        real=real,
+        real_augmented=real_augmented,
+        fake=fake,
+        fake_augmented=fake_augmented,
+        labels=shown[0],
+        fake_labels=shown[1],
         z=z,
-        logits_real=logits[:count],
-        logits_fake=logits[count:],
-        **_doors(players),
+        logits_real=None,
+        logits_fake=None,
+        **_common(players, clock),
     )
+    replaced = players.replaces_adversarial
+    if replaced is not None:
+        if not hasattr(replaced, "logits"):
+            return step
+        real_logits, fake_logits = replaced.logits(step)
+    elif getattr(players.discriminator, "separate", False):
+        fake_logits = players.discriminate(fake_augmented, shown[1])
+        real_logits = players.discriminate(real_augmented, shown[0])
+    else:
+        both = torch.cat((labels, fake_labels)) if players.conditional else None
+        logits = players.discriminate(torch.cat((real_augmented, fake_augmented)), both)
+        real_logits, fake_logits = logits[:count], logits[count:]
+    return dataclasses.replace(step, logits_real=real_logits, logits_fake=fake_logits)
 
 
 def generator_step(
-    players: Players, optimizer: torch.optim.Optimizer, counts: Sequence[int], index: int, images_seen: int
+    players: Players,
+    optimizer: torch.optim.Optimizer,
+    counts: Sequence[int],
+    clock: Clock,
+    reals: Sequence[Batch] = (),
 ) -> dict[str, Tensor]:
     """One update of G and of the mapper on micro-batches of `counts` fakes; returns 0-d tensors for the metrics.
 
-    skipped_g: as skipped_d above.
+    reals: photos for plugins that need them in this step, a batch for each micro-batch. skipped_g: as skipped_d above.
     """
-    _advance(players)
-    kept = finite.keep(players.modules.values())
-    parameters = _learning(optimizer)
+    snapshot, parameters = _begin(players, optimizer)
     total = torch.zeros((), device=players.device)
-    for count in counts:
+    replaced = players.replaces_adversarial
+    for number, count in enumerate(counts):
         z, labels = players.draw(count)
         fake = players.generate(z, labels)
         augmented = players.augment(fake)
-        told = labels if players.conditional else None
-        logits = players.judge(augmented, told)
+        shown = labels if players.conditional else None
+        real, real_labels = reals[number] if reals else (None, None)
         step = Step(
-            index=index,
-            images_seen=images_seen,
-            real=None,
-            real_augmented=None,
+            real=real,
+            real_augmented=None if real is None else players.augment(real),
             fake=fake,
             fake_augmented=augmented,
-            labels=None,
-            fake_labels=told,
+            labels=real_labels if players.conditional else None,
+            fake_labels=shown,
             z=z,
             logits_real=None,
-            logits_fake=logits,
-            **_doors(players),
+            logits_fake=players.discriminate(augmented, shown) if replaced is None else None,
+            **_common(players, clock),
         )
-        loss = generator_loss(players.loss, logits)
+        loss = torch.zeros((), device=players.device)
+        if step.logits_fake is not None:
+            loss = generator_loss(players.loss, step.logits_fake)
         for term in _terms(players, "generator_loss", step):
             loss = loss + term
         _backward(loss / len(counts), parameters)
         total += loss.detach() / len(counts)
-    stats = {"loss_g": total}
-    stats["skipped_g"] = _update(players, optimizer, parameters, stats)
-    finite.restore(kept, stats["skipped_g"])
-    return stats
+    return _update(players, "generator", optimizer, parameters=parameters, stats={"loss_g": total}, snapshot=snapshot)
 
 
-def _doors(players: Players) -> dict[str, Any]:
-    """What a regularizer may call: the networks, in the run's precision."""
+def _common(players: Players, clock: Clock) -> dict[str, Any]:
+    """What every step holds: where it is, and the networks, in the run's precision."""
     return {
-        "generator": players.generator,
-        "discriminator": _Judge(players),
+        **vars(clock),
+        "generator": InPrecision(players, players.generator),
+        "discriminator": InPrecision(players, players.discriminator),
         "generate": players.generate,
-        "augment": None if players.augmentation is None else players.augment,
+        "augment": players.augmentation,
     }
 
 
-class _Judge:
-    """D as plugins see it: called, it runs in the run's precision; everything else is D's own."""
-
-    def __init__(self, players: Players) -> None:
-        self._players = players
-
-    def __call__(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        return self._players.judge(images, labels)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._players.discriminator, name)
-
-
-def _advance(players: Players) -> None:
-    """One power iteration before each optimizer step, in all networks, so that the step's forwards share one sigma."""
-    for network in (players.generator, players.discriminator, players.transfer.mapper):
-        if hasattr(network, "advance"):
-            network.advance()
-
-
-def _learning(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+def _begin(players: Players, optimizer: torch.optim.Optimizer) -> tuple[finite.Snapshot, list[nn.Parameter]]:
+    """Advances every module once, so that the step's forwards share one sigma; gives what learns, without gradients."""
+    for module in players.modules.values():
+        advance(module)
+    snapshot = finite.snapshot_buffers(players.modules.values())
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for parameter in parameters:
         parameter.grad = None
-    return [parameter for parameter in parameters if parameter.requires_grad]
+    return snapshot, [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def _backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
-    if parameters:  # none: a transfer may let one side stand still for a while
+    # No parameters: a transfer may freeze one side for a while. No gradient: a plugin may have no loss in this step.
+    if parameters and loss.requires_grad:
         torch.autograd.backward(loss, inputs=parameters)
 
 
@@ -187,36 +195,51 @@ def _terms(players: Players, hook: str, step: Step) -> Iterator[Tensor]:
 
 
 def _observe(players: Players, step: Step, seen: Sequence[tuple[Tensor, Tensor]]) -> None:
-    plugins = [players.augmentation, *players.regularizers.values()]
-    if not any(hasattr(plugin, "observe") for plugin in plugins):
+    regularizers = [plugin for plugin in players.regularizers.values() if hasattr(plugin, "observe")]
+    augmentation = players.augmentation if hasattr(players.augmentation, "observe") else None
+    if not seen or not (regularizers or augmentation):
         return
-    real, fake = (distributed.gathered(torch.cat(part)) for part in zip(*seen, strict=True))
-    if hasattr(players.augmentation, "observe"):
-        players.augmentation.observe(real)  # type: ignore[union-attr]
-    for regularizer in players.regularizers.values():
-        if hasattr(regularizer, "observe"):
-            regularizer.observe(dataclasses.replace(step, logits_real=real, logits_fake=fake))
+    real, fake = (distributed.all_gather(torch.cat(part)) for part in zip(*seen, strict=True))
+    if augmentation is not None:
+        augmentation.observe(real, step.images_seen)
+    for regularizer in regularizers:
+        regularizer.observe(dataclasses.replace(step, logits_real=real, logits_fake=fake))
 
 
 def _update(
     players: Players,
+    side: str,
     optimizer: torch.optim.Optimizer,
+    *,
     parameters: Sequence[nn.Parameter],
     stats: Mapping[str, Tensor],
-) -> Tensor:
-    """The optimizer's step on gradients averaged, like the stats, over all processes. Returns 1 if it was skipped."""
+    snapshot: finite.Snapshot,
+) -> dict[str, Tensor]:
+    """The optimizer's step on gradients averaged, like the stats, over all ranks. Adds skipped_d or skipped_g."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    distributed.average([*gradients, *stats.values()])
-    if players.orthogonal:
+    distributed.all_reduce_mean([*gradients, *stats.values()])
+    if players.orthogonal and side == "generator":
         add_orthogonal_gradient(players, parameters)
-    skipped = finite.broken([*stats.values(), *gradients])
+    skipped = finite.not_finite([*stats.values(), *gradients])
+    clip = getattr(players.networks.defaults, side).gradient_clip
+    if clip is not None:
+        nn.utils.clip_grad_norm_(parameters, clip)
     finite.step(optimizer, skipped)
-    return skipped
+    finite.restore_buffers(snapshot, skipped)
+    _all_reduce_moving(players.generator)
+    return {**stats, f"skipped_{side[0]}": skipped}
+
+
+def _all_reduce_moving(generator: Any) -> None:
+    """Averages the buffers that training forwards move, and that batch_norm does not, over all ranks."""
+    names = getattr(generator, "moving", ())
+    if names and distributed.world_size() > 1:
+        distributed.all_reduce_mean([b for name, b in generator.named_buffers() if name.split(".")[-1] in names])
 
 
 @torch.no_grad()
 def add_orthogonal_gradient(players: Players, parameters: Sequence[nn.Parameter]) -> None:
-    """grad += s * 2 * (W W^T off its diagonal) W for parameters of 2 and more dimensions but class embeddings.
+    """grad += s * 2 * (W W^T off its diagonal) W for G's parameters of 2 and more dimensions but class embeddings.
 
     BigGAN (arXiv 1809.11096), section 3.1, equation 3, in gradient form.
     """
@@ -225,8 +248,9 @@ def add_orthogonal_gradient(players: Players, parameters: Sequence[nn.Parameter]
         for module in chain.from_iterable(module.modules() for module in players.modules.values())
         if isinstance(module, nn.Embedding)
     }
+    own = {id(parameter) for parameter in players.generator.parameters()}
     for parameter in parameters:
-        if parameter.dim() < 2 or id(parameter) in tables or parameter.grad is None:
+        if parameter.dim() < 2 or id(parameter) in tables or id(parameter) not in own or parameter.grad is None:
             continue
         matrix = parameter.reshape(len(parameter), -1)
         product = matrix @ matrix.t()

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fewgan.architectures.biggan import Options, attended, build, plugin
+from fewgan.architectures.biggan import plugin
+from fewgan.architectures.biggan.build import Options, attended, build
 from fewgan.plugin import Discriminator, Generator, Networks, UsageError
 
 SHARED = Path(__file__).parents[3] / "shared" / "golden"

@@ -14,7 +14,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["fewgan", "json", "safetensors"]):
-    from fewgan import run
+    from fewgan import run, storage
     from fewgan.photos import dataset
     from fewgan.training.config import Config
 
@@ -42,7 +42,7 @@ def a_config(data: bytes) -> None:
 
 def tensors(data: bytes) -> None:
     (PLACE / "tensors.safetensors").write_bytes(data)
-    run.read_tensors(PLACE / "tensors.safetensors")
+    storage.read_tensors(PLACE / "tensors.safetensors")
 
 
 def a_header(data: bytes) -> None:

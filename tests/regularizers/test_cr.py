@@ -34,7 +34,8 @@ def step_of(probe: Probe, real: torch.Tensor, augment: Any = None, labels: torch
     probe.labels.clear()
     unused: Any = None
     return Step(
-        index=0, images_seen=0, real=real, real_augmented=augmented, fake=real, fake_augmented=augmented, labels=labels,
+        index=0, images_seen=0, planned_images=1, real=real, real_augmented=augmented,
+        fake=real, fake_augmented=augmented, labels=labels,
         fake_labels=None, z=real, logits_real=logits, logits_fake=logits, generator=unused, discriminator=probe,  # type: ignore[arg-type]
         generate=unused, augment=augment,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from drawn import draw
 from scored import QUIET
 
-from fewgan import registry, run
+from fewgan import registry, run, storage
 from fewgan.photos import dataset
 from fewgan.photos.prepare import prepare
 from fewgan.sources import load as source
@@ -34,9 +34,9 @@ def made(tmp_path_factory) -> Path:
     run.write_json(folder / "config.json", record)
     state = {f"generator.{name}": tensor for name, tensor in model.generator.state_dict().items()}
     worse = {name: tensor * 1.5 if name.endswith("linear.bias") else tensor for name, tensor in state.items()}
-    run.write_tensors(folder / run.GENERATOR, state, {"config": record})
-    run.write_tensors(folder / "generators" / "000100.safetensors", state, {"config": record})
-    run.write_tensors(folder / "generators" / "000200.safetensors", worse, {"config": record})
+    storage.write_tensors(folder / run.GENERATOR, state, {"config": record})
+    storage.write_tensors(folder / "generators" / "000100.safetensors", state, {"config": record})
+    storage.write_tensors(folder / "generators" / "000200.safetensors", worse, {"config": record})
     return root
 
 
@@ -57,6 +57,6 @@ def _point(path: Path, old: Path, new: Path) -> None:
     if path.name == "config.json":
         path.write_text(path.read_text().replace(str(old), str(new)))
     elif path.suffix == ".safetensors" and "runs" in path.parts:
-        tensors, facts = run.read_tensors(path)
+        tensors, facts = storage.read_tensors(path)
         facts["config"]["data_path"] = facts["config"]["data_path"].replace(str(old), str(new))
-        run.write_tensors(path, tensors, {"config": facts["config"]})
+        storage.write_tensors(path, tensors, {"config": facts["config"]})

@@ -11,7 +11,7 @@ from drawn import draw, smooth
 from PIL import Image
 from scored import QUIET, Tiny, scored
 
-from fewgan import registry, run
+from fewgan import registry, storage
 from fewgan.photos import dataset
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import Plugin, UsageError
@@ -142,9 +142,9 @@ def test_a_damaged_cache_is_made_again(here, tmp_path, damage):
         elif damage == "garbage":
             path.write_bytes(b"garbage")
         else:
-            tensors, facts = run.read_tensors(path)
+            tensors, facts = storage.read_tensors(path)
             tensors = {"features": tensors["features"][:-1] if damage == "shape" else tensors["features"] * torch.nan}
-            run.write_tensors(path, tensors, facts)
+            storage.write_tensors(path, tensors, facts)
     features = Tiny()
     assert scored(features=features).rows == expected.rows
     assert features.seen == 24 + 6 + 32

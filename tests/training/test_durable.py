@@ -16,7 +16,7 @@ from heeding import heed
 from safetensors.torch import load_file
 
 import fewgan
-from fewgan import run
+from fewgan import run, storage
 from fewgan.architectures.biggan import Options
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import FewganError, UsageError
@@ -210,11 +210,11 @@ def test_every_file_says_its_format_and_a_newer_one_is_refused(place, tmp_path):
     assert json.loads((folder / "config.json").read_text())["format"] == 1
     assert [json.loads(line)["format"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [1]
     for path in folder.rglob("*.safetensors"):
-        assert run.read_tensors(path)[1]["format"] == 1
+        assert storage.read_tensors(path)[1]["format"] == 1
     newer = {"format": 2, "fewgan": "9.1.0", "step": 1}
-    run.write_tensors(folder / run.GENERATOR, {}, newer)
+    storage.write_tensors(folder / run.GENERATOR, {}, newer)
     (folder / "metrics.jsonl").write_text(json.dumps(newer) + "\n")
-    for read in (lambda: run.read_tensors(folder / run.GENERATOR), lambda: run.read_metrics(folder)):
+    for read in (lambda: storage.read_tensors(folder / run.GENERATOR), lambda: run.read_metrics(folder)):
         with pytest.raises(UsageError, match=r"written by fewgan 9\.1\.0 in a newer format; upgrade fewgan"):
             read()
 

@@ -84,7 +84,7 @@ def test_a_source_without_discriminator(data, source, tmp_path, capsys):
     alone.mkdir()
     shutil.copy(source / "G_ema.pth", alone)
     session.begin(config(data, tmp_path, alone, ("minegan", None, False)), Screen())
-    assert "D starts fresh" in capsys.readouterr().err
+    assert "D is initialised from scratch" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_networks_larger_than_the_photos(data, tmp_path):
 
 
 def test_a_source_that_nothing_needs(data, source, tmp_path):
-    with pytest.raises(UsageError, match="starts without one"):
+    with pytest.raises(UsageError, match="has no effect with --transfer none"):
         session.begin(dataclasses.replace(config(data, tmp_path), source=str(source)), QUIET)
 
 

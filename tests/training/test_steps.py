@@ -14,6 +14,7 @@ from fewgan.training.average import Average
 from fewgan.training.config import Config
 from fewgan.training.players import Players, assemble, freeze, optimizers
 from fewgan.training.steps import (
+    Clock,
     add_orthogonal_gradient,
     discriminator_loss,
     discriminator_step,
@@ -26,6 +27,7 @@ def config(**changes) -> Config:
     settled = {
         "architecture": choose("architectures", "biggan", Options(width=2)),
         "transfer": choose("transfers", "none"),
+        "precision": "fp32",
         "size": 32,
         "loss": "hinge",
         "lr_g": 1e-3,
@@ -58,27 +60,27 @@ def test_losses_in_closed_form():
 
 
 def test_a_discriminator_step_changes_d_alone_and_leaves_no_gradient_in_g():
-    game = players(3)
-    optimizer = optimizers(game, config())["discriminator"]
-    before = {name: p.clone() for name, p in game.generator.named_parameters()}
-    old = game.discriminator.linear.weight.clone()
-    stats = discriminator_step(game, optimizer, [batch(classes=3)], 0, 0)
-    assert not torch.equal(game.discriminator.linear.weight, old)
-    assert all(torch.equal(p, before[name]) for name, p in game.generator.named_parameters())
-    assert all(p.grad is None for p in game.generator.parameters())
+    team = players(3)
+    optimizer = optimizers(team, config())["discriminator"]
+    before = {name: p.clone() for name, p in team.generator.named_parameters()}
+    old = team.discriminator.linear.weight.clone()
+    stats = discriminator_step(team, optimizer, [batch(classes=3)], Clock())
+    assert not torch.equal(team.discriminator.linear.weight, old)
+    assert all(torch.equal(p, before[name]) for name, p in team.generator.named_parameters())
+    assert all(p.grad is None for p in team.generator.parameters())
     assert {name: value.shape for name, value in stats.items()} == dict.fromkeys(
         ("loss_d", "logit_real", "logit_fake", "skipped_d"), torch.Size()
     )
 
 
 def test_a_generator_step_changes_g_alone():
-    game = players(3)
-    optimizer = optimizers(game, config())["generator"]
-    before = {name: p.clone() for name, p in game.discriminator.named_parameters()}
-    old = game.generator.linear.weight.clone()
-    generator_step(game, optimizer, [4], 0, 0)
-    assert not torch.equal(game.generator.linear.weight, old)
-    assert all(torch.equal(p, before[name]) and p.grad is None for name, p in game.discriminator.named_parameters())
+    team = players(3)
+    optimizer = optimizers(team, config())["generator"]
+    before = {name: p.clone() for name, p in team.discriminator.named_parameters()}
+    old = team.generator.linear.weight.clone()
+    generator_step(team, optimizer, [4], Clock(0, 0))
+    assert not torch.equal(team.generator.linear.weight, old)
+    assert all(torch.equal(p, before[name]) and p.grad is None for name, p in team.discriminator.named_parameters())
 
 
 class Recorder(nn.Module):
@@ -105,15 +107,15 @@ class Recorder(nn.Module):
 
 
 def test_regularizer_hooks():
-    game = players()
+    team = players()
     recorder = Recorder()
-    game.regularizers["recorder"] = recorder
-    both = optimizers(game, config())
+    team.regularizers["recorder"] = recorder
+    both = optimizers(team, config())
     plain = players()
     torch.manual_seed(1)
-    with_it = discriminator_step(game, both["discriminator"], [batch(), batch()], 2, 7)
+    with_it = discriminator_step(team, both["discriminator"], [batch(), batch()], Clock(2, 7))
     torch.manual_seed(1)
-    without = discriminator_step(plain, optimizers(plain, config())["discriminator"], [batch(), batch()], 2, 7)
+    without = discriminator_step(plain, optimizers(plain, config())["discriminator"], [batch(), batch()], Clock(2, 7))
     assert (with_it["loss_d"] - without["loss_d"]).item() == pytest.approx(2 * 3, rel=1e-5)
     assert [name for name, _ in recorder.seen] == ["D", "observe", "D"]
     assert recorder.seen[1][1] == (8, 8)  # both micro-batches
@@ -124,7 +126,7 @@ def test_regularizer_hooks():
     assert recorder.own.item() != 1  # it learns with D
 
     recorder.seen.clear()
-    generator_step(game, both["generator"], [4], 2, 7)
+    generator_step(team, both["generator"], [4], Clock(2, 7))
     ((_, step),) = recorder.seen
     assert step.real is None
     assert step.logits_real is None
@@ -132,39 +134,39 @@ def test_regularizer_hooks():
     assert step.generate(step.z, None).shape == (4, 3, 32, 32)
 
     recorder.seen.clear()
-    discriminator_step(game, both["discriminator"], [batch()], 3, 7)
+    discriminator_step(team, both["discriminator"], [batch()], Clock(3, 7))
     assert [name for name, _ in recorder.seen] == ["observe"]  # `every` does not divide 3
 
 
 def test_adversarial_false_takes_the_own_loss_out():
-    game = players()
+    team = players()
     recorder = Recorder()
     recorder.adversarial = False
-    game.regularizers["recorder"] = recorder
-    stats = discriminator_step(game, optimizers(game, config())["discriminator"], [batch()], 0, 0)
+    team.regularizers["recorder"] = recorder
+    stats = discriminator_step(team, optimizers(team, config())["discriminator"], [batch()], Clock(0, 0))
     assert stats["loss_d"].item() == pytest.approx(6)
 
 
 @pytest.mark.parametrize("side", ["discriminator", "generator"])
 def test_accumulated_gradients_are_those_of_the_whole_batch(side, monkeypatch):
     """D has no batch statistics: two micro-batches of 2 must give the gradient of one batch of 4."""
-    game = players()
-    game.generator.eval()
-    z = torch.randn(4, game.generator.latent_dim)
+    team = players()
+    team.generator.eval()
+    z = torch.randn(4, team.generator.latent_dim)
     images, labels = batch()
     gradients = []
     for parts in ([slice(0, 4)], [slice(0, 2), slice(2, 4)]):
         queue = [z[part] for part in parts]
         monkeypatch.setattr(Players, "draw", lambda self, count, queue=queue: (queue.pop(0), torch.zeros(count).long()))
-        optimizer = optimizers(game, config())[side]
+        optimizer = optimizers(team, config())[side]
         monkeypatch.setattr(optimizer, "step", lambda: None)
-        monkeypatch.setattr("fewgan.training.steps._advance", lambda game: None)
+        monkeypatch.setattr("fewgan.training.steps.advance", lambda module: None)
         if side == "discriminator":
-            discriminator_step(game, optimizer, [(images[part], labels[part]) for part in parts], 0, 0)
-            gradients.append(game.discriminator.linear.weight.grad.clone())
+            discriminator_step(team, optimizer, [(images[part], labels[part]) for part in parts], Clock(0, 0))
+            gradients.append(team.discriminator.linear.weight.grad.clone())
         else:
-            generator_step(game, optimizer, [part.stop - part.start for part in parts], 0, 0)
-            gradients.append(game.generator.linear.weight.grad.clone())
+            generator_step(team, optimizer, [part.stop - part.start for part in parts], Clock(0, 0))
+            gradients.append(team.generator.linear.weight.grad.clone())
     assert torch.allclose(*gradients, rtol=1e-4, atol=1e-6)
 
 
@@ -176,9 +178,9 @@ def test_d_is_told_labels_only_where_there_are_some_and_the_transfer_allows_it()
 
 
 def test_groups_have_their_own_rates_and_no_parameter_is_in_two():
-    game = players(1, transfer=choose("transfers", "minegan"))
-    groups = optimizers(game, config())["generator"].param_groups
-    mapper = {id(p) for p in game.transfer.mapper.parameters()}
+    team = players(1, transfer=choose("transfers", "minegan"))
+    groups = optimizers(team, config())["generator"].param_groups
+    mapper = {id(p) for p in team.transfer.mapper.parameters()}
     assert {id(p) for p in groups[1]["params"]} == mapper
     assert (groups[0]["lr"], groups[1]["lr"]) == (1e-3, 5e-4)
     assert not mapper & {id(p) for p in groups[0]["params"]}
@@ -189,56 +191,56 @@ def test_groups_have_their_own_rates_and_no_parameter_is_in_two():
         conditional, mapper = True, None
 
         def groups(self):
-            return [Group(list(game.discriminator.linear.parameters()), 0.5, "discriminator")]
+            return [Group(list(team.discriminator.linear.parameters()), 0.5, "discriminator")]
 
-    other = dataclasses.replace(game, transfer=Own())
+    other = dataclasses.replace(team, transfer=Own())
     sides = optimizers(other, config())
     assert [group["lr"] for group in sides["discriminator"].param_groups] == [2e-3, 0.5]
 
 
 def test_a_frozen_generator_stands_still_but_for_batch_statistics():
-    game = players(1, transfer=choose("transfers", "minegan"))
-    learning = [p for module in game.modules.values() for p in module.parameters() if p.requires_grad]
-    freeze(game, list(game.transfer.trainable(0, 2000)), learning)
-    both = optimizers_of_all(game, learning)
-    before = {name: tensor.clone() for name, tensor in game.generator.state_dict().items()}
-    miner = game.transfer.mapper.linear.weight.clone()
-    discriminator_step(game, both["discriminator"], [batch()], 0, 0)
-    generator_step(game, both["generator"], [4], 0, 0)
-    changed = {name for name, tensor in game.generator.state_dict().items() if not torch.equal(tensor, before[name])}
+    team = players(1, transfer=choose("transfers", "minegan"))
+    learning = [p for module in team.modules.values() for p in module.parameters() if p.requires_grad]
+    freeze(list(team.transfer.trainable(0, 2000)), learning)
+    both = optimizers_of_all(team, learning)
+    before = {name: tensor.clone() for name, tensor in team.generator.state_dict().items()}
+    miner = team.transfer.mapper.linear.weight.clone()
+    discriminator_step(team, both["discriminator"], [batch()], Clock(0, 0))
+    generator_step(team, both["generator"], [4], Clock(0, 0))
+    changed = {name for name, tensor in team.generator.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed
     assert all(name.endswith(("stored_mean", "stored_var")) for name in changed)
-    assert not torch.equal(game.transfer.mapper.linear.weight, miner)
-    freeze(game, None, learning)
-    generator_step(game, both["generator"], [4], 1, 0)
-    assert not torch.equal(game.generator.linear.weight, before["linear.weight"])
+    assert not torch.equal(team.transfer.mapper.linear.weight, miner)
+    freeze(None, learning)
+    generator_step(team, both["generator"], [4], Clock(1, 0))
+    assert not torch.equal(team.generator.linear.weight, before["linear.weight"])
 
 
-def optimizers_of_all(game: Players, learning: list[nn.Parameter]) -> dict[str, torch.optim.Optimizer]:
+def optimizers_of_all(team: Players, learning: list[nn.Parameter]) -> dict[str, torch.optim.Optimizer]:
     for parameter in learning:
         parameter.requires_grad_(True)
-    found = optimizers(game, config())
-    freeze(game, list(game.transfer.trainable(0, 2000)), learning)
+    found = optimizers(team, config())
+    freeze(list(team.transfer.trainable(0, 2000)), learning)
     return found
 
 
 def test_a_parameter_built_without_gradient_never_learns():
-    game = players()
-    game.generator.linear.weight.requires_grad_(False)
-    learning = [p for module in game.modules.values() for p in module.parameters() if p.requires_grad]
-    freeze(game, None, learning)
-    assert not game.generator.linear.weight.requires_grad
+    team = players()
+    team.generator.linear.weight.requires_grad_(False)
+    learning = [p for module in team.modules.values() for p in module.parameters() if p.requires_grad]
+    freeze(None, learning)
+    assert not team.generator.linear.weight.requires_grad
 
 
 def test_orthogonal_gradient_in_closed_form():
-    game = players(3)
-    game.orthogonal = 0.1
-    layer, table = game.generator.blocks()[1][0].conv2, game.generator.shared
+    team = players(3)
+    team.orthogonal = 0.1
+    layer, table = team.generator.blocks()[1][0].conv2, team.generator.shared
     for parameter in (layer.weight, table.weight, layer.bias):
         parameter.grad = torch.zeros_like(parameter)
     with torch.no_grad():
         layer.weight.copy_(torch.randn_like(layer.weight))
-    add_orthogonal_gradient(game, [layer.weight, table.weight, layer.bias])
+    add_orthogonal_gradient(team, [layer.weight, table.weight, layer.bias])
     matrix = layer.weight.detach().flatten(1).requires_grad_()
     gram = matrix @ matrix.t()
     penalty = 0.5 * 0.1 * (gram * (1 - torch.eye(len(gram)))).square().sum()
@@ -250,14 +252,14 @@ def test_orthogonal_gradient_in_closed_form():
 
 @pytest.mark.parametrize(("seen", "expected"), [(640, 0.05 * 640), (10_000_000, 10_000 * 16 / 32)])
 def test_average_has_the_documented_half_life(seen, expected):
-    game = players()
-    average = Average(game)
+    team = players()
+    average = Average(team)
     old, name = average.generator.linear.weight.clone(), "blocks.0.0.bn1.stored_mean"
     with torch.no_grad():
-        game.generator.linear.weight.add_(1)
-        game.generator.state_dict()[name].add_(1)
+        team.generator.linear.weight.add_(1)
+        team.generator.state_dict()[name].add_(1)
     new_images = 32
-    average.update(game, seen, new_images, batch=16)
+    average.update(team, seen, new_images, batch=16)
     moved = 1 - 0.5 ** (new_images / expected)
     assert torch.allclose(average.generator.linear.weight - old, torch.full_like(old, moved), atol=1e-5)
     assert torch.allclose(average.generator.state_dict()[name], torch.tensor(moved), atol=1e-5)
@@ -266,13 +268,13 @@ def test_average_has_the_documented_half_life(seen, expected):
 def test_bf16_losses_are_near_fp32_and_statistics_stay_in_fp32():
     found = []
     for precision in ("fp32", "bf16"):
-        game = players(precision=precision)
+        team = players(precision=precision)
         torch.manual_seed(3)
-        images, both = batch(), optimizers(game, config())
-        loss_d = discriminator_step(game, both["discriminator"], [images], 0, 0)["loss_d"]
-        game = players(precision=precision)  # identical weights again
-        loss_g = generator_step(game, both["generator"], [4], 0, 0)["loss_g"]
-        state = game.generator.state_dict()
+        images, both = batch(), optimizers(team, config())
+        loss_d = discriminator_step(team, both["discriminator"], [images], Clock(0, 0))["loss_d"]
+        team = players(precision=precision)  # identical weights again
+        loss_g = generator_step(team, both["generator"], [4], Clock(0, 0))["loss_g"]
+        state = team.generator.state_dict()
         assert {state[name].dtype for name in state} == {torch.float32}
         found.append((loss_d, loss_g, state["output_layer.0.stored_var"]))
     for fp32, bf16 in zip(*found, strict=True):

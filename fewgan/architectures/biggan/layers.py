@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewgan.architectures.biggan.resampling import DownsampleConv2d, UpsampleConv2d
-from fewgan.layers import SpectralConv2d, SpectralLinear, batch_norm
+from fewgan.plugin import SpectralConv2d, SpectralLinear, batch_norm
 
 BATCH_NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.1

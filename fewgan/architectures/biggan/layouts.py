@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewgan.architectures.biggan import Options, build, studiogan
+from fewgan.architectures.biggan import studiogan
+from fewgan.architectures.biggan.build import Options, build
 from fewgan.architectures.biggan.networks import (
     DISCRIMINATOR_CHANNELS,
     GENERATOR_CHANNELS,
@@ -112,7 +113,14 @@ def write(networks: Networks) -> dict[str, dict[str, Tensor]]:
 
 
 def _state(network: Any) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    gain = state.pop("embed.gain", torch.ones(()))
+    if not torch.isclose(gain, torch.ones(()), atol=1e-4):
+        raise UsageError(
+            "D's class embeddings were remapped from a source with other classes, which this layout cannot hold; "
+            "export the run as safetensors with save(folder)"
+        )
+    return state
 
 
 def _tensors(content: Any) -> dict[str, Tensor] | None:
@@ -211,6 +219,7 @@ def _check(state: dict[str, Tensor], network: Any, file: str) -> dict[str, Tenso
     """The state dict in the network's names; raises UsageError at the first tensor that does not fit."""
     module: nn.Module = network
     expected = module.state_dict()
+    state.setdefault("embed.gain", torch.ones(())) if "embed.gain" in expected else None
     for name, tensor in expected.items():
         if name not in state:
             raise UsageError(f"{file}: tensor {name} is missing ({list(tensor.shape)} expected)")

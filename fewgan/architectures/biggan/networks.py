@@ -18,7 +18,7 @@ from fewgan.architectures.biggan.layers import (
     GeneratorBlock,
     OutputBatchNorm,
 )
-from fewgan.layers import SpectralConv2d, SpectralEmbedding, SpectralLinear, advance
+from fewgan.plugin import SpectralConv2d, SpectralEmbedding, SpectralLinear, advance
 
 # Channels in units of the width: the generator's from the 4x4 bottom to the output, the discriminator's from its first
 # block on (its input has 3).
@@ -100,13 +100,15 @@ class Generator(nn.Module):
             OutputBatchNorm(channels[-1]), nn.ReLU(inplace=True), SpectralConv2d(channels[-1], 3, 3)
         )
 
+    def advance(self) -> None:
+        """One power iteration in every layer."""
+        for child in self.children():
+            advance(child)
+
     def blocks(self) -> list[nn.Module]:
         first, *middle, last = _block_list(self)
         stem = nn.ModuleList([self.linear, first] + ([self.shared] if self.shared is not None else []))
         return [stem, *middle, nn.ModuleList([last, self.output_layer])]
-
-    def advance(self) -> None:
-        advance(self)
 
     def embed(self, labels: Tensor) -> Tensor:
         if self.classes == 0:
@@ -169,12 +171,14 @@ class Discriminator(nn.Module):
         self.linear = SpectralLinear(channels[-1], 1)
         self.embed = SpectralEmbedding(classes, channels[-1]) if classes else None
 
+    def advance(self) -> None:
+        """One power iteration in every layer."""
+        for child in self.children():
+            advance(child)
+
     def blocks(self) -> list[nn.Module]:
         *blocks, last = _block_list(self)
         return [*blocks, nn.ModuleList([last, self.linear] + ([self.embed] if self.embed is not None else []))]
-
-    def advance(self) -> None:
-        advance(self)
 
     def features(self, images: Tensor) -> Tensor:
         h = images.contiguous(memory_format=torch.channels_last)

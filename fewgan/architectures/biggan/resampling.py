@@ -13,21 +13,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fewgan.layers import SpectralConv2d
+from fewgan.plugin import SpectralConv2d
 
 # Rows are the taps of the 4x4 kernel along one axis, columns the taps of the 3x3 kernel.
 UP = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 DOWN = ((0.5, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.0, 0.0, 0.5))
 
 
-def compose(weight: Tensor, taps: tuple[tuple[float, ...], ...], sigma: Tensor | float = 1.0) -> Tensor:
-    """Kernels [a, b, 3, 3] -> [a, b, 4, 4], the taps along both axes, divided by sigma.
+def both_axes(taps: tuple[tuple[float, ...], ...]) -> Tensor:
+    """The taps along both axes at once: their Kronecker square, [16, 9]."""
+    matrix = torch.tensor(taps)
+    return torch.kron(matrix, matrix)
 
-    One small product for both axes at once, with the Kronecker square of the taps, which is where the division costs
-    nothing. The result lies in channels_last, as convolutions want it.
+
+def compose(weight: Tensor, taps: Tensor, sigma: Tensor | float = 1.0) -> Tensor:
+    """Kernels [a, b, 3, 3] -> [a, b, 4, 4], taps [16, 9] from `both_axes`, divided by sigma.
+
+    One small product for both axes, and the division where it costs nothing. The result is in channels_last, as
+    convolutions want it.
     """
-    matrix = torch.tensor(taps, dtype=weight.dtype, device=weight.device)
-    both = torch.kron(matrix, matrix) / sigma
+    both = taps / sigma
     kernels = torch.bmm(both.expand(len(weight), 16, 9), weight.permute(0, 2, 3, 1).flatten(1, 2).contiguous())
     return kernels.view(len(weight), 4, 4, -1).permute(0, 3, 1, 2)
 
@@ -35,11 +40,14 @@ def compose(weight: Tensor, taps: tuple[tuple[float, ...], ...], sigma: Tensor |
 class UpsampleConv2d(SpectralConv2d):
     """conv3x3 of the nearest x2 upsampling; x [N, in, H, W] -> [N, out, 2H, 2W]."""
 
+    taps: Tensor
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3)
+        self.register_buffer("taps", both_axes(UP), persistent=False)
 
     def _make_kernel(self) -> Tensor:
-        return compose(self.weight.transpose(0, 1), UP, self.sigma())
+        return compose(self.weight.transpose(0, 1), self.taps, self.sigma())
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv_transpose2d(x, self.kernel(), self.bias, stride=2, padding=1)
@@ -48,11 +56,14 @@ class UpsampleConv2d(SpectralConv2d):
 class DownsampleConv2d(SpectralConv2d):
     """avgpool2 of conv3x3; x [N, in, 2H, 2W] -> [N, out, H, W]."""
 
+    taps: Tensor
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3)
+        self.register_buffer("taps", both_axes(DOWN), persistent=False)
 
     def _make_kernel(self) -> Tensor:
-        return compose(self.weight, DOWN, self.sigma())
+        return compose(self.weight, self.taps, self.sigma())
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.kernel(), self.bias, stride=2, padding=1)

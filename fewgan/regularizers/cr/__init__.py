@@ -1,4 +1,4 @@
-"""Consistency regularization (CR, Zhang et al. 2019, arXiv 1910.12027): D should not care how a photo lies."""
+"""Consistency regularization (CR, Zhang et al. 2019, arXiv 1910.12027) of D under augmentation."""
 
 from __future__ import annotations
 
@@ -34,6 +34,4 @@ def build(options: Options, *, networks: Networks) -> Consistency:
     return Consistency(options.weight, options.weight)
 
 
-plugin = Plugin(
-    api=API, summary="CR: D answers alike to a photo and to its augmented copy", options=Options, build=build
-)
+plugin = Plugin(api=API, summary="CR: penalise changes of D's output under augmentation", options=Options, build=build)

@@ -29,8 +29,9 @@ class Consistency(nn.Module):
 
     With an augmentation, T is that augmentation: the copy that D's own loss saw is paired with the raw photo, as in the
     small-data scripts of DiffAugment. Without one, T is a flip of half the photos and a translation by up to an eighth
-    of the side. Either way it costs one more forward of D. weight counts without an augmentation, weight_augmented with
-    one.
+    of the side. An adaptive augmentation (one with `observe`, such as ADA) may leave photos as they are for long,
+    so there T is flip and translation, too, of the copy that D's own loss saw. It costs one more forward of D either
+    way. weight_augmented counts where T is the augmentation, weight elsewhere.
     """
 
     def __init__(self, weight: float, weight_augmented: float) -> None:
@@ -41,8 +42,9 @@ class Consistency(nn.Module):
         """A scalar; 0 or more."""
         assert step.real is not None  # so it is in every D step
         assert step.logits_real is not None
-        if step.augment is None:
-            weight, other = self.weight, self._transform(step.real)
+        assert step.real_augmented is not None
+        if step.augment is None or hasattr(step.augment, "observe"):
+            weight, other = self.weight, self._transform(step.real_augmented)
         else:
             weight, other = self.weight_augmented, step.real
         return weight * (step.discriminator(other, step.labels) - step.logits_real).square().mean()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
 
-from fewgan.plugin import Group, Networks, SpectralLinear
+from fewgan.plugin import Group, Networks, SpectralLinear, advance
 
 
 class Miner(nn.Module):
@@ -31,19 +30,17 @@ class Miner(nn.Module):
             self.linear7 = SpectralLinear(latent_dim, latent_dim)
             self.linear8 = SpectralLinear(latent_dim, condition_dim)
 
+    def advance(self) -> None:
+        """One power iteration in every layer."""
+        for child in self.children():
+            advance(child)
+
     def forward(self, z: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         mined: Tensor = self.linear4(self.linear3(self.linear2(self.linear(z))))
         if not self.condition_dim:
             return mined, z.new_zeros(len(z), 0)
         condition: Tensor = self.linear8(self.linear7(self.linear6(self.linear5(z))))
         return mined, condition
-
-    @torch.no_grad()
-    def advance(self) -> None:
-        """One power iteration in each layer."""
-        for layer in self.children():
-            if isinstance(layer, SpectralLinear):
-                layer.advance()
 
 
 class MineGAN(nn.Module):

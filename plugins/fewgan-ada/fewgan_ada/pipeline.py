@@ -57,7 +57,7 @@ class Ada(nn.Module):
         return any(not self.operations.isdisjoint(GROUPS[group]) for group in groups)
 
     @torch.no_grad()
-    def observe(self, logits_real: Tensor) -> None:
+    def observe(self, logits_real: Tensor, images_seen: int) -> None:
         """The controller. Without branches, so that a GPU need not be waited for."""
         logits = logits_real.float()
         self.signs += logits.sign().sum()

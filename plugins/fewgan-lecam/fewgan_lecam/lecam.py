@@ -28,12 +28,14 @@ class LeCam(nn.Module):
     @torch.no_grad()
     def observe(self, step: Step) -> None:
         assert step.logits_real is not None
+        assert step.logits_fake is not None
         decay = self.decay if step.index >= self.start else 0.0
         self.ema_real.lerp_(step.logits_real.mean().to(self.ema_real), 1 - decay)
         self.ema_fake.lerp_(step.logits_fake.mean().to(self.ema_fake), 1 - decay)
 
     def discriminator_loss(self, step: Step) -> Tensor:
         assert step.logits_real is not None
+        assert step.logits_fake is not None
         if step.index < self.start:
             return step.logits_fake.new_zeros(())
         real = F.relu(step.logits_real - self.ema_fake).square().mean()

@@ -87,9 +87,3 @@ class Discriminator(nn.Module):
         start, *middle = self.steps
         head = [self.linear] + ([] if self.table is None else [self.table])
         return [nn.ModuleList([self.first, start]), *middle, nn.ModuleList(head)]
-
-    def advance(self) -> None:
-        """One power iteration in each layer, before each optimizer step."""
-        for layer in self.modules():
-            if isinstance(layer, SpectralConv2d | SpectralLinear):
-                layer.advance()

@@ -1,0 +1,153 @@
+"""Between steps: lines of metrics, grids of samples, signs of trouble."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewgan import distributed, run
+from fewgan.photos import dataset
+from fewgan.sampling.imagefile import grid
+from fewgan.screen import Screen
+from fewgan.sources.model import Model
+from fewgan.training import diagnostics
+from fewgan.training.session import Session
+
+EVERY = 10  # steps between two lines of metrics
+GRID_SIZE = 32  # pictures in a grid
+
+
+class Ticks:
+    """The metrics of a run. status: what stands beside the progress bar; last: the newest line of metrics."""
+
+    def __init__(self, work: Session, folder: Path, screen: Screen) -> None:
+        self._work, self._folder, self._screen = work, folder, screen
+        self._lines = run.read_metrics(folder)
+        self._clock = (time.monotonic(), work.state.step)
+        self._ticked = work.state.step
+
+    @property
+    def due(self) -> bool:
+        step = self._work.state.step
+        return step % EVERY == 0 or self._sampling
+
+    @property
+    def _sampling(self) -> bool:
+        return self._work.state.step % self._work.config.sample_every == 0
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self._lines[-1] if self._lines else {}
+
+    @property
+    def status(self) -> str:
+        if not self._lines:
+            return ""
+        line = self._lines[-1]
+        parts = [f"{name} {line[key]:.3f}" for name, key in (("D", "loss_d"), ("G", "loss_g")) if _known(line, key)]
+        parts += [f"gap {line['logit_gap']:.2f}"] if _known(line, "logit_gap") else []
+        return " ".join(parts) or "skipped: not finite"
+
+    def tick(self, *, last: bool = False) -> None:
+        """A line of metrics, and samples if it is time. Waits for the device."""
+        work = self._work
+        means = work.state.meter.take_means()
+        self._ticked = work.state.step
+        if distributed.rank() > 0:
+            return
+        spread = save_samples(work, self._folder) if self._sampling or last else None
+        now, step = time.monotonic(), work.state.step
+        seconds = (now - self._clock[0]) / max(step - self._clock[1], 1)
+        self._clock = (now, step)
+        line = _line(work, means, seconds, spread)
+        if last:
+            line["last"] = True
+        found = diagnostics.signs([*self._lines, line], work.state.players.loss)
+        for advice in found.values():
+            self._screen.warn(f"step {step}: {advice}")
+        if found:
+            line["signs"] = list(found)
+        self._lines.append(line)
+        run.append_metrics(self._folder, line)
+
+    def finish(self) -> None:
+        """An end between two ticks. Its line is not part of the state: a later resume with more steps drops it."""
+        if self._work.state.step == self._work.config.steps and self._work.state.meter.sums:
+            self.tick(last=True)
+
+
+def _known(line: dict[str, Any], key: str) -> bool:
+    return line.get(key) is not None
+
+
+def _line(work: Session, means: dict[str, float | None], seconds: float, spread: float | None) -> dict[str, Any]:
+    state = work.state
+    real, fake = means.get("logit_real"), means.get("logit_fake")
+    rates = {
+        name: [group["lr"] for group in optimizer.param_groups if group["params"]]
+        for name, optimizer in state.optimizers.items()
+    }
+    return {
+        "step": state.step,
+        "images_seen": state.images_seen,
+        **means,
+        "logit_gap": None if real is None or fake is None else real - fake,
+        **({} if spread is None else {"sample_spread": spread}),
+        "seconds_per_step": round(seconds, 4),
+        "learning_rates": rates,
+        "peak_memory_bytes": _peak_memory(work.device),
+        **{name: value.item() for name, value in state.players.logged.items()},
+    }
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes there, kibibytes elsewhere
+
+
+def save_samples(work: Session, folder: Path) -> float:
+    """A grid of the averaged generator from latents that stay the same over the run; a row a class.
+
+    Returns how much the pictures differ from each other, 1 being as much as the photos do.
+    """
+    state = work.state
+    model = Model(
+        folder,
+        state.average.networks(state.players),
+        work.config.architecture,
+        mapper=state.average.mapper,
+        config=work.record,
+    )
+    columns = 8
+    labels = torch.arange(GRID_SIZE) // columns % max(state.players.generator.classes, 1)
+    pictures = model.sample(GRID_SIZE, seed=work.config.seed, labels=labels)
+    with run.replacing(folder / "samples" / f"{state.step:06d}.png") as temporary:
+        grid(pictures, columns).save(temporary, format="PNG")
+    return _spread(pictures) / max(_spread(_photos(work)), 1e-6)
+
+
+def save_photos(work: Session, folder: Path) -> None:
+    """real.png: photos to look at beside the samples."""
+    with run.replacing(folder / "real.png") as temporary:
+        grid(_photos(work)).save(temporary, format="PNG")
+
+
+def _spread(pictures: Tensor) -> float:
+    """Per-pixel standard deviation over pictures uint8 [N, 3, S, S], averaged over pixels; grey levels."""
+    return pictures.float().std(dim=0, correction=0).mean().item()
+
+
+def _photos(work: Session) -> Tensor:
+    chosen = dataset.indices(len(work.photos), 0, min(GRID_SIZE, len(work.photos)), work.config.seed)
+    return work.photos[chosen.to(work.photos.device)].cpu()

@@ -1,0 +1,445 @@
+"""What plugins may do, and what the core does for them, with networks of 16 px."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fewgan
+from fewgan import run, storage
+from fewgan.errors import UsageError
+from fewgan.networks import Adam, Networks
+from fewgan.plugin import SpectralLinear
+from fewgan.registry import choose
+from fewgan.sources.load import load
+from fewgan.sources.model import name_of
+from fewgan.testing import tiny
+from fewgan.testing.base import QUIET, config, install_tiny
+from fewgan.training import checkpoint, loop
+from fewgan.training.average import Average
+from fewgan.training.players import Players, apply_schedules, assemble, optimizers
+from fewgan.training.steps import Clock, discriminator_step, generator_step
+
+
+@pytest.fixture(autouse=True)
+def _tiny(tmp_path_factory, monkeypatch):
+    monkeypatch.syspath_prepend(str(install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")))
+    torch.manual_seed(0)
+
+
+def team(device="cpu", *, classes=0, discriminator=None, defaults=None, **regularizers) -> Players:
+    networks = tiny.build(tiny.Options(), size=tiny.SIZE, classes=classes)
+    networks = Networks(networks.generator, discriminator or networks.discriminator, defaults or networks.defaults)
+    settled = dataclasses.replace(
+        plain(), transfer=choose("transfers", "none"), loss="hinge", lr_g=1e-3, lr_d=1e-3, size=tiny.SIZE
+    )
+    players = assemble(settled, networks)
+    players.regularizers.update(regularizers)
+    for module in players.modules.values():
+        module.to(device)
+    return players
+
+
+def plain():
+    from fewgan.training.config import Config
+
+    return Config(architecture=choose("architectures", "tiny"), transfer=choose("transfers", "none"), precision="fp32")
+
+
+def batch(device="cpu", count=4, classes=0):
+    images = torch.rand(count, 3, tiny.SIZE, tiny.SIZE, device=device) * 2 - 1
+    return images, torch.arange(count, device=device) % max(classes, 1)
+
+
+def step_d(players: Players, clock=None, **settings) -> dict[str, Tensor]:
+    both = optimizers(players, dataclasses.replace(plain(), **settings))
+    return discriminator_step(players, both["discriminator"], [batch(players.device)], clock or Clock())
+
+
+class Pairs(tiny.Discriminator):
+    """Its logits depend on the batch: how many images it is shown together."""
+
+    separate = True
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.shown: list[Tensor] = []
+
+    def forward(self, images, labels):
+        self.shown.append(images)
+        return super().forward(images, labels)
+
+
+def test_fakes_and_photos_are_judged_apart_where_d_asks_for_it(device):
+    d = Pairs()
+    players = team(device, discriminator=d)
+    step_d(players)
+    assert [len(images) for images in d.shown] == [4, 4]
+    together = Pairs()
+    together.separate = False
+    step_d(team(device, discriminator=together))
+    assert [len(images) for images in together.shown] == [8]
+
+
+class Heads(nn.Module):
+    """A regularizer with a spectrally normalised layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = SpectralLinear(2 * tiny.WIDTH, 1)
+
+    def discriminator_loss(self, step):
+        return self.head(step.discriminator.features(step.real)).square().mean()
+
+
+def test_spectral_layers_of_regularizers_advance(device):
+    heads = Heads()
+    players = team(device, heads=heads)
+    before = heads.head.u0.clone()
+    step_d(players)
+    assert not torch.equal(heads.head.u0, before)
+
+
+class Alone(nn.Module):
+    """Brings both losses, and logits for the metrics."""
+
+    adversarial = False
+    needs_real = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def logits(self, step):
+        self.seen.append("logits")
+        return step.discriminator(step.real, None) + 1, step.discriminator(step.fake, None) - 1
+
+    def discriminator_loss(self, step):
+        self.seen.append("D")
+        return (step.logits_fake - step.logits_real).mean()
+
+    def generator_loss(self, step):
+        self.seen.append("G")
+        assert step.logits_fake is None
+        return (step.discriminator(step.real, None).mean() - step.discriminator(step.fake, None).mean()).square()
+
+
+def test_a_regularizer_may_bring_both_losses_and_the_core_runs_no_d_of_its_own(device, monkeypatch):
+    alone = Alone()
+    players = team(device, alone=alone)
+    both = optimizers(players, plain())
+    monkeypatch.setattr(Players, "discriminate", lambda *_: pytest.fail("the core's own forward of D"))
+    stats = discriminator_step(players, both["discriminator"], [batch(device)], Clock())
+    assert stats["loss_d"].item() == pytest.approx((stats["logit_fake"] - stats["logit_real"]).item(), abs=1e-5)
+    stats = generator_step(players, both["generator"], [4], Clock(), [batch(device)])
+    assert stats["loss_g"] > 0
+    assert alone.seen == ["logits", "D", "G"]
+
+
+class Quiet(Alone):
+    every = 2
+
+
+def test_a_step_without_any_loss_changes_nothing(device):
+    players = team(device, quiet=Quiet())
+    before = players.discriminator.linear.weight.clone()
+    stats = step_d(players, Clock(index=1))
+    assert stats["skipped_d"] == 0
+    assert torch.equal(players.discriminator.linear.weight, before)
+
+
+class Swap(nn.Module):
+    """Shows fakes as photos, with their labels (APA)."""
+
+    def images(self, real, fake, labels, fake_labels):
+        return fake, fake, fake_labels, fake_labels
+
+    def discriminator_loss(self, step):
+        self.step = step
+        return step.real.new_zeros(())
+
+
+def test_images_are_replaced_with_their_labels():
+    swap = Swap()
+    players = team(classes=3, swap=swap)
+    step_d(players)
+    assert torch.equal(swap.step.labels, swap.step.fake_labels)
+    assert torch.equal(swap.step.real, swap.step.fake)
+
+
+class Assigns(nn.Module):
+    """Replaces a buffer, as many do, and spoils the second step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def observe(self, step):
+        self.mean = step.logits_real.mean() / (0 if step.index == 1 else 1)
+
+    def discriminator_loss(self, step):
+        return self.mean * 0 + step.logits_real.mean()
+
+
+def test_a_skipped_step_changes_no_buffer_not_even_one_that_was_assigned(device):
+    assigns = Assigns()
+    players = team(device, assigns=assigns)
+    assert step_d(players)["skipped_d"] == 0
+    kept = assigns.mean.clone()
+    assert step_d(players, Clock(index=1))["skipped_d"] == 1
+    assert torch.equal(assigns.mean, kept)
+
+
+def test_every_skipped_update_of_d_is_counted_and_none_enters_the_means(tmp_path, monkeypatch):
+    calls = iter(range(1000))
+    real_step = loop.discriminator_step
+
+    def every_other(players, optimizer, photos, clock):
+        if next(calls) % 2 == 0:
+            photos = [(images * float("nan"), labels) for images, labels in photos]
+        return real_step(players, optimizer, photos, clock)
+
+    monkeypatch.setattr(loop, "discriminator_step", every_other)
+    folder = loop.train(config(tmp_path, d_steps=2, steps=20), QUIET).folder
+    lines = run.read_metrics(folder)
+    assert [line["skipped_d"] for line in lines] == [10, 10]
+    assert all(line["skipped_g"] == 0 for line in lines)
+    assert all(0 < line["loss_d"] < 10 for line in lines)
+    assert lines[-1]["signs"] if lines[-1]["step"] >= 200 else True
+
+
+def test_orthogonal_regularisation_is_of_g_alone():
+    players = team()
+    players.orthogonal = 0.1
+    other = team()
+    other.load = None
+    for one, two in zip(players.modules.values(), other.modules.values(), strict=True):
+        two.load_state_dict(one.state_dict())
+    for p in (players, other):
+        torch.manual_seed(1)
+        step_d(p)
+    assert torch.equal(players.discriminator.linear.weight, other.discriminator.linear.weight)
+
+
+def test_a_schedule_and_a_gradient_clip_are_those_of_the_network():
+    adam = Adam(learning_rate=1e-2, schedule=lambda seen, planned: 1 - seen / planned, gradient_clip=1e-9)
+    defaults = dataclasses.replace(tiny.build(tiny.Options(), size=16, classes=0).defaults, discriminator=adam)
+    players = team(defaults=defaults)
+    both = optimizers(players, plain())
+    apply_schedules(players, both, 25, 100)
+    assert both["discriminator"].param_groups[0]["lr"] == pytest.approx(0.75e-2)
+    assert both["generator"].param_groups[0]["lr"] == pytest.approx(2e-4)
+    step_d(players)
+    norm = torch.stack([p.grad.norm() for p in players.discriminator.parameters() if p.grad is not None]).norm()
+    assert norm <= 1.01e-9
+
+
+@pytest.mark.parametrize(("how", "buffers"), [("average", False), ("copy", True)])
+def test_buffers_of_the_average_are_averaged_or_copied(how, buffers):
+    defaults = tiny.build(tiny.Options(), size=16, classes=0).defaults
+    players = team(defaults=dataclasses.replace(defaults, ema_buffers=how, ema_ramp=None))
+    average = Average(players)
+    players.generator.norm.mean.fill_(1)
+    average.update(players, images_seen=10, new_images=4, batch=32)
+    assert (average.generator.norm.mean == 1).all() == buffers
+    expected = 1 - 0.5 ** (4 / 10_000)  # no ramp: the half-life is the whole one
+    if not buffers:
+        assert average.generator.norm.mean[0].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_fakes_have_classes_as_often_as_photos():
+    players = team(classes=2)
+    players.frequencies = torch.tensor([1.0, 9.0])
+    _, labels = players.draw(4000)
+    assert 0.88 < labels.float().mean() < 0.92
+
+
+def test_no_autocast_context_is_entered_in_float32(monkeypatch):
+    players = team()
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: pytest.fail("a device may have no autocast at all"))
+    step_d(players)
+
+
+def test_optimizers_resume_through_their_own_load_state_dict(device, tmp_path, monkeypatch):
+    """Which puts the count of steps where a fused kernel looks for it: on the parameter's device."""
+    players = team(device)
+    state = checkpoint.State(players, Average(players), optimizers(players, plain()))
+    for _ in range(2):
+        discriminator_step(players, state.optimizers["discriminator"], [batch(device)], Clock())
+        generator_step(players, state.optimizers["generator"], [4], Clock())
+    checkpoint.save(tmp_path, state, {"fewgan": "0"}, keep_generator=False)
+    again = team(device)
+    twin = checkpoint.State(again, Average(again), optimizers(again, plain()))
+    calls = []
+    original = torch.optim.Optimizer._process_value_according_to_param_policy
+    monkeypatch.setattr(
+        torch.optim.Optimizer,
+        "_process_value_according_to_param_policy",
+        staticmethod(lambda *args, **kwargs: calls.append(args) or original(*args, **kwargs)),
+    )
+    checkpoint.restore(tmp_path / "checkpoints" / "000000.safetensors", twin)
+    assert calls
+    for side, optimizer in state.optimizers.items():
+        theirs = twin.optimizers[side]
+        pairs = zip(optimizer.param_groups[0]["params"], theirs.param_groups[0]["params"], strict=True)
+        for one, two in pairs:
+            other = theirs.state[two]
+            for name, value in optimizer.state[one].items():
+                assert torch.equal(value, other[name])
+                assert value.device == other[name].device
+                assert value.stride() == other[name].stride()
+
+
+def test_tied_weights_are_saved(tmp_path):
+    weight = torch.randn(3, 3)
+    storage.write_tensors(tmp_path / "x.safetensors", {"a": weight, "b": weight, "c": weight[:2]}, {})
+    found, _ = storage.read_tensors(tmp_path / "x.safetensors")
+    assert torch.equal(found["a"], found["b"])
+    assert torch.equal(found["c"], weight[:2])
+
+
+class Noisy(tiny.Generator):
+    """Noise in forward, and a plain tensor that is no state."""
+
+    def __init__(self, classes):
+        super().__init__(classes)
+        self.scale = torch.tensor(0.9)
+
+    def forward(self, z, condition):
+        images = super().forward(z, condition)
+        return self.scale * images + 0.1 * torch.randn_like(images)
+
+
+@pytest.fixture
+def noisy(tmp_path, monkeypatch):
+    """A run whose generator is Noisy, and whose D cannot be built where it is only sampled."""
+    monkeypatch.setattr(tiny, "Generator", Noisy)
+    return loop.train(config(tmp_path, steps=2, save_every=2), QUIET).folder
+
+
+def test_noise_in_forward_is_seeded_and_plain_tensors_are_kept(noisy):
+    model = load(noisy)
+    first = model.sample(20, seed=3)
+    torch.manual_seed(99)
+    assert torch.equal(load(noisy).sample(18, seed=3), first[:18])
+    assert not torch.equal(model.sample(2, seed=4), first[:2])
+    state = torch.random.get_rng_state()
+    model.sample(1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_generator_file_needs_neither_d_nor_the_transfer(tmp_path, monkeypatch):
+    folder = loop.train(config(tmp_path, steps=1), QUIET).folder
+    expected = load(folder).sample(2)
+    content = run.read_config(folder)
+    content["transfer"] |= {"name": "gone", "package": "fewgan-gone"}
+    tensors, facts = storage.read_tensors(folder / run.GENERATOR)
+    storage.write_tensors(folder / run.GENERATOR, tensors, facts | {"config": content})
+
+    def build(options, *, size, classes):
+        made = tiny.build.__wrapped__(options, size=size, classes=classes)
+        return Networks(made.generator, lambda: pytest.fail("D was built"), made.defaults)
+
+    build.__wrapped__ = tiny.build
+    tiny_build = tiny.build
+    plugin = dataclasses.replace(
+        tiny.plugin,
+        build=lambda options, *, size, classes: dataclasses.replace(
+            tiny_build(options, size=size, classes=classes), discriminator=lambda: pytest.fail("D was built")
+        ),
+    )
+    monkeypatch.setattr(tiny, "plugin", plugin)
+    assert torch.equal(fewgan.load(folder / run.GENERATOR).sample(2), expected)
+    assert torch.equal(fewgan.load(folder).sample(2), expected)  # D is built when asked for, not before
+
+
+@pytest.mark.parametrize("labels", [[9], [], [-1], [0.5]])
+def test_wrong_labels_are_one_message(tmp_path, labels):
+    folder = loop.train(config(tmp_path, steps=1), QUIET).folder
+    with pytest.raises(UsageError, match="labels"):
+        load(folder).sample(2, labels=torch.tensor(labels))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("runs/00001-photos.v2-biggan/generator.safetensors", "00001-photos.v2-biggan"),
+        ("runs/00001-photos.v2-biggan", "00001-photos.v2-biggan"),
+        ("runs/00001-a/generators/000500.safetensors", "00001-a-000500"),
+        ("weights/cat.v3.pkl", "cat.v3"),
+    ],
+)
+def test_names_are_whole_and_unique(tmp_path, path, name):
+    place = tmp_path / path
+    place.parent.mkdir(parents=True)
+    place.touch() if "." in place.name and "photos" not in place.name else place.mkdir()
+    assert name_of(place) == name
+
+
+def test_a_folder_named_by_a_dot_has_its_own_name(tmp_path, monkeypatch):
+    (tmp_path / "00007-x").mkdir()
+    monkeypatch.chdir(tmp_path / "00007-x")
+    from pathlib import Path
+
+    assert name_of(Path()) == "00007-x"
+
+
+def test_a_run_is_named_by_its_architecture_once(tmp_path):
+    folder = loop.train(config(tmp_path, steps=1), QUIET).folder
+    assert folder.name == "00001-dataset-tiny"
+
+
+def test_resume_to_fewer_steps_than_are_made_is_refused(tmp_path):
+    folder = loop.train(config(tmp_path, steps=2), QUIET).folder
+    with pytest.raises(UsageError, match="has made 2 steps already"):
+        loop.resume(str(folder), QUIET, steps=1)
+    assert run.read_config(folder)["steps"] == 2
+
+
+def test_a_project_that_was_moved_resumes_and_a_dataset_may_be_named(tmp_path):
+    (tmp_path / "here").mkdir()
+    whole = loop.train(config(tmp_path / "here", steps=4, save_every=2), QUIET).folder
+    run.checkpoints(whole)[-1][1].unlink()
+    moved = shutil.move(tmp_path / "here", tmp_path / "there")
+    folder = moved / "runs" / whole.name
+    assert loop.resume(str(folder), QUIET).step == 4
+    run.checkpoints(folder)[-1][1].unlink()
+    shutil.move(moved / "dataset", tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is not a dataset"):
+        loop.resume(str(folder), QUIET)
+    assert loop.resume(str(folder), QUIET, data=str(tmp_path / "elsewhere")).step == 4
+
+
+def test_the_same_command_resumes_its_unfinished_run(tmp_path):
+    asked = config(tmp_path, steps=4, save_every=2)
+    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
+    expected, _ = storage.read_tensors(folder / run.GENERATOR)
+    run.checkpoints(folder)[-1][1].unlink()
+    assert loop.train(asked, QUIET, resume_unfinished=True).folder == folder
+    found, _ = storage.read_tensors(folder / run.GENERATOR)
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+    assert loop.train(asked, QUIET, resume_unfinished=True).step == 4  # finished: nothing is done again
+    shutil.rmtree(folder / "checkpoints")  # stopped before its first checkpoint: started again in the same folder
+    assert loop.train(asked, QUIET, resume_unfinished=True).folder == folder
+    other = dataclasses.replace(asked, seed=1)
+    assert loop.train(other, QUIET, resume_unfinished=True).folder != folder
+    assert loop.train(asked, QUIET).folder not in (folder,)
+
+
+def test_a_seed_may_have_63_bits(tmp_path):
+    folder = loop.train(config(tmp_path, steps=1, seed=2**63 - 1), QUIET).folder
+    assert json.loads((folder / "config.json").read_text())["seed"] == 2**63 - 1
+    run.checkpoints(folder)
+    assert loop.resume(str(folder), QUIET, steps=2).step == 2
+
+
+def test_sizes_from_a_file_are_compared_before_anything_is_allocated(tmp_path):
+    folder = loop.train(config(tmp_path, steps=1), QUIET).folder
+    tensors, facts = storage.read_tensors(folder / run.GENERATOR)
+    facts["config"]["network_classes"] = 2**31 - 1
+    storage.write_tensors(folder / run.GENERATOR, tensors, facts)
+    with pytest.raises(UsageError, match=r"tensor .* is missing|expected"):
+        load(folder)
