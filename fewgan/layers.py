@@ -229,10 +229,14 @@ class Frozen(nn.Module):
         # these weights come from nowhere else.
         with torch._C.DisableTorchFunction():
             part = make().eval().requires_grad_(False)
-            digest = hashlib.sha256(identity.encode()).digest()
-            self.register_buffer("identity", torch.tensor(list(digest), dtype=torch.uint8, device="cpu"))
+            self.register_buffer("identity", self.digest(identity))
         self.identity_text = identity
         object.__setattr__(self, "_part", (part,))  # in a tuple, so that torch does not count it as a child
+
+    @staticmethod
+    def digest(identity: str) -> Tensor:
+        """What a state dict holds of an identity: its SHA-256, uint8 [32]."""
+        return torch.tensor(list(hashlib.sha256(identity.encode()).digest()), dtype=torch.uint8, device="cpu")
 
     @property
     def part(self) -> Any:
@@ -244,7 +248,8 @@ class Frozen(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Frozen:
         super()._apply(fn, recurse)
-        self.part._apply(fn)  # type: ignore[no-untyped-call, unused-ignore]
+        move: Any = self.part._apply
+        move(fn)
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Frozen:

@@ -1,30 +1,40 @@
-"""Where fewgan keeps what it can get or compute again: downloaded weights, features of photos."""
+"""Where fewgan keeps what it can download or compute again: weights, features of photos."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: nobody waits there
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock
 
 
 def folder() -> Path:
-    """FEWGAN_CACHE, else `fewgan` in XDG_CACHE_HOME, else ~/.cache/fewgan. It need not exist yet."""
+    """FEWGAN_CACHE, else `fewgan` in XDG_CACHE_HOME, else ~/.cache/fewgan. It need not exist yet.
+
+    Without a home folder it is in the system's temporary folder.
+    """
     if chosen := os.environ.get("FEWGAN_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fewgan"
+        return _expanded(chosen)
+    return _expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "fewgan"
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no home folder
+        return Path(tempfile.gettempdir()) / f"fewgan-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
 
 
 @contextmanager
 def waiting(place: Path) -> Iterator[None]:
     """Waits until no other process is in here with the same folder. A network disk without locks lets all in."""
-    with open(place / ".lock", "w", encoding="utf-8") as file:
-        if fcntl is not None:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
+    lock = FileLock(place / ".lock")
+    with suppress(NotImplementedError, OSError):
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

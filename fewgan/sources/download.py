@@ -1,4 +1,4 @@
-"""Files from the network: once, resumed where they broke off, checked before they take their name."""
+"""Files from the network: downloaded once, resumed where they broke off, verified before they get their name."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
-from fewgan import __version__, storage
+import torch
+
+from fewgan import storage
 from fewgan.errors import FewganError
 from fewgan.screen import Screen
 from fewgan.sources import cache
@@ -28,22 +32,39 @@ class _Broken(OSError):
     """The connection ended before the file did; what came is kept, and the next try goes on from there."""
 
 
-def fetch(url: str, path: Path, *, sha256: str | None, screen: Screen, otherwise: str) -> None:
-    """Downloads `url` to `path` by way of `<path>.part`, which a later call goes on with.
+def fetch(url: str, sha256: str, *, otherwise: str = "") -> Path:
+    """The file at `url`, downloaded once into fewgan's cache, with progress; returns its path.
 
-    sha256: hex digest that the file must have, or None where nobody has published one; then the length that the server
-    tells is all that is checked. otherwise: what to do where it fails, for the message. Two processes that want the
-    same file: one loads it, the other waits. Raises FewganError.
+    sha256: hex digest that the file must have. The same file in torch.hub's folder, where other tools leave it, will
+    do. otherwise: another way out where it fails, for the message. Raises FewganError.
+    """
+    name = Path(urlparse(url).path).name
+    kept = cache.folder() / name
+    for path in (kept, Path(torch.hub.get_dir()) / "checkpoints" / name):
+        if path.is_file() and digest(path) == sha256:
+            return path
+    with suppress(OSError):
+        kept.unlink()  # damaged since it was downloaded
+    by_hand = f"get it elsewhere and put it at {kept}" + (f", or {otherwise}" if otherwise else "")
+    download(url, kept, sha256=sha256, screen=Screen(), otherwise=by_hand)
+    return kept
+
+
+def download(url: str, path: Path, *, sha256: str, screen: Screen, otherwise: str) -> None:
+    """Downloads `url` to `path` by way of `<path>.part`, which a later call resumes.
+
+    sha256: hex digest that the file must have. otherwise: what to do where it fails, for the message. Of two processes
+    that want the same file one downloads it, and the other waits. Raises FewganError.
     """
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(url, path, part, sha256, screen)
+        _download(url, path, part, sha256, screen)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise FewganError(f"{url}: could not be downloaded ({_reason(error)}); {otherwise}") from None
 
 
-def _fetch(url: str, path: Path, part: Path, sha256: str | None, screen: Screen) -> None:
+def _download(url: str, path: Path, part: Path, sha256: str, screen: Screen) -> None:
     with cache.waiting(path.parent):
         if path.is_file():
             return
@@ -56,9 +77,9 @@ def _fetch(url: str, path: Path, part: Path, sha256: str | None, screen: Screen)
                     raise
                 screen.note(f"{path.name}: {_reason(error)}; trying again")
                 time.sleep(min(2.0 ** (TRIES - left - 1), 8.0) * PAUSE)
-        if sha256 is not None and (found := digest(part)) != sha256:
+        if (found := digest(part)) != sha256:
             _forget(part)
-            raise OSError(f"its SHA-256 is {found[:16]}…, and {sha256[:16]}… was expected; it is thrown away")
+            raise OSError(f"its SHA-256 is {found[:16]}…, and {sha256[:16]}… was expected; it was deleted")
         os.replace(part, path)
         _forget(part)
 
@@ -72,7 +93,7 @@ def digest(path: Path) -> str:
 def _load(url: str, part: Path, name: str, screen: Screen) -> None:
     """One try. What is there is gone on with if the server says that its file is still the same."""
     tag, there = _tag(part).get("tag"), part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": f"fewgan/{__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": f"fewgan/{version('fewgan')}", "Accept-Encoding": "identity"}
     if there and tag:
         headers |= {"Range": f"bytes={there}-", "If-Range": tag}
     try:

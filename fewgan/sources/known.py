@@ -41,16 +41,17 @@ def locate(place: str | Path, screen: Screen | None = None) -> Path:
         return FOLDER / str(place)
     folder = cache.folder() / "sources" / str(place)
     missing = [file for file in entry["files"] if not (folder / file["name"]).is_file()]
-    by_hand = [file["name"] for file in missing if "url" not in file]
+    by_hand = [file["name"] for file in missing if "url" not in file or "sha256" not in file]
     if by_hand:
         raise UsageError(
-            f"--source {place}: has no plain download; get {entry['get']} and put {' and '.join(by_hand)} into {folder}"
+            f"--source {place}: is not downloaded by fewgan; get it from {entry['get']} and put "
+            f"{' and '.join(by_hand)} into {folder}"
         )
     for file in missing:
-        download.fetch(
+        download.download(
             entry.get("base", "") + file["url"],
             folder / file["name"],
-            sha256=file.get("sha256"),
+            sha256=file["sha256"],
             screen=screen or Screen(),
             otherwise=f"get it from {entry['get']} and put it into {folder}",
         )

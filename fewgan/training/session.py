@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fewgan import device, distributed, registry, run, storage
 from fewgan.errors import UsageError
+from fewgan.layers import Frozen
 from fewgan.networks import Networks
 from fewgan.photos import dataset
 from fewgan.screen import Screen
@@ -68,7 +69,14 @@ def begin(config: Config, screen: Screen) -> Session:
     state = _state(config, networks, target, data, source=model, new=True)
     _check_space(config, state, Path(config.out))
     photos, labels = settle.photos(config, data, screen, target)
-    return Session(config, settle.record(config, data, classes) | {"asked": asked}, photos, labels, state)
+    record = settle.record(config, data, classes) | {"asked": asked, "learned_from": _pretrained_parts(state)}
+    return Session(config, record, photos, labels, state)
+
+
+def _pretrained_parts(state: State) -> list[str]:
+    """What the frozen parts of the run are: features of the same weights must not score it."""
+    parts = [part for module in state.players.modules.values() for part in module.modules() if isinstance(part, Frozen)]
+    return sorted({part.identity_text for part in parts})
 
 
 def create_folder(session: Session, folder: Path | None) -> Path:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fewgan import __version__, device, distributed, registry, run
+from fewgan import device, distributed, registry, run
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
 from fewgan.photos import dataset
@@ -141,7 +142,7 @@ def photos(config: Config, data: dataset.Dataset, screen: Screen, target: torch.
 def record(config: Config, data: dataset.Dataset, classes: int) -> dict[str, Any]:
     return {
         "format": run.FORMAT,
-        "fewgan": __version__,
+        "fewgan": version("fewgan"),
         "torch": torch.__version__,
         **config.as_dict(),
         "data_path": str(data.folder.resolve()),

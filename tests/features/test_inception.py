@@ -138,12 +138,12 @@ def test_it_is_downloaded_once_and_a_damaged_one_again(alone, monkeypatch):
     standard(monkeypatch, alone / "upstream")
     calls = []
 
-    def fetch(url, path, *, sha256, **_):
+    def download(url, path, *, sha256, **_):
         calls.append((url, sha256))
         path.parent.mkdir(exist_ok=True)
         path.write_bytes((alone / "upstream").read_bytes())
 
-    monkeypatch.setattr(weights.download, "fetch", fetch)
+    monkeypatch.setattr("fewgan.sources.download.download", download)
     kept = alone / "cache" / weights.NAME
     assert weights.find() == weights.find() == weights.Found(kept, "FID")
     assert calls == [(weights.URL, weights.SHA256)]

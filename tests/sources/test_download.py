@@ -52,8 +52,12 @@ def site(monkeypatch):
     server.server_close()
 
 
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
 def fetch(site, path, sha256=None, url=None):
-    download.fetch(url or site.url, path, sha256=sha256, screen=Screen(quiet=True), otherwise="get it elsewhere")
+    sha256 = sha256 or SHA256
+    download.download(url or site.url, path, sha256=sha256, screen=Screen(quiet=True), otherwise="get it elsewhere")
 
 
 def left(folder):
@@ -91,7 +95,7 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(site, tmp_path):
     with pytest.raises(FewganError):
         fetch(site, tmp_path / "file.bin")
     site.content, site.tag = CONTENT[::-1], '"two"'
-    fetch(site, tmp_path / "file.bin")
+    fetch(site, tmp_path / "file.bin", hashlib.sha256(site.content).hexdigest())
     assert (tmp_path / "file.bin").read_bytes() == CONTENT[::-1]
 
 
@@ -151,7 +155,8 @@ def test_two_at_once_load_it_once(site, tmp_path):
 @pytest.fixture
 def table(site, monkeypatch, tmp_path):
     entries = {
-        "plain": {"get": "https://a.page", "files": [{"name": "G.pth", "url": site.url}]},
+        "plain": {"get": "https://a.page", "files": [{"name": "G.pth", "url": site.url, "sha256": SHA256}]},
+        "unsure": {"get": "https://a.page", "files": [{"name": "G.pth", "url": site.url}]},
         "manual": {"get": "https://a.page", "files": [{"name": "G_ema.pth"}, {"name": "D.pth"}]},
     }
     monkeypatch.setattr(known, "sources", functools.partial(dict, entries))
@@ -164,6 +169,12 @@ def test_a_known_source_is_fetched_once(table, site):
     assert (table / "plain" / "G.pth").read_bytes() == CONTENT
     known.locate("plain")
     assert len(site.asked) == 1
+
+
+def test_what_has_no_known_hash_is_not_downloaded(table, site):
+    with pytest.raises(UsageError, match=r"is not downloaded by fewgan; get it from https://a\.page"):
+        known.locate("unsure")
+    assert not site.asked
 
 
 def test_a_source_without_a_plain_download_says_what_to_do(table):
@@ -182,7 +193,7 @@ def test_a_source_without_a_plain_download_says_what_to_do(table):
 def test_an_unknown_name_is_told_the_known_ones(table, tmp_path):
     with pytest.raises(UsageError, match=r"manuel: no such file or folder; did you mean manual\?"):
         known.locate("manuel")
-    with pytest.raises(UsageError, match="known by name: plain, manual"):
+    with pytest.raises(UsageError, match="known by name: plain, unsure, manual"):
         known.locate("xyz")
     assert known.locate(tmp_path) == tmp_path
 

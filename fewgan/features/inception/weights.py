@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fewgan.plugin import UsageError
-from fewgan.screen import Screen
-from fewgan.sources import cache, download
+from fewgan.plugin import UsageError, fetch
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"
@@ -40,21 +38,15 @@ def find(given: str | None = None) -> Found:
             if not path.is_file():
                 raise UsageError(f"{origin} {path}: no such file; the standard one is at {URL}")
             return Found(path, "FID" if sha256(path) == SHA256 else f"Fréchet distance ({path.name})")
-    kept = cache.folder() / NAME
-    for path in (kept, Path(torch.hub.get_dir()) / "checkpoints" / NAME):
-        if path.is_file() and sha256(path) == SHA256:
-            return Found(path, "FID")
-    with suppress(OSError):
-        kept.unlink()  # damaged since it was fetched
-    otherwise = f"get it elsewhere and put it at {kept}, or name it with --inception-weights FILE or {VARIABLE}"
-    download.fetch(URL, kept, sha256=SHA256, screen=Screen(), otherwise=otherwise)
-    return Found(kept, "FID")
+    otherwise = f"name it with --inception-weights FILE or {VARIABLE}"
+    return Found(fetch(URL, SHA256, otherwise=otherwise), "FID")
 
 
 def sha256(path: Path) -> str:
     """Hex digest of a file, read in pieces."""
     try:
-        return download.digest(path)
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
 

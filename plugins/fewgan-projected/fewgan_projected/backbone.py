@@ -195,7 +195,7 @@ def _norm_tensors(name: str, layer: ConvNorm) -> dict[str, Tensor]:
 
 def identity(disturbed: bool) -> str:
     """What the weights are, in one word."""
-    return f"efficientnet-lite0-{SHA256[:12]}" + ("-disturbed" if disturbed else "")
+    return f"efficientnet-lite0:{SHA256}" + (":disturbed" if disturbed else "")
 
 
 def weights() -> dict[str, Tensor]:

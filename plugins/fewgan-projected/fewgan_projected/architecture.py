@@ -1,0 +1,151 @@
+"""The architecture `fastgan`: FastGAN's generator with the discriminator of Projected GAN."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fewgan.plugin import API, Adam, Defaults, Networks, Plugin, Pretrained, UsageError, option
+
+if TYPE_CHECKING:
+    from fewgan_projected.discriminators import Discriminator, DiscriminatorFacts
+
+# Sauer et al. 2021, table 6 of the appendix. The published loop multiplies D's rate by 16/17 and adapts its second beta
+# as if D were regularised in every 16th step only, which it is not; this is the rate that the paper names.
+ADAM = Adam(learning_rate=2e-4, betas=(0.0, 0.99), epsilon=1e-8)
+DEFAULTS = Defaults(
+    loss="hinge",
+    generator=ADAM,
+    discriminator=ADAM,
+    discriminator_steps=1,
+    ema_images=10_000,
+    ema_buffers="copy",
+)
+LEAST_SIDE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    width: int = option(32, "Channels of the generator; 128 is the paper's, 32 is what a CPU bears.", min=4, max=512)
+    lite: bool = option(True, "The generator with half as many layers, without noise.")
+    separable: bool = option(True, "Depthwise convolutions in D; off: the paper's 4x4 ones.")
+    side: int | None = option(
+        None,
+        "Side of the images for D's features. Default: the run's size; the paper's is 224 where that is smaller.",
+        min=LEAST_SIDE,
+        max=1024,
+    )
+    disturbed: bool = option(False, "Running statistics of D's features as the published code disturbs them.")
+    latent_dim: int = option(256, "Length of z.", min=1, hidden=True)
+    heads: str | None = option(None, "D's heads, where a file has others.", hidden=True)
+
+
+def build(options: Options, *, size: int, classes: int) -> Networks:
+    from fewgan_projected.fastgan import SIZES, Generator, GeneratorFacts
+
+    if size not in SIZES:
+        raise UsageError(f"fastgan has no {size} px network; choose --size {', '.join(map(str, SIZES))}")
+    if classes and size > 256:
+        raise UsageError(f"fastgan with classes has no {size} px network; choose --size 64, 128 or 256")
+    facts = GeneratorFacts(
+        size=size, width=options.width, latent_dim=options.latent_dim, lite=options.lite, classes=classes
+    )
+    return Networks(Generator(facts), lambda: _discriminator(options, size, classes), DEFAULTS)
+
+
+def _discriminator(options: Options, size: int, classes: int) -> Discriminator:
+    from fewgan.plugin import Frozen
+    from fewgan_projected.backbone import identity, pretrained
+    from fewgan_projected.discriminators import Discriminator, published
+
+    side = options.side or size
+    if options.heads is None:
+        facts = published(side, separable=options.separable, classes=classes)
+    else:
+        facts = dataclasses.replace(_facts(options.heads), classes=classes)
+    frozen = Frozen(lambda: pretrained(disturbed=options.disturbed), identity(options.disturbed))
+    return Discriminator(facts, frozen, size=size, side=side)
+
+
+def _facts(text: str) -> DiscriminatorFacts:
+    from fewgan_projected.discriminators import DiscriminatorFacts, Head
+
+    content = json.loads(text)
+    heads = tuple(Head(scale=scale, channels=tuple(channels)) for scale, channels in content.pop("heads"))
+    across, scales = (None if content[name] is None else tuple(content[name]) for name in ("across", "scales"))
+    return DiscriminatorFacts(across=across, scales=scales, heads=heads, separable=bool(content["separable"]))
+
+
+def _text(facts: DiscriminatorFacts) -> str:
+    heads = [(head.scale, head.channels) for head in facts.heads]
+    return json.dumps({"across": facts.across, "scales": facts.scales, "heads": heads, "separable": facts.separable})
+
+
+def read(files: Mapping[str, Any]) -> Pretrained | None:
+    """Networks of the published code: state dicts under its names, in files of any name (the average first)."""
+    from fewgan_projected.discriminators import PUBLISHED_SIDE
+    from fewgan_projected.layouts import read_discriminator, read_disturbed, read_generator
+
+    found = {name: files[name] for name in files}
+    generators = [name for name, state in found.items() if _holds(state, "synthesis.to_big.weight_orig")]
+    if not generators:
+        return None
+    name = min(generators, key=lambda name: ("ema" not in name.lower(), name))
+    facts, generator = read_generator(found[name], name)
+    options: dict[str, Any] = {"width": facts.width, "lite": facts.lite, "latent_dim": facts.latent_dim}
+    discriminator = None
+    judges = [name for name, state in found.items() if _holds(state, "discriminator.mini_discs.")]
+    if judges:
+        d_facts, discriminator = read_discriminator(found[judges[0]], judges[0])
+        if d_facts.classes != facts.classes:
+            raise UsageError(
+                f"{judges[0]} has {d_facts.classes} classes, the generator {facts.classes}; they do not belong together"
+            )
+        options |= {
+            "heads": _text(d_facts),
+            "separable": d_facts.separable,
+            "side": max(facts.size, PUBLISHED_SIDE),
+            "disturbed": bool(read_disturbed(found[judges[0]], judges[0])),
+        }
+    return Pretrained(
+        options=Options(**options),
+        size=facts.size,
+        classes=facts.classes,
+        generator=generator,
+        discriminator=None if discriminator is None else _with_identity(discriminator, options["disturbed"]),
+    )
+
+
+def _with_identity(state: Mapping[str, Any], disturbed: bool) -> dict[str, Any]:
+    """The state dict of D beside that of its frozen backbone, which is its identity alone."""
+    from fewgan.plugin import Frozen
+    from fewgan_projected.backbone import identity
+
+    return {**state, "backbone.identity": Frozen.digest(identity(disturbed))}
+
+
+def _holds(state: Any, prefix: str) -> bool:
+    return isinstance(state, Mapping) and any(str(name).startswith(prefix) for name in state)
+
+
+def write(networks: Networks) -> dict[str, dict[str, Any]]:
+    """State dicts under the published names: G_ema.pth and D.pth."""
+    from fewgan_projected.layouts import write_discriminator, write_generator
+
+    generator: Any = networks.generator
+    discriminator: Any = networks.discriminator
+    disturbed = "disturbed" in discriminator.backbone.identity_text
+    return {"G_ema.pth": write_generator(generator), "D.pth": write_discriminator(discriminator, disturbed)}
+
+
+plugin = Plugin(
+    api=API,
+    summary="FastGAN with Projected GAN's discriminator: trains from scratch on few photos, 64 to 1024 px",
+    options=Options,
+    build=build,
+    read=read,
+    write=write,
+)

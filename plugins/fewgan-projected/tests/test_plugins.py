@@ -1,0 +1,77 @@
+"""Both plugins through the conformance kit, and what is special about them."""
+
+from typing import ClassVar
+
+import torch
+from fewgan_projected.architecture import Options, build, read, write
+from fewgan_projected.backbone import identity
+from fewgan_projected.visionaided import plugin as visionaided
+
+import fewgan
+from fewgan import run, storage
+from fewgan.registry import choose
+from fewgan.testing import ArchitectureTests, RegularizerTests
+from fewgan.testing.base import QUIET, config, networks
+from fewgan.training import loop
+
+
+class TestFastgan(ArchitectureTests):
+    plugin = "fastgan"
+    size = 64
+    options: ClassVar = {"width": 4, "separable": True}
+
+
+class TestBigFastgan(ArchitectureTests):
+    plugin = "fastgan"
+    size = 64
+    options: ClassVar = {"width": 4, "lite": False, "separable": False}
+
+
+class TestVisionAided(RegularizerTests):
+    plugin = "visionaided"
+    options: ClassVar = {"channels": 4}
+
+
+class TestVisionAidedAlone(RegularizerTests):
+    plugin = "visionaided"
+    options: ClassVar = {"channels": 4, "alone": True}
+
+
+def test_the_frozen_features_are_in_no_checkpoint_and_the_run_says_what_it_learned_from(tmp_path):
+    chosen = (choose("regularizers", "visionaided", visionaided.options(channels=4)),)
+    folder = loop.train(config(tmp_path, regularizers=chosen, steps=1), QUIET).folder
+    tensors, _ = storage.read_tensors(run.checkpoints(folder)[-1][1])
+    names = [name for name in tensors if "backbone" in name]
+    assert names == ["regularizer.visionaided.discriminator.backbone.identity"]
+    assert run.read_config(folder)["learned_from"] == [identity(False)]
+
+
+def test_sampling_builds_no_d_and_loads_no_features(tmp_path, monkeypatch):
+    chosen = choose("architectures", "fastgan", Options(width=4))
+    folder = loop.train(config(tmp_path, dataset_size=64, architecture=chosen, size=64, steps=1), QUIET).folder
+    monkeypatch.setattr("fewgan_projected.backbone.pretrained", lambda **_: 1 / 0)
+    assert fewgan.load(folder / run.GENERATOR).sample(2).shape == (2, 3, 64, 64)
+
+
+def test_alone_the_core_runs_no_d_of_its_own(monkeypatch):
+    made = visionaided.build(visionaided.options(channels=4, alone=True), networks=networks())
+    assert made.adversarial is False
+    assert visionaided.build(visionaided.options(channels=4), networks=networks()).adversarial is True
+
+
+def test_what_the_published_code_writes_is_read_as_a_source():
+    torch.manual_seed(0)
+    made = build(Options(width=4, side=224, separable=False), size=64, classes=0).with_discriminator()
+    files = write(made)
+    found = read({"G_ema.pth": files["G_ema.pth"], "snapshot.pkl:D": files["D.pth"]})
+    assert (found.size, found.options.width, found.options.separable, found.options.side) == (64, 4, False, 224)
+    again = build(found.options, size=found.size, classes=found.classes).with_discriminator()
+    again.generator.load_state_dict(found.generator)
+    again.discriminator.load_state_dict(found.discriminator)
+    z = torch.randn(2, 256)
+    for module in (made.generator, again.generator, made.discriminator, again.discriminator):
+        module.eval()
+    images = made.generator(z, torch.zeros(2, 0))
+    assert torch.allclose(again.generator(z, torch.zeros(2, 0)), images)
+    assert torch.allclose(again.discriminator(images, None), made.discriminator(images, None), atol=1e-5)
+    assert read({"other.pth": {"x": torch.zeros(1)}}) is None

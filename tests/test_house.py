@@ -1,0 +1,112 @@
+"""The rooms of the house: which file may import which. Every import counts, those inside functions too."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "fewgan"
+BUILT_IN = ("architectures", "transfers", "augmentations", "regularizers", "features")
+# An arrow goes from a room to those it may import. The ground floor is open to all rooms.
+ROOMS = {
+    "cli": {"photos", "training", "sampling", "scoring", "sources"},
+    "training": {"photos", "sampling", "sources"},
+    "scoring": {"photos", "sampling", "sources"},
+    "sampling": {"sources"},
+    "sources": {"sampling", "training"},  # a model samples itself; a run's config.json is a training's
+    "photos": set(),
+    "testing": {"cli", "photos", "training", "sampling", "sources"},
+}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(path: Path) -> set[str]:
+    """fewgan's modules that a file imports anywhere but under TYPE_CHECKING, which never runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in FILES else node.module)
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value in FILES
+            and node.value != "fewgan"
+        ):
+            found.add(node.value)  # import_module("fewgan.layers")
+    return {name for name in found if name in FILES} - {module_of(path)}
+
+
+GRAPH = {name: imports(path) for name, path in FILES.items()}
+
+
+def test_no_file_imports_another_in_a_circle():
+    state: dict[str, int] = {}
+
+    def visit(name: str, trail: list[str]) -> None:
+        if state.get(name) == 2:
+            return
+        assert state.get(name) != 1, " -> ".join([*trail[trail.index(name) :], name])
+        state[name] = 1
+        for other in sorted(GRAPH[name]):
+            visit(other, [*trail, name])
+        state[name] = 2
+
+    for name in GRAPH:
+        visit(name, [])
+
+
+def room(name: str) -> str:
+    parts = name.split(".")
+    return parts[1] if len(parts) > 2 or (PACKAGE / parts[-1]).is_dir() else ""
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_arrows_point_down(name):
+    for other in GRAPH[name]:
+        here, there = room(name), room(other)
+        if here == there or not there:
+            continue
+        if here in BUILT_IN:
+            pytest.fail(f"{name} imports {other}")
+        if not here:
+            assert name in ("fewgan", "fewgan.__main__", "fewgan.plugin"), f"{name}, on the ground, imports {other}"
+        else:
+            assert there in ROOMS[here], f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("kind", BUILT_IN)
+def test_built_ins_import_what_a_stranger_would(kind):
+    for name in FILES:
+        if name.startswith(f"fewgan.{kind}."):
+            strange = {other for other in GRAPH[name] if not other.startswith((f"fewgan.{kind}", "fewgan.plugin"))}
+            assert not strange, f"{name} imports {strange}"
+
+
+def test_files_are_short():
+    long = {str(path.relative_to(ROOT)): count for path in FILES.values() if (count := lines(path)) > 300}
+    assert not long
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
