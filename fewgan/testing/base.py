@@ -152,7 +152,7 @@ class TrainedTests(PluginTests):
 def config(folder: Path, dataset_size: int = tiny.SIZE, **changes: Any) -> Config:
     """A run of the kit's networks on noise, from scratch but for the changes."""
     if not (folder / "dataset").exists():
-        _noise(folder / "photos")
+        _noise(folder / "photos", dataset_size)
         prepare(folder / "photos", folder / "dataset", size=dataset_size, screen=QUIET)
     plain: dict[str, Any] = {
         "architecture": registry.choose("architectures", "tiny"),
@@ -168,11 +168,11 @@ def config(folder: Path, dataset_size: int = tiny.SIZE, **changes: Any) -> Confi
     return Config(**(plain | changes))
 
 
-def _noise(folder: Path) -> None:
+def _noise(folder: Path, size: int) -> None:
     folder.mkdir()
     random = np.random.default_rng(0)
     for index in range(12):
-        blocks = random.integers(0, 256, (4, 4, 3)).repeat(4, 0).repeat(4, 1)
+        blocks = random.integers(0, 256, (4, 4, 3)).repeat(size // 4, 0).repeat(size // 4, 1)
         Image.fromarray(blocks.astype(np.uint8)).save(folder / f"{index:02d}.png")
 
 
