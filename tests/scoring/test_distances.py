@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewgan.plugin import UsageError
-from fewgan.scoring import distances
+from fewgan.scoring import distances, manifold
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "fid" / "io.safetensors"
 SHARED = Path(__file__).parents[3] / "shared/golden/fid/io.safetensors"
@@ -41,12 +42,6 @@ def test_kid_of_the_reference(golden):
     assert near(kid.full, golden["kid_unbiased_full_first350"])
     assert near(kid.mean, kid.full)  # every subset is everything here
     assert kid.deviation < 1e-9
-
-
-def test_precision_and_recall_of_the_reference(golden):
-    precision, recall = distances.precision_recall(golden["feat_full_1"], golden["feat_full_2"])
-    assert near(precision, golden["precision_k3_full"])
-    assert near(recall, golden["recall_k3_full"])
 
 
 # The plain formulas ---------------------------------------------------------------------------------------------------
@@ -104,19 +99,6 @@ def test_kid_is_the_textbook_formula(pair, tile):
 
 
 @settings(max_examples=40, deadline=None)
-@given(two_sets(), st.integers(1, 4), st.sampled_from([3, 512]))
-def test_precision_and_recall_are_shares_inside_balls(pair, k, tile):
-    def covered(centres, points):
-        own = np.sort(np.linalg.norm(centres[:, None] - centres[None], axis=2), axis=1)[:, min(k, len(centres) - 1)]
-        return (np.linalg.norm(points[:, None] - centres[None], axis=2) <= own).any(1).mean()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distances, "TILE", tile)
-        result = distances.precision_recall(*pair, k=k)
-    assert result == pytest.approx((covered(*pair), covered(pair[1], pair[0])))
-
-
-@settings(max_examples=40, deadline=None)
 @given(two_sets(fewest=3), st.integers(1, 5), st.booleans(), st.sampled_from([3, 512]))
 def test_nearest_is_a_sorted_list_of_all_distances(pair, k, same, tile):
     a, b = (pair[0], pair[0]) if same else pair
@@ -138,7 +120,6 @@ def test_nearest_is_a_sorted_list_of_all_distances(pair, k, same, tile):
 def test_a_set_is_at_no_distance_from_itself():
     a = torch.randn(30, 5) + 100
     assert distances.frechet(a, a) == pytest.approx(0, abs=1e-9)
-    assert distances.precision_recall(a, a) == (1.0, 1.0)
     assert distances.nearest(a, a)[0].max() == 0
     assert torch.equal(distances.nearest(a, a)[1][:, 0], torch.arange(30))
 
@@ -147,10 +128,9 @@ def test_identical_pictures_on_one_side_are_no_error():
     a, b = torch.randn(20, 5), torch.ones(10, 5)
     assert np.isfinite(distances.frechet(a, b))
     assert np.isfinite(distances.kid(a, b).mean)
-    assert distances.precision_recall(a, b)[1] == 0
 
 
-@pytest.mark.parametrize("measure", [distances.frechet, distances.kid, distances.precision_recall])
+@pytest.mark.parametrize("measure", [distances.frechet, distances.kid, manifold.coverage, manifold.authentic, manifold.vendi_ratio])
 def test_one_picture_is_too_few(measure):
     with pytest.raises(UsageError, match="at least 2 pictures on each side; there are 1 and 5"):
         measure(torch.randn(1, 4), torch.randn(5, 4))
@@ -160,7 +140,8 @@ def test_one_picture_is_too_few(measure):
 def test_features_are_left_as_they_were(kind):
     a, b = torch.randn(9, 4, dtype=kind), torch.randn(30, 4, dtype=kind)
     kept = a.clone(), b.clone()
-    distances.frechet(a, b), distances.kid(a, b), distances.precision_recall(a, b), distances.nearest(a, b, 2)
+    distances.frechet(a, b), distances.kid(a, b), distances.nearest(a, b, 2)
+    manifold.coverage(a, b), manifold.authentic(a, b), manifold.vendi_ratio(a, b)
     assert torch.equal(a, kept[0])
     assert torch.equal(b, kept[1])
 
@@ -169,3 +150,29 @@ def test_kid_subsets_come_from_the_seed():
     a, b = torch.randn(40, 4), torch.randn(50, 4)
     assert distances.kid(a, b, size=10) == distances.kid(a, b, size=10)
     assert distances.kid(a, b, size=10, seed=1) != distances.kid(a, b, size=10)
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor of float64 that is made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float64:
+                self.elements = max(self.elements, tensor.untyped_storage().nbytes() // 8)
+        return made
+
+
+@pytest.mark.parametrize("measure", [distances.frechet, distances.kid, manifold.coverage])
+def test_memory_does_not_grow_with_the_counts(measure):
+    """No float64 tensor is larger than a tile or a few times [dim, dim], so none is [few, many]."""
+    few, many = torch.randn(60, 64), torch.randn(20_000, 64)
+    with Largest() as found:
+        measure(few, many)
+    assert found.elements <= distances.TILE**2
+    assert found.elements < 60 * 20_000 / 4
