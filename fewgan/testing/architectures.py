@@ -190,7 +190,7 @@ class ArchitectureTests(PluginTests):
         rule = "read understands what write gives"
         if found is None or found.discriminator is None:
             return self.must(False, rule, found)
-        again = plugin.build(found.options, size=found.size, classes=found.classes)
+        again = plugin.build(found.options, size=found.size, classes=found.classes).with_discriminator()
         again.generator.load_state_dict(dict(found.generator))
         again.discriminator.load_state_dict(dict(found.discriminator))
         self.must(same(states(made), states(again)), rule, difference(states(made), states(again)))

@@ -111,6 +111,7 @@ class RegularizerTests(TrainedTests):
             self.must(loss.item() == 0, f"{side}_loss(step) has a gradient where it is not 0", loss)
             return
         learning = [*getattr(among, side).parameters(), *(made.parameters() if side == "discriminator" else ())]
+        learning = [parameter for parameter in learning if parameter.requires_grad]
         gradients = torch.autograd.grad(loss, learning, allow_unused=True)
         there = tuple(gradient for gradient in gradients if gradient is not None)
         self.must(bool(there), f"{side}_loss(step) has a gradient for what learns in the {side}'s step")

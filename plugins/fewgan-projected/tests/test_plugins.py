@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import pytest
 import torch
 from fewgan_projected.architecture import Options, build, read, write
 from fewgan_projected.backbone import identity
@@ -11,8 +12,13 @@ import fewgan
 from fewgan import run, storage
 from fewgan.registry import choose
 from fewgan.testing import ArchitectureTests, RegularizerTests
-from fewgan.testing.base import QUIET, config, networks
+from fewgan.testing.base import QUIET, config, install_tiny, networks
 from fewgan.training import loop
+
+
+@pytest.fixture(autouse=True)
+def _tiny(tmp_path_factory, monkeypatch):
+    monkeypatch.syspath_prepend(str(install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")))
 
 
 class TestFastgan(ArchitectureTests):
