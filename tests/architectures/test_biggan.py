@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from goldens import GOLDEN, found
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -11,9 +12,7 @@ from fewgan.architectures.biggan import plugin
 from fewgan.architectures.biggan.build import Options, attended, build
 from fewgan.plugin import Discriminator, Generator, Networks, UsageError
 
-SHARED = Path(__file__).parents[3] / "shared" / "golden"
-OWN = Path(__file__).parents[1] / "golden"
-FOLDERS = [OWN / "biggan-32", *(SHARED / f"biggan-{size}" for size in (32, 64, 128))]
+FOLDERS = found("biggan-32", "biggan-64", "biggan-128")
 
 
 def files(folder: Path) -> dict[str, dict[str, Tensor]]:
@@ -32,8 +31,6 @@ def networks_of(state: dict[str, dict[str, Tensor]], dtype: torch.dtype = torch.
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: f"{folder.parents[1].name}-{folder.name}")
 def folder(request):
-    if not request.param.is_dir():
-        pytest.skip("no golden numbers here")
     return request.param
 
 
@@ -163,7 +160,7 @@ def test_standing_statistics_are_the_plain_mean_over_batches():
 
 
 def own_files() -> dict[str, dict[str, Tensor]]:
-    return files(OWN / "biggan-32")
+    return files(GOLDEN / "biggan-32")
 
 
 def test_everything_is_derived_from_the_tensors():

@@ -3,10 +3,10 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
+from goldens import GOLDEN
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -15,9 +15,7 @@ from fewgan.architectures.biggan import Options, plugin, studiogan
 from fewgan.architectures.biggan.layouts import derive
 from fewgan.plugin import UsageError
 
-OWN = Path(__file__).parents[1] / "golden" / "biggan-32"
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
-shared = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs the golden numbers beside the project")
+OWN = GOLDEN / "biggan-32"
 BACK = {value: key for key, value in studiogan._NAMES.items() if value not in ("linear", "stored_mean", "stored_var")}
 
 
@@ -25,7 +23,6 @@ def close(made: Tensor, expected: Tensor) -> bool:
     return bool((made - expected).abs().max() <= 1e-4 * expected.abs().max())
 
 
-@shared
 def test_studiogan_golden_numbers():
     model, io = (
         fewgan.load(GOLDEN / "studiogan-biggan-64"),
@@ -42,7 +39,6 @@ def test_studiogan_golden_numbers():
     assert model.architecture.options["attention"] == "32"
 
 
-@shared
 def test_minegan_golden_numbers(tmp_path):
     model, io = fewgan.load(GOLDEN / "minegan-64"), load_file(GOLDEN / "minegan-64" / "io.safetensors")
     with torch.no_grad():

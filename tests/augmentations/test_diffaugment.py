@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from goldens import found
 from safetensors.torch import load_file
 from torch.autograd import gradcheck, gradgradcheck
 
 from fewgan.augmentations.diffaugment import Options, operations, plugin
 from fewgan.plugin import UsageError
 
-GOLDEN = Path(__file__).parents[1] / "golden/diffaugment/ops.safetensors"  # the first 2 samples of the file below
-SHARED = Path(__file__).parents[3] / "shared/golden/diffaugment/ops.safetensors"
 OPERATIONS = {
     "brightness": operations.brightness,
     "saturation": operations.saturation,
@@ -30,12 +29,10 @@ def draws(name: str, count: int, side: int) -> list[torch.Tensor]:
     return [torch.rand(count, 1, 1, 1)]
 
 
-@pytest.mark.parametrize("file", [GOLDEN, SHARED], ids=["copied", "all"])
+@pytest.mark.parametrize("file", found("diffaugment/ops.safetensors"), ids=str)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_golden_output_and_gradient(name: str, layout: torch.memory_format, file: Path) -> None:
-    if not file.exists():
-        pytest.skip("the golden numbers are not beside this checkout")
     golden = load_file(file)
     images = golden["x"].contiguous(memory_format=layout).requires_grad_()
     given = [golden[key] for key in (f"{name}.draw0", f"{name}.draw1") if key in golden]

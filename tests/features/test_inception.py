@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -13,9 +12,6 @@ from seeded import inception_weights
 from fewgan.features.inception import Options, build, plugin, weights
 from fewgan.features.inception.network import Inception, by_shape
 from fewgan.plugin import Features, FewganError, UsageError
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "fid" / "io.safetensors"
-SHARED = Path(__file__).parents[3] / "shared/golden/fid/io.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +50,8 @@ def standard(monkeypatch, path, content=b"the standard file"):
 # The network ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [GOLDEN, SHARED], ids=["own", "shared"])
+@pytest.mark.parametrize("path", found("fid/io.safetensors"), ids=str)
 def test_features_of_the_reference(network, path):
-    if not path.exists():
-        pytest.skip("no shared golden numbers here")
     io = load_file(path)
     for key in sorted(name.removeprefix("images_") for name in io if name.startswith("images_")):
         with torch.no_grad():

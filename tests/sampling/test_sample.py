@@ -18,8 +18,6 @@ from fewgan.sampling import sample as sampling
 from fewgan.sampling.sample import Sampled, choose_classes
 from fewgan.screen import Screen
 
-SHARED = Path(__file__).parents[3] / "shared/sources/biggan64-photos"
-
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Model:
@@ -175,18 +173,3 @@ def test_files_of_another_origin_have_no_facts(tmp_path: Path) -> None:
     for content in (b"", b"\x89PNG\r\n\x1a\n", random.randbytes(2000), b"GIF89a" + random.randbytes(100)):
         (tmp_path / "file").write_bytes(content)
         assert imagefile.facts_of(tmp_path / "file") is None
-
-
-def test_a_real_source(tmp_path: Path) -> None:
-    if not SHARED.exists():
-        pytest.skip("the pretrained source is not beside this checkout")
-    done = sampling.sample(
-        SHARED, count=3, classes="2", truncation=0.5, out=tmp_path / "x", device="cpu", screen=Screen(quiet=True)
-    )
-    more = sampling.sample(SHARED, count=5, classes="2", truncation=0.5, out=tmp_path / "y", screen=Screen(quiet=True))
-    for name in done.files:
-        assert (done.folder / name).read_bytes() == (more.folder / name).read_bytes()
-    with Image.open(done.folder / "000000.png") as opened:
-        assert opened.size == (64, 64)
-        green = np.asarray(opened).astype(float).mean((0, 1))
-    assert green[1] > green[0]  # class 2 is flowers, in front of leaves

@@ -1,10 +1,9 @@
 """Distances between sets of features, against the reference tools' numbers and against the plain formulas."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from goldens import found
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -13,14 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fewgan.plugin import UsageError
 from fewgan.scoring import distances, manifold
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "fid" / "io.safetensors"
-SHARED = Path(__file__).parents[3] / "shared/golden/fid/io.safetensors"
 
-
-@pytest.fixture(scope="module", params=[GOLDEN, SHARED], ids=["own", "shared"])
+@pytest.fixture(scope="module", params=found("fid/io.safetensors"), ids=str)
 def golden(request):
-    if not request.param.exists():
-        pytest.skip("no shared golden numbers here")
     return load_file(request.param)
 
 
@@ -130,7 +124,9 @@ def test_identical_pictures_on_one_side_are_no_error():
     assert np.isfinite(distances.kid(a, b).mean)
 
 
-@pytest.mark.parametrize("measure", [distances.frechet, distances.kid, manifold.coverage, manifold.authentic, manifold.vendi_ratio])
+@pytest.mark.parametrize(
+    "measure", [distances.frechet, distances.kid, manifold.coverage, manifold.authentic, manifold.vendi_ratio]
+)
 def test_one_picture_is_too_few(measure):
     with pytest.raises(UsageError, match="at least 2 pictures on each side; there are 1 and 5"):
         measure(torch.randn(1, 4), torch.randn(5, 4))

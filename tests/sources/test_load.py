@@ -24,7 +24,6 @@ from fewgan.training.config import Config
 from fewgan.training.loop import train
 
 OWN = Path(__file__).parents[1] / "golden" / "biggan-32"
-SHARED = Path(__file__).parents[3] / "shared"
 
 
 @pytest.fixture
@@ -163,15 +162,6 @@ def test_what_is_no_source(tmp_path):
     (tmp_path / "g.safetensors").write_bytes(b"junk")
     with pytest.raises(UsageError, match=r"g\.safetensors"):
         fewgan.load(tmp_path / "g.safetensors")
-
-
-def test_the_shared_source():
-    folder = SHARED / "sources" / "biggan64-photos"
-    if not folder.is_dir():
-        pytest.skip("no pretrained source here")
-    model = fewgan.load(folder)
-    assert (model.generator.size, model.generator.classes, model.architecture.options["width"]) == (64, 3, 16)
-    assert model.sample(2).float().std() > 20
 
 
 def test_a_source_of_two_small_files(foreign, tmp_path):

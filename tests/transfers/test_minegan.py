@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from goldens import GOLDEN
 from safetensors.torch import load_file
 
 from fewgan.architectures import biggan
@@ -12,8 +12,7 @@ from fewgan.plugin import Networks, UsageError
 from fewgan.transfers.minegan import Options, plugin
 from fewgan.transfers.minegan.miner import MineGAN, Miner
 
-GOLDEN = Path(__file__).parents[1] / "golden/minegan"
-SHARED = Path(__file__).parents[3] / "shared/golden/minegan-64"
+MINEGAN = GOLDEN / "minegan-64"
 
 
 def networks(classes: int = 1) -> Networks:
@@ -27,11 +26,11 @@ def build(classes: int = 1, **options: Any) -> tuple[MineGAN, Networks]:
 
 
 def golden_miner() -> tuple[Miner, dict[str, torch.Tensor]]:
-    weights = torch.load(GOLDEN / "M.pth", weights_only=True)
+    weights = torch.load(MINEGAN / "M.pth", weights_only=True)
     del weights["shared.weight"]  # an unused tensor of the public code
     miner = Miner(120, 32)
     miner.load_state_dict(weights)  # strict: the names are the public ones
-    return miner, load_file(GOLDEN / "io.safetensors")
+    return miner, load_file(MINEGAN / "io.safetensors")
 
 
 def test_golden_miner() -> None:
@@ -43,16 +42,14 @@ def test_golden_miner() -> None:
 
 
 def test_golden_image_through_the_generator() -> None:
-    if not SHARED.exists():
-        pytest.skip("the golden generator is not beside this checkout")
     assert biggan.plugin.read is not None
-    found = biggan.plugin.read({"G_ema.pth": torch.load(SHARED / "G.pth", weights_only=True)})
+    found = biggan.plugin.read({"G_ema.pth": torch.load(MINEGAN / "G.pth", weights_only=True)})
     assert found is not None
     generator: Any = biggan.plugin.build(found.options, size=found.size, classes=found.classes).generator
     generator.load_state_dict(found.generator)
     generator.eval()
     miner, golden = golden_miner()
-    image = load_file(SHARED / "io.safetensors")["image_eval"]
+    image = load_file(MINEGAN / "io.safetensors")["image_eval"]
     got = generator(*miner.eval()(golden["z"], torch.zeros(4, dtype=torch.int64)))
     assert (got - image).abs().max() <= 1e-4 * image.abs().max()
 
