@@ -1,12 +1,13 @@
 """Pictures, picture files and colour profiles for tests, made on the spot."""
 
 import io
+import itertools
 import json
 import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 def written(image: Image.Image, form: str, **options) -> io.BytesIO:
@@ -107,3 +108,25 @@ def facts(out: Path) -> dict:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def avatars(side: int = 64) -> list[Image.Image]:
+    """36 drawn faces: three mouths, three sizes of eyes, four colours of hair, all else the same."""
+    made = []
+    for mouth, eye, hair in itertools.product(
+        ("smile", "line", "round"), (3, 4, 5), ("#402010", "#e0c040", "#181818", "#c05020")
+    ):
+        image = Image.new("RGB", (128, 128), "#ffffff")
+        pen = ImageDraw.Draw(image)
+        pen.ellipse((20, 16, 108, 116), fill="#f0c8aa")
+        pen.pieslice((16, 8, 112, 88), 180, 360, fill=hair)
+        for centre in (48, 80):
+            pen.ellipse((centre - 2 * eye, 60 - 2 * eye, centre + 2 * eye, 60 + 2 * eye), fill="#103c78")
+        if mouth == "smile":
+            pen.arc((48, 72, 80, 100), 20, 160, fill="red", width=4)
+        elif mouth == "line":
+            pen.line((48, 92, 80, 92), fill="red", width=4)
+        else:
+            pen.ellipse((56, 84, 72, 100), fill="red")
+        made.append(image.resize((side, side), Image.Resampling.LANCZOS))
+    return made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,35 +16,43 @@ from fewgan.cli import choosing, failures, flags, show
 from fewgan.cli.choosing import Chosen
 from fewgan.cli.flags import real, switch, text, whole
 from fewgan.cli.launch import Speaks, launch
-from fewgan.screen import Screen
+from fewgan.screen import Screen, command, flush, output
 from fewgan.training.config import LOSSES, PRECISIONS, Config
 
-CHANGEABLE = ("steps", "device", "save_every", "sample_every")  # what may go with --resume
+CHANGEABLE = ("data", "steps", "device", "save_every", "sample_every")  # what may be given with --resume
 
-TRAINING, SAVING = "Training", "Samples and saves"
+TRAINING, SAVING = "Training", "Samples and checkpoints"
 
-Quiet = Annotated[bool, switch("--quiet", "Only warnings and the result.")]
-Json = Annotated[bool, switch("--json", "The result as JSON.")]
-Seed = Annotated[int, whole(0, "The same seed gives the same result.")]
+Quiet = Annotated[bool, switch("--quiet", "Print only warnings and the result.")]
+Json = Annotated[bool, switch("--json", "Print the result as JSON.")]
+Seed = Annotated[int, whole(0, "Random seed; the same seed gives the same result.", most=2**63 - 1)]
 Device = Annotated[str, text("NAME", "auto, cpu, cuda, cuda:N or mps.", among=("auto", "cpu", "cuda", "mps"))]
-StandingStats = Annotated[int, whole(0, "Batches to measure batch norm with anew; 0: as trained.")]
+StandingStats = Annotated[int, whole(0, "Re-estimate batch-norm statistics over N batches; 0: as trained.")]
 
 
 def prepare(
     *,
     photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, or a zip or tar file.")],
-    size: Annotated[int, whole(1, "Side of the pictures in pixels.")] = 128,
+    size: Annotated[int, whole(1, "Width and height of the photos in the dataset, in pixels.")] = 128,
     crop: Annotated[
-        str, text("NAME", "center: the middle square; fit: all of it, padded.", among=("center", "fit"))
+        str, text("NAME", "center: the central square; fit: the whole photo, padded.", among=("center", "fit"))
     ] = "center",
-    classes: Annotated[bool, switch("--classes", "The first level of subfolders names classes.")] = False,
-    limit: Annotated[int | None, whole(1, "Take this many photos at most.")] = None,
-    holdout: Annotated[int, whole(0, "Photos to mark as never trained on.")] = 0,
+    classes: Annotated[bool, switch("--classes", "Take the first level of subfolders as classes.")] = False,
+    limit: Annotated[int | None, whole(1, "Maximum number of photos.")] = None,
+    holdout: Annotated[int, whole(0, "Number of photos to hold out from training, for fid.")] = 0,
+    duplicates: Annotated[
+        str,
+        text(
+            "NAME",
+            "near: leave out photos that repeat one before; exact: only those with the same pixels; keep: none.",
+            among=("near", "exact", "keep"),
+        ),
+    ] = "near",
     seed: Seed = 0,
-    workers: Annotated[int | None, whole(1, "Photos decoded at a time; default: one a core.")] = None,
-    strict: Annotated[bool, switch("--strict", "Fail where a photo would be left out.")] = False,
-    out: Annotated[Path, text("PATH", "Folder to write the dataset to.")] = Path("dataset"),
-    force: Annotated[bool, switch("--force", "Replace the dataset that is there.")] = False,
+    workers: Annotated[int | None, whole(1, "Processes that decode photos; default: one per core.")] = None,
+    strict: Annotated[bool, switch("--strict", "Fail if a photo cannot be used.")] = False,
+    out: Annotated[Path, text("PATH", "Folder for the dataset.")] = Path("dataset"),
+    force: Annotated[bool, switch("--force", "Replace an existing dataset.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -61,6 +68,7 @@ def prepare(
         classes=classes,
         limit=limit,
         holdout=holdout,
+        duplicates=duplicates,
         seed=seed,
         workers=workers,
         strict=strict,
@@ -68,59 +76,65 @@ def prepare(
         screen=screen,
     )
     show.result(summary, as_json, show.prepared)
-    screen.note("Next: fewgan train" + ("" if out == Path("dataset") else f" {shlex.quote(str(out))}"))
+    show.next_command(screen, "train", out, default=out == Path("dataset"))
 
 
 def train(
     *,
     ctx: typer.Context,
-    data: Annotated[str, typer.Argument(metavar="DATASET", help="What fewgan prepare wrote.")] = "dataset",
-    source: Annotated[str | None, text("PATH|NAME", "Pretrained GAN: a run, weights, or a name [embedded].")] = None,
-    size: Annotated[int | None, whole(1, "Side in pixels; default: the source's, or the dataset's.")] = None,
-    steps: Annotated[int, whole(1, "Updates of G.")] = 2000,
+    data: Annotated[str, typer.Argument(metavar="DATASET", help="Dataset made by fewgan prepare.")] = "dataset",
+    source: Annotated[
+        str | None, text("PATH|NAME", "Pretrained GAN: a run, a weights file, or the name of a known one.")
+    ] = None,
+    size: Annotated[
+        int | None, whole(1, "Image size of the networks; default: the source's, or the dataset's.")
+    ] = None,
+    steps: Annotated[int, whole(1, "Number of training steps (updates of G).")] = 2000,
     seed: Seed = 0,
     device: Device = "auto",
-    out: Annotated[str, text("PATH", "Folder of the run folders.")] = "runs",
-    resume: Annotated[
-        str | None, text("RUN|latest", "Go on with a run; takes everything from it.", among=("latest",))
-    ] = None,
-    dry_run: Annotated[bool, switch("--dry-run", "Print the plan and stop.")] = False,
+    out: Annotated[str, text("PATH", "Folder for the runs.")] = "runs",
+    resume: Annotated[str | None, text("RUN|latest", "Resume a run with its settings.", among=("latest",))] = None,
+    resume_unfinished: Annotated[
+        bool, switch("--continue", "Start the run, or resume it if the same command has an unfinished one.")
+    ] = False,
+    dry_run: Annotated[bool, switch("--dry-run", "Print the plan and exit.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
-    batch_size: Annotated[int, whole(1, "Photos in a batch.", TRAINING)] = 16,
-    d_steps: Annotated[
-        int | None, whole(1, "Updates of D for one of G; default: the architecture's.", TRAINING)
-    ] = None,
-    grad_accumulation: Annotated[int, whole(1, "Batches in one update.", TRAINING)] = 1,
+    batch_size: Annotated[int, whole(1, "Photos per batch.", TRAINING)] = 16,
+    d_steps: Annotated[int | None, whole(1, "Updates of D per step; default: the architecture's.", TRAINING)] = None,
+    grad_accumulation: Annotated[int, whole(1, "Batches accumulated per optimizer step.", TRAINING)] = 1,
     lr_g: Annotated[float | None, real("Learning rate of G; default: the architecture's.", TRAINING)] = None,
     lr_d: Annotated[float | None, real("Learning rate of D; default: the architecture's.", TRAINING)] = None,
     loss: Annotated[
         str | None, text("NAME", f"{', '.join(LOSSES)}; default: the architecture's.", TRAINING, among=LOSSES)
     ] = None,
     precision: Annotated[
-        str, text("NAME", "fp32, or bf16 to compute with less memory.", TRAINING, among=PRECISIONS)
-    ] = "fp32",
-    orthogonal: Annotated[float, real("Weight of the orthogonal regularisation of G.", TRAINING)] = 0.0,
-    flip: Annotated[bool, switch("--flip/--no-flip", "Mirror half of the photos.", TRAINING)] = True,
-    sample_every: Annotated[int, whole(1, "Steps between grids from fixed latents.", SAVING)] = 200,
+        str, text("NAME", "fp32, bf16, or auto: bf16 where the device is faster in it.", TRAINING, among=PRECISIONS)
+    ] = "auto",
+    orthogonal: Annotated[float, real("Weight of the orthogonal regularization of G.", TRAINING)] = 0.0,
+    flip: Annotated[bool, switch("--flip/--no-flip", "Mirror photos at random.", TRAINING)] = True,
+    sample_every: Annotated[int, whole(1, "Steps between sample grids.", SAVING)] = 200,
     save_every: Annotated[int, whole(1, "Steps between checkpoints.", SAVING)] = 200,
-    keep_generators: Annotated[bool, switch("--keep-generators", "Keep the generator of every save.", SAVING)] = False,
+    keep_generators: Annotated[
+        bool, switch("--keep-generators", "Keep the generator of every checkpoint.", SAVING)
+    ] = False,
     plugins: Chosen,
 ) -> None:
     """Train a generator on a dataset.
 
-    The options of the plugins you choose stand last; 'fewgan plugins' lists what is installed.
+    The options of the plugins you choose are listed last; 'fewgan plugins' lists the installed ones.
     """
     screen = Screen(quiet)
     if resume is not None:
-        changes = flags.given(ctx, allowed=(*CHANGEABLE, "resume", "quiet", "as_json"), beside="--resume")
+        given = flags.given(ctx, allowed=(*CHANGEABLE, "resume", "quiet", "as_json"), beside="--resume")
         import fewgan.training.loop
 
-        wanted = {name: ctx.params[name] for name in CHANGEABLE if name in changes}
-        show.result(fewgan.training.loop.resume(resume, screen=screen, **wanted), as_json, show.trained)
-        screen.note("Next: fewgan sample")
+        changes = {name: ctx.params[name] for name in CHANGEABLE if name in given}
+        trained = fewgan.training.loop.resume(resume, screen, **changes)
+        show.result(trained, as_json, show.trained)
+        show.next_command(screen, "sample", trained.folder)
         return
-    # Every option that Config has a field for goes in by its name.
+    # Each field of Config that has an option is set by it.
     names = {field.name for field in dataclasses.fields(Config)} & ctx.params.keys()
     config = Config(
         **{name: ctx.params[name] for name in names},
@@ -137,8 +151,9 @@ def train(
         return
     import fewgan.training.loop
 
-    show.result(fewgan.training.loop.train(config, screen), as_json, show.trained)
-    screen.note("Next: fewgan sample")
+    trained = fewgan.training.loop.train(config, screen, resume_unfinished=resume_unfinished)
+    show.result(trained, as_json, show.trained)
+    show.next_command(screen, "sample", trained.folder, default=out == "runs" and not resume_unfinished)
 
 
 def sample(
@@ -149,23 +164,25 @@ def sample(
             metavar="RUN", help="A run, a generator.safetensors or a pretrained GAN; default: the latest run."
         ),
     ] = None,
-    count: Annotated[int | None, whole(1, "How many; default: 64, or 8 to lead --interpolate through.")] = None,
-    truncation: Annotated[float | None, real("Below 1: fewer surprises, less variety.")] = None,
+    count: Annotated[
+        int | None, whole(1, "Number of pictures, 64 by default; or of keyframes with --interpolate, 8.")
+    ] = None,
+    truncation: Annotated[float | None, real("Scale of the latents; lower values trade variety for quality.")] = None,
     seed: Seed = 0,
-    classes: Annotated[str | None, text("NAMES", "Names or numbers, with commas between.")] = None,
-    grid: Annotated[bool, switch("--grid", "One picture with all of them.")] = False,
-    interpolate: Annotated[bool, switch("--interpolate", "A smooth animation that ends where it starts.")] = False,
+    classes: Annotated[str | None, text("NAMES", "Comma-separated class names or indices.")] = None,
+    grid: Annotated[bool, switch("--grid", "Make one picture, a grid of all.")] = False,
+    interpolate: Annotated[bool, switch("--interpolate", "Make a seamlessly looping animation.")] = False,
     standing_stats: StandingStats = 0,
     format: Annotated[
         str | None,
-        text("NAME", "png or jpeg; an animation: webp or gif.", among=("png", "jpeg", "webp", "gif")),
+        text("NAME", "png or jpeg; for an animation webp or gif.", among=("png", "jpeg", "webp", "gif")),
     ] = None,
     out: Annotated[Path | None, text("PATH", "Folder or file; default: a folder in ./pictures.")] = None,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Make new pictures with a trained generator."""
+    """Generate pictures with a trained generator."""
     from fewgan.sampling.sample import sample
 
     made = sample(
@@ -192,9 +209,9 @@ def fid(
         typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder of pictures; default: the latest run."),
     ] = None,
     against: Annotated[Path | None, text("PATH", "Dataset or folder of pictures; default: the run's dataset.")] = None,
-    count: Annotated[int, whole(1, "Pictures to make and score.")] = 5000,
-    truncation: Annotated[str | None, text("X,X,…", "One number, or several to sweep: 0.2,0.4,0.6,0.8,1.0.")] = None,
-    snapshots: Annotated[bool, switch("--snapshots", "Score every kept generator of the run.")] = False,
+    count: Annotated[int, whole(1, "Number of pictures to score.")] = 5000,
+    truncation: Annotated[str | None, text("X,X,…", "One value, or several for a sweep: 0.2,0.4,0.6,0.8,1.0.")] = None,
+    snapshots: Annotated[bool, switch("--snapshots", "Score every generator that the run has kept.")] = False,
     standing_stats: StandingStats = 0,
     seed: Seed = 0,
     out: Annotated[Path | None, text("PATH", "Folder for scores and pictures; default: fid in the run.")] = None,
@@ -233,12 +250,12 @@ def plugins_show(
     *, name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin.")], as_json: Json = False
 ) -> None:
     """Print a plugin's options: flags, types, defaults, ranges."""
-    show.result(choosing.about(name), as_json, show.plugin)
+    show.result(choosing.about(name, core_flags()), as_json, show.plugin)
 
 
 def plugins_check(*, as_json: Json = False) -> None:
-    """Load every plugin and report each; exit code 1 where one is broken."""
-    results = [{**dataclasses.asdict(entry), "error": error} for entry, error in registry.check()]
+    """Load every plugin and report the broken ones; exit code 1 if there are any."""
+    results = [{**dataclasses.asdict(entry), "error": error} for entry, error in registry.check(core_flags())]
     show.result(results, as_json, show.checked)
     if any(result["error"] for result in results):
         raise typer.Exit(1)
@@ -248,7 +265,7 @@ def version(value: bool) -> None:
     if value:
         from fewgan import __version__
 
-        print(f"fewgan {__version__}")
+        output(f"fewgan {__version__}")
         raise typer.Exit
 
 
@@ -264,16 +281,23 @@ def root(
     """
 
 
+def core_flags() -> set[str]:
+    """The flags that no plugin may have."""
+    return flags.of_core({"train": train, "fid": fid})
+
+
 def build(arguments: Sequence[str]) -> typer.Typer:
-    """All commands; those that take plugins have the flags of the plugins that this command line chooses."""
+    """All commands; the one that this command line runs has the flags of the plugins that the line names."""
     app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]}, rich_markup_mode="rich")
     app.callback()(root)
     place = next((index for index, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
-    after = {"".join(arguments[place : place + 1]): arguments[place + 1 :]}
-    app.command()(prepare)
-    app.command()(flags.attach(train, after.get("train"), choosing.COMMANDS["train"]))
-    app.command()(sample)
-    app.command()(flags.attach(fid, after.get("fid"), choosing.COMMANDS["fid"]))
+    running, rest = "".join(arguments[place : place + 1]), arguments[place + 1 :]
+    core = core_flags() if running in choosing.COMMANDS else set()
+    for function in (prepare, train, sample, fid):
+        name = function.__name__
+        if kinds := choosing.COMMANDS.get(name):
+            function = flags.attach(function, rest if name == running else ("--resume",), kinds, core)
+        app.command(name)(function)
     group = typer.Typer(invoke_without_command=True)
     group.callback()(plugins)
     group.command("show")(plugins_show)
@@ -285,9 +309,9 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 def run(arguments: Sequence[str], speaks: Speaks = failures.always) -> int:
     """Runs one command line and returns its exit code: 0 done, 1 failed, 2 wrong use, 128 + n: signal n."""
     try:
-        command = typer.main.get_command(build(choosing.words() if choosing.completing() else arguments))
-        code = command.main(args=list(arguments) or ["--help"], prog_name="fewgan", standalone_mode=False)
-        sys.stdout.flush()
+        group = typer.main.get_command(build(flags.words() if flags.completing() else arguments))
+        code = group.main(args=list(arguments) or ["--help"], prog_name="fewgan", standalone_mode=False)
+        flush()
         return code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt) as error:
         return failures.report(error, arguments, speaks)
@@ -295,6 +319,6 @@ def run(arguments: Sequence[str], speaks: Speaks = failures.always) -> int:
 
 def main() -> None:
     """The `fewgan` command."""
-    # An exception, so that what is half made is cleared away; training saves first, in its own way.
+    # An exception, so that unfinished files are removed; training handles the signal itself and saves first.
     signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     sys.exit(launch(run, sys.argv[1:]))

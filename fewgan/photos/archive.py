@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from fewgan.errors import UsageError
-from fewgan.photos.decode import Refused
-from fewgan.photos.gather import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file, pictured, shown
+from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file, shown
+from fewgan.photos.kinds import HEAD, Refused, check_head, check_large
 
 MEMBER_BYTES = 256 * 1024**2
 """Members are read whole; larger ones are refused."""
@@ -33,7 +33,7 @@ _PACKED: dict[bytes, Any] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
-_LARGE = f"too large: more than {MEMBER_BYTES // 1024**2} MiB in one file"
+_LIMIT = f"more than {MEMBER_BYTES // 1024**2} MiB in one file"
 
 
 def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
@@ -53,6 +53,8 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
             packed = stack.enter_context(unpack(file))
             file = stack.enter_context(tempfile.TemporaryFile(dir=spool))  # noqa: SIM115
             _unpack(packed, file, max(1024**3, 100 * os.path.getsize(source)), name)
+        else:
+            _check_tar(file, name)
         return _tar(file)
     except (tarfile.TarError, zipfile.BadZipFile) as error:
         words = " ".join(str(error).split())
@@ -60,7 +62,23 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's trouble, not the archive's
-        raise UsageError(f"{name} is damaged or cut short: fetch or pack it again") from None
+        raise UsageError(f"{name} is damaged or cut short: download or pack it again") from None
+
+
+def _check_tar(file: IO[bytes], name: str) -> None:
+    """Raises UsageError, saying what the file is, where that is known and it is no tar."""
+    head = file.read(HEAD)
+    file.seek(0)
+    if head[257:262] == b"ustar":
+        return
+    give = "give a folder of photos, a zip or a tar"
+    try:
+        check_head(head, name)
+    except Refused as error:
+        what = error.reason.partition(": ")[2].removesuffix("; unpack it first")
+        raise UsageError(f"{name} is {what}: {give}") from None
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")) or head[8:12] == b"WEBP":
+        raise UsageError(f"{name} is a single picture: {give}")
 
 
 def _unpack(packed: IO[bytes], plain: IO[bytes], limit: int, name: str) -> None:
@@ -100,7 +118,7 @@ def _sorted_out(members: Iterable[_Member], read: Callable[[Photo], bytes]) -> F
         elif member.kind == "other":
             reason = NOT_A_FILE
         elif member.size > MEMBER_BYTES:
-            reason = _LARGE if pictured(name) else "not a picture"
+            reason = check_large(name, _LIMIT).reason
         else:
             reason = member.trouble
         if reason:
@@ -130,7 +148,7 @@ def _zip(archive: zipfile.ZipFile) -> Found:
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError) as error:
             raise Refused("unreadable", f"unreadable: {' '.join(str(error).split())}") from None
         if len(data) > MEMBER_BYTES:
-            raise Refused("too large", _LARGE)
+            raise Refused("too large", f"too large: {_LIMIT}")
         return data
 
     return _sorted_out(listed(), read)

@@ -16,9 +16,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from fewgan.errors import UsageError
-from fewgan.photos.gather import shown
-from fewgan.photos.store import FACTS, FORMAT, IMAGES
+from fewgan.photos.found import shown
+from fewgan.photos.place import FACTS, IMAGES, is_dataset, recover
+from fewgan.photos.store import FORMAT
 from fewgan.run import regular
+
+__all__ = ["Dataset", "indices", "is_dataset", "load", "name_of", "order", "photos"]
 
 _CHUNK = 256
 
@@ -148,6 +151,12 @@ def _facts(folder: Path) -> dict[str, Any]:
     """dataset.json, checked field by field."""
     path = folder / FACTS
     name = shown(str(path))
+    recover(folder)
+    if path.is_file() and not (folder / IMAGES).exists() and not is_dataset(folder):
+        raise UsageError(
+            f"{shown(str(folder))} is not a dataset of fewgan, its {FACTS} is damaged or another program's: make "
+            "one with fewgan prepare PHOTOS"
+        )
     try:
         if path.exists():
             regular(path)

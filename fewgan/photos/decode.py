@@ -1,6 +1,7 @@
 """One photo file → one square of 8-bit sRGB, whatever the file holds.
 
-Colour: ICC profiles are brought to sRGB, alpha is laid over white, 16-bit values are divided by 257. Geometry: EXIF
+Colour: ICC profiles are brought to sRGB, alpha is laid over white, 16-bit values are divided by 257 (or by what
+brings a smaller range to 255, see `white`). Geometry: EXIF
 orientation is applied, the picture is cropped or padded to a square and resampled with Lanczos. Of an animation the
 first frame is taken. JPEGs are decoded at the smallest scale that still has twice the wanted side, which is several
 times faster for camera photos and differs from full decoding by a fraction of a grey level.
@@ -20,13 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
+from fewgan.photos import kinds, pngs
+from fewgan.photos.kinds import Refused
+
+__all__ = ["CROPS", "PIXELS", "WHITE", "Decoded", "Refused", "decode", "picture"]
+
 CROPS = ("center", "fit")
+WHITE = 65535
 PIXELS = 256_000_000
 """Pictures that declare more pixels are refused unread: no camera makes them, decompression bombs do."""
 
 # What Pillow reads safely among the formats of photos; the rest (PostScript, fonts, scientific files) is never tried.
 # Multi-picture files of phones (MPO) come in with JPEG.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+_DNG_VERSION = 50706  # a TIFF tag
 _SRGB = ImageCms.createProfile("sRGB")
 _SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
 _TURNS = {
@@ -40,30 +48,31 @@ _TURNS = {
 }
 
 
-class Refused(Exception):
-    """A file that does not become a photo. kind: a few words to count by; reason: the sentence for a person."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(kind, reason)
-        self.kind, self.reason = kind, reason
-
-
 @dataclass(frozen=True)
 class Decoded:
-    """pixels: uint8 [S, S, 3], sRGB. enlarged: the picture had fewer pixels than S a side."""
+    """pixels: uint8 [S, S, 3], sRGB. enlarged: the picture had fewer pixels than S a side.
+
+    span: lowest and highest value of a picture of 16 bits a channel, else None. colour: it has colours, of which Pillow
+    reads the upper 8 bits alone. transparent: the square is nothing but transparent pixels.
+    """
 
     pixels: NDArray[np.uint8]
     enlarged: bool
+    span: tuple[int, int] | None = None
+    colour: bool = False
+    transparent: bool = False
 
 
-def decode(file: BinaryIO, size: int, crop: str = "center") -> Decoded:
+def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE) -> Decoded:
     """The picture in `file` as a square of `size` pixels a side.
 
     crop: "center" takes the largest centred square; "fit" keeps the whole picture and pads its short side with the
-    mean colour of the two edges that meet the padding, so that no frame appears that a GAN would learn.
+    mean colour of the two edges that meet the padding, so that no frame appears that a GAN would learn. white: the
+    value of a 16-bit grey picture that becomes 255; 4095 for 12 bits in 16.
 
     Raises Refused: "unreadable", "truncated", "too small" (its shorter side has less than half of `size`), "too
-    large" (more than PIXELS), "unsupported" (numbers without a known range).
+    large" (more than PIXELS), "unsupported" (numbers without a known range, a format that cannot be read), "archive",
+    "video", "Git LFS pointer" (what the file is instead of a picture).
     """
     with picture(file) as image:
         width, height = image.size
@@ -71,9 +80,13 @@ def decode(file: BinaryIO, size: int, crop: str = "center") -> Decoded:
             raise Refused("too small", f"too small: {width} x {height}, its shorter side is under {size / 2:g}")
         side = min(width, height) if crop == "center" else max(width, height)
         scale = _draft(image, side // (2 * size))
+        deep = ";16" in repr(getattr(image, "tile", [])[:1])
         image.load()
         orientation = _orientation(image)
-        flat = _flatten(image)
+        flat, span = _flatten(image, white)
+        colour = deep and span is None
+        if colour:
+            span = _extremes(flat)
         if crop == "center":
             box = _centre(width, height, orientation)
             shape = (size, size)
@@ -84,10 +97,11 @@ def decode(file: BinaryIO, size: int, crop: str = "center") -> Decoded:
         # A reduced JPEG is rounded up to whole pixels; its last one may stick out of the box by a fraction.
         box = (left, top, min(right, flat.width), min(bottom, flat.height))
         small = flat.resize(shape, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+        transparent = small.mode in ("La", "RGBa") and small.getextrema()[-1] == (0, 0)
         colours = _srgb(_over_white(small), image.info.get("icc_profile"))
         if orientation in _TURNS:
             colours = colours.transpose(_TURNS[orientation])
-        return Decoded(_pad(np.array(colours), size), side < size)
+        return Decoded(_pad(np.array(colours), size), side < size, span, colour, transparent)
 
 
 @contextmanager
@@ -100,7 +114,18 @@ def picture(file: BinaryIO) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             Image.MAX_IMAGE_PIXELS = PIXELS
-            with Image.open(file, formats=_formats()) as image:
+            head = file.read(kinds.HEAD)
+            file.seek(0)
+            kinds.check_head(head)
+            plugin = kinds.plugin_for(head)
+            if plugin is not None:
+                kinds.install(*plugin)
+            file, profile = pngs.readable(file)
+            with Image.open(file, formats=[plugin[0]] if plugin else _formats()) as image:
+                if image.format == "TIFF" and _DNG_VERSION in getattr(image, "tag_v2", {}):
+                    raise Refused("unsupported", "unsupported: a RAW photo of a camera (DNG); export it as JPEG or PNG")
+                if profile is not None:
+                    image.info["icc_profile"] = profile
                 yield image
     except Refused:
         raise
@@ -149,11 +174,21 @@ def _centre(width: int, height: int, orientation: int) -> tuple[float, float, fl
     return (left, top, left + side, top + side)
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Any mode → L, RGB, CMYK, LAB, or premultiplied La or RGBa (so that resampling mixes no hidden colours in)."""
+def _flatten(image: Image.Image, white: int) -> tuple[Image.Image, tuple[int, int] | None]:
+    """Any mode → L, RGB, CMYK, LAB, or premultiplied La or RGBa (so that resampling mixes no hidden colours in).
+
+    And the lowest and highest value of a grey picture of 16 bits.
+    """
     mode = image.mode
     if mode.startswith("I;16") or mode in ("I", "F"):
-        return _grey(image)
+        return _grey(image, white)
+    return _of_bytes(image), None
+
+
+def _of_bytes(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    if image.format in ("BMP", "DIB") and mode == "RGBA" and image.getextrema()[-1] == (0, 0):
+        return image.convert("RGB")  # a fourth byte that its program left empty, no alpha
     if mode in ("LA", "La"):
         return image if mode == "La" else image.convert("La")
     if mode in ("RGBA", "RGBa", "PA") or "transparency" in image.info:
@@ -163,23 +198,29 @@ def _flatten(image: Image.Image) -> Image.Image:
     return image.convert("L" if mode == "1" else "RGB")
 
 
-def _grey(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits → L: integers are 16-bit, v/257 rounded; floats are 0 … 1."""
+def _extremes(image: Image.Image) -> tuple[int, int]:
+    """Of the colours of an 8-bit picture, as 16-bit values."""
+    bands = np.asarray(image)
+    bands = bands[..., :3] if bands.ndim == 3 else bands
+    return int(bands.min()) * 257, int(bands.max()) * 257
+
+
+def _grey(image: Image.Image, white: int) -> tuple[Image.Image, tuple[int, int] | None]:
+    """Grey of more than 8 bits → L: integers are 16-bit, 255 v / white rounded; floats are 0 … 1."""
     values = np.asarray(image)
     low, high = values.min(), values.max()
     if image.mode == "F":
         if not (low >= 0 and high <= 1):
             raise Refused("unsupported", "unsupported: floating-point values outside 0 … 1; save it as 8 or 16 bits")
-        grey = np.rint(values * 255).astype(np.uint8)
-    else:
-        if low < 0 or high > 65535:
-            raise Refused("unsupported", "unsupported: 32-bit integer values; save it as 8 or 16 bits")
-        values = values.astype(np.uint16)
-        grey = (values // 257 + (values % 257 > 128)).astype(np.uint8)
-        transparent = image.info.get("transparency")
-        if isinstance(transparent, int):
-            grey[values == transparent] = 255
-    return Image.fromarray(grey)
+        return Image.fromarray(np.rint(values * 255).astype(np.uint8)), None
+    if low < 0 or high > WHITE:
+        raise Refused("unsupported", f"unsupported: values from {low} to {high}; save it as 8 bits, or as 0 … {WHITE}")
+    levels = np.minimum((np.arange(WHITE + 1) * 255 + white // 2) // white, 255).astype(np.uint8)
+    grey = levels[values]
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey), (int(low), int(high))
 
 
 def _over_white(image: Image.Image) -> Image.Image:

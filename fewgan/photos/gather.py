@@ -3,7 +3,7 @@
 What a hostile or careless folder can hold is refused, each with its reason: links that lead out, links to folders
 (so no loop is ever followed), pipes, devices and sockets (never opened), archive members outside the archive's root,
 links and devices in archives, members too large to be photos. Hidden files, and what operating systems leave behind,
-are passed over in silence.
+are passed over in silence; so are datasets, runs and pictures that fewgan made.
 """
 
 from __future__ import annotations
@@ -11,113 +11,21 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from fewgan.errors import UsageError
-from fewgan.photos.decode import Refused
+from fewgan.photos import archive
+from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, nothing, open_file, shown
+from fewgan.photos.kinds import Refused, pictured
 
-EXTENSIONS = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".mpo",
-    ".png",
-    ".apng",
-    ".webp",
-    ".gif",
-    ".bmp",
-    ".dib",
-    ".tif",
-    ".tiff",
-    ".avif",
-    ".avifs",
-    ".jp2",
-    ".j2k",
-    ".jpx",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".pnm",
-    ".pfm",
-)
-# Photos all the same, but not for Pillow; camera raws would even open, as their thumbnails.
-_FOREIGN = (
-    ".heic",
-    ".heif",
-    ".jxl",
-    ".dng",
-    ".cr2",
-    ".cr3",
-    ".crw",
-    ".nef",
-    ".nrw",
-    ".arw",
-    ".srf",
-    ".sr2",
-    ".rw2",
-    ".orf",
-    ".raf",
-    ".pef",
-    ".srw",
-    ".raw",
-    ".rwl",
-    ".3fr",
-    ".x3f",
-    ".psd",
-    ".svg",
-)
-_JUNK = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
-NOT_A_FILE = "not a file: pipes, devices and sockets are never opened"
+__all__ = ["Found", "Photo", "Refusal", "gather", "missing", "open_photo", "pictured", "shown", "with_groups"]
 
-
-@dataclass(frozen=True)
-class Photo:
-    """A file that may be a photo. name: path below the root, joined by "/". place: what `read` needs; length: bytes."""
-
-    name: str
-    place: Any
-    length: int = 0
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A file left out. kind: a few words to count by; reason: a sentence."""
-
-    name: str
-    kind: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """photos: in name order. refused: what is left out unread. read(photo): its file's bytes, or the path to open."""
-
-    photos: list[Photo]
-    refused: list[Refusal]
-    read: Callable[[Photo], bytes | Path]
-
-
-def shown(name: str) -> str:
-    """A file's name on one line of a screen, whatever is in it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
-def pictured(name: str) -> bool:
-    """Whether the name says that the file is a picture, readable here or not."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS + _FOREIGN
-
-
-def check_kind(name: str) -> None:
-    """Raises Refused for photos of kinds that cannot be read here."""
-    extension = os.path.splitext(name)[1].lower()
-    if extension in _FOREIGN:
-        raise Refused("unsupported", f"unsupported: {extension} files cannot be read; convert it to JPEG or PNG")
+_MADE = b"fewgan {"  # how the comment in a picture made by fewgan sample starts
+_LOOKED_AT = 4096  # bytes at the start and at the end of a file, where formats keep comments
 
 
 @contextmanager
@@ -134,6 +42,12 @@ def gather(
     """
     with ExitStack() as stack:
         found = _found(source, skip, spool, stack)
+        if "" in found.own:
+            raise UsageError(
+                f"{shown(str(source))} was written by fewgan, not a folder of photos: give the photos themselves"
+            )
+        if not found.photos and (found.refused or found.own):
+            raise nothing(found, shown(str(source)))
         yield with_groups(found) if grouped else found
 
 
@@ -143,9 +57,7 @@ def _found(source: Path, skip: Path | None, spool: Path | None, stack: ExitStack
         if stat.S_ISDIR(mode):
             return _folder(source, skip)
         if stat.S_ISREG(mode):
-            import fewgan.photos.archive
-
-            return fewgan.photos.archive.members(source, spool, stack)
+            return archive.members(source, spool, stack)
         raise UsageError(f"{shown(str(source))} is a pipe or device: give a folder of photos, a zip or a tar")
     except (FileNotFoundError, NotADirectoryError):
         raise missing(source) from None
@@ -176,22 +88,10 @@ def with_groups(found: Found) -> Found:
         if parts[:depth] == wrap and len(parts) > depth + 1:
             photos.append(replace(photo, group=parts[depth]))
         elif pictured(photo.name):
-            refused.append(Refusal(photo.name, "in no class", "in no class: it lies in no folder that names its class"))
+            refused.append(Refusal(photo.name, "in no class", "in no class: not inside a class folder"))
         else:
             refused.append(Refusal(photo.name, "not a picture", "not a picture"))
     return replace(found, photos=photos, refused=sorted(refused, key=lambda refusal: refusal.name))
-
-
-def open_file(path: Path) -> BinaryIO:
-    """Opens a regular file for reading, without waiting for or following anything that took its place."""
-    flags = os.O_RDONLY
-    for name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"):
-        flags |= getattr(os, name, 0)
-    number = os.open(path, flags)
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise Refused("not a file", NOT_A_FILE)
-    return os.fdopen(number, "rb")
 
 
 def open_photo(source: bytes | Path) -> BinaryIO:
@@ -202,16 +102,6 @@ def open_photo(source: bytes | Path) -> BinaryIO:
         return open_file(source)
     except OSError as error:
         raise Refused("unreadable", f"unreadable: {error.strerror or error}") from None
-
-
-def ignored(name: str) -> bool:
-    return any(part.startswith(".") or part.lower() in _JUNK for part in name.split("/"))
-
-
-def in_order(photos: list[Photo], refused: list[Refusal], read: Callable[[Photo], bytes | Path]) -> Found:
-    photos.sort(key=lambda photo: photo.name)
-    refused.sort(key=lambda refusal: refusal.name)
-    return Found(photos, refused, read)
 
 
 # Folders --------------------------------------------------------------------------------------------------------------
@@ -232,10 +122,8 @@ def _folder(source: Path, skip: Path | None) -> Found:
                 raise
             refused.append(Refusal(prefix, "unreadable", f"unreadable: {error.strerror}"))
             continue
-        if {"dataset.json", "images.safetensors"} <= {entry.name for entry in entries}:
-            if folder == root:
-                raise UsageError(f"{shown(str(source))} is a dataset already: train on it, or give a folder of photos")
-            continue  # one made earlier: its preview is no photo
+        if folder == root and {"dataset.json", "images.safetensors"} <= {entry.name for entry in entries}:
+            raise UsageError(f"{shown(str(source))} is a dataset already: train on it, or give a folder of photos")
         for entry in entries:
             name = prefix + entry.name
             if ignored(entry.name) or entry.path == passed:
@@ -250,7 +138,19 @@ def _folder(source: Path, skip: Path | None) -> Found:
                 refused.append(Refusal(name, error.kind, error.reason))
             except OSError as error:
                 refused.append(Refusal(name, "unreadable", f"unreadable: {error.strerror}"))
-    return in_order(photos, refused, lambda photo: photo.place)
+    return in_order(photos, refused, lambda photo: photo.place, _generated)
+
+
+def _generated(photo: Photo) -> bool:
+    """Whether fewgan sample made this file."""
+    try:
+        with open_file(photo.place) as file:
+            if _MADE in file.read(_LOOKED_AT):
+                return True
+            file.seek(max(0, photo.length - _LOOKED_AT))
+            return photo.name.endswith(".webp") and _MADE in file.read(_LOOKED_AT)
+    except (OSError, Refused):
+        return False
 
 
 def _file(entry: os.DirEntry[str], root: str) -> tuple[Path, int]:
@@ -260,11 +160,11 @@ def _file(entry: os.DirEntry[str], root: str) -> tuple[Path, int]:
         try:
             path = os.path.realpath(path, strict=True)
         except OSError:
-            raise Refused("link", "link: it leads nowhere") from None
+            raise Refused("link", "link: its target does not exist") from None
         if not Path(path).is_relative_to(root):
-            raise Refused("link", "link: it leads out of the folder")
+            raise Refused("link", "link: it leads out of the folder; copy what it leads to here, or give that folder")
         if os.path.isdir(path):
-            raise Refused("link", "link: it leads to a folder, whose photos are taken where they lie")
+            raise Refused("link", "link: it leads to a folder below, whose photos are taken once")
     found = os.lstat(path)
     if not stat.S_ISREG(found.st_mode):
         raise Refused("not a file", NOT_A_FILE)

@@ -22,40 +22,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewgan.errors import FewganError
-from fewgan.photos.decode import Refused, decode
+from fewgan.photos.decode import WHITE, Decoded, decode
 from fewgan.photos.duplicates import Print, fingerprint
-from fewgan.photos.gather import Found, Photo, Refusal, check_kind, open_photo, pictured, shown
+from fewgan.photos.found import Found, Photo, Refusal, shown
+from fewgan.photos.gather import open_photo
+from fewgan.photos.kinds import HEAD, Refused, check_head, check_name, pictured
 
 _BYTES_UNDER_WAY = 512 * 1024**2
 
 
 @dataclass(frozen=True)
 class Square:
-    """pixels: uint8 [3, S, S]. enlarged: the photo was smaller. print: to know it again."""
+    """pixels: uint8 [3, S, S]. enlarged: the photo was smaller. print: to know it again. For the rest see `Decoded`."""
 
     pixels: NDArray[np.uint8]
     enlarged: bool
     print: Print
+    span: tuple[int, int] | None = None
+    colour: bool = False
 
 
-def square(name: str, source: bytes | Path, size: int, crop: str) -> Square | Refusal:
+def square(name: str, source: bytes | Path, size: int, crop: str, white: int = WHITE) -> Square | Refusal:
     """source: the file's bytes, or its path. What the file does wrong is returned, not raised."""
     try:
-        check_kind(name)
+        check_name(name)
         with open_photo(source) as file:
-            if not file.read(1):
-                raise Refused("unreadable", "unreadable: the file is empty")
-            decoded = decode(file, size, crop)
+            head = file.read(HEAD)
+            if not head:
+                raise Refused("unreadable", "unreadable: the file is empty; download or copy it again")
+            check_head(head, name)
+            file.seek(0)
+            decoded = decode(file, size, crop, white)
+        _check_blank(decoded, white)
     except Refused as error:
         if error.kind == "unreadable" and not pictured(name):
             return Refusal(name, "not a picture", "not a picture")
         return Refusal(name, error.kind, error.reason)
     pixels = np.ascontiguousarray(decoded.pixels.transpose(2, 0, 1))
-    return Square(pixels, decoded.enlarged, fingerprint(decoded.pixels))
+    return Square(pixels, decoded.enlarged, fingerprint(decoded.pixels), decoded.span, decoded.colour)
+
+
+def _check_blank(decoded: Decoded, white: int) -> None:
+    """Raises Refused for a square of one colour, within what saving as JPEG leaves behind."""
+    if decoded.transparent:
+        raise Refused("blank", "blank: every pixel is transparent; remove the alpha channel if the colours are a photo")
+    if decoded.span is not None and white == WHITE and decoded.span[1] - decoded.span[0] > 3:
+        return  # of a small range, perhaps, which looks like one colour before that is known
+    if np.ptp(decoded.pixels, axis=(0, 1)).max() <= 3:
+        raise Refused("blank", "blank: the picture has one colour only")
 
 
 def squares(
-    found: Found, photos: Iterable[Photo], size: int, crop: str, workers: int
+    found: Found, photos: Iterable[Photo], size: int, crop: str, workers: int, *, white: int = WHITE
 ) -> Generator[tuple[Photo, Square | Refusal], None, None]:
     """Each of `photos` with what became of it, in their order. workers 1: in this process.
 
@@ -65,9 +83,9 @@ def squares(
     if workers == 1:
         for photo in photos:
             source = _read(found, photo)
-            yield photo, source if isinstance(source, Refusal) else square(photo.name, source, size, crop)
+            yield photo, source if isinstance(source, Refusal) else square(photo.name, source, size, crop, white)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_outlive_nobody)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_exit_with_parent)
     pending: deque[tuple[Photo, int, Future[Square | Refusal] | Refusal]] = deque()
     held = 0
 
@@ -88,7 +106,7 @@ def squares(
                 pending.append((photo, 0, source))
                 continue
             with _interrupts_held_back():
-                future = pool.submit(square, photo.name, source, size, crop)
+                future = pool.submit(square, photo.name, source, size, crop, white)
             weight = len(source) if isinstance(source, bytes) else 0
             held += weight
             pending.append((photo, weight, future))
@@ -97,8 +115,8 @@ def squares(
     except BrokenProcessPool:
         names = [shown(photo.name) for photo, _, result in pending if not isinstance(result, Refusal)] or ["the first"]
         raise FewganError(
-            f"A worker process died while reading photos, somewhere from {names[0]} to {names[-1]}: out of memory, or "
-            "a file that crashes the decoder. Take it out, or use fewer --workers"
+            f"A worker process died while it read a photo between {names[0]} and {names[-1]}: out of memory, or a file "
+            "that crashes the decoder. Remove that file, or use fewer --workers"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
@@ -131,7 +149,7 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _outlive_nobody() -> None:
+def _exit_with_parent() -> None:
     """In a worker: end with the process that started it, even if that one is killed."""
     parent = parent_process()
 

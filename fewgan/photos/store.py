@@ -1,30 +1,26 @@
-"""Writing a dataset's folder: pixels streamed, everything synced, the finished folder put in its place at once."""
+"""The four files of a dataset, written into its folder: pixels as they come, everything else at the end."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fewgan.errors import UsageError
-from fewgan.photos.gather import Refusal, shown
-from fewgan.run import sync_folder
+from fewgan.photos.found import Refusal
+from fewgan.photos.place import FACTS, IMAGES, PREVIEW, REJECTED
 
 FORMAT = 1
-FACTS, IMAGES, PREVIEW, REJECTED = "dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"
 
 # The safetensors header names the number of photos, which is known at the end: room is left for it, and JSON allows
 # the padding. A multiple of 8, so that the pixels lie aligned.
@@ -45,11 +41,17 @@ class Writer:
 
     def __init__(self, folder: Path, size: int, crop: str, seed: int) -> None:
         self.folder, self.size, self.crop, self.seed = folder, size, crop, seed
+        self._images = (folder / IMAGES).open("w+b")
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets every photo."""
         self.entries: list[Entry] = []
         self.rejected: list[Refusal] = []
         self.enlarged = 0
         self._hash = blake2b(digest_size=16)
-        self._images = (folder / IMAGES).open("w+b")
+        self._images.seek(0)
+        self._images.truncate()
         self._images.write(bytes(_HEADER))
 
     def __enter__(self) -> Writer:
@@ -71,8 +73,9 @@ class Writer:
     def pixels(self, number: int) -> NDArray[np.uint8]:
         """uint8 [3, S, S] of a photo that was kept, read again."""
         length = 3 * self.size**2
-        self._images.flush()
-        data = os.pread(self._images.fileno(), length, _HEADER + number * length)
+        self._images.seek(_HEADER + number * length)
+        data = self._images.read(length)
+        self._images.seek(0, os.SEEK_END)
         return np.frombuffer(data, np.uint8).reshape(3, self.size, self.size)
 
     def leave_out(self, refusal: Refusal) -> None:
@@ -102,8 +105,7 @@ class Writer:
         preview = _preview(self._images, count, size)
         self._images.seek(0)
         self._images.write(_header(count, size, self._hash.hexdigest()))
-        self._images.flush()
-        os.fsync(self._images.fileno())
+        _sync(self._images)
         head = json.dumps(facts, indent=2).removesuffix("\n}")
         rows = ",\n".join("    " + json.dumps(image) for image in images)
         _write(self.folder / FACTS, f'{head},\n  "images": [\n{rows}\n  ]\n}}\n')
@@ -111,8 +113,7 @@ class Writer:
         _write(self.folder / REJECTED, "".join(left_out))
         with (self.folder / PREVIEW).open("wb") as file:
             preview.save(file, "PNG")
-            file.flush()
-            os.fsync(file.fileno())
+            _sync(file)
 
 
 def _header(count: int, size: int, fingerprint: str) -> bytes:
@@ -141,65 +142,14 @@ def _preview(file: Any, count: int, size: int, columns: int = 8, gap: int = 2) -
 def _write(path: Path, text: str) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        _sync(file)
 
 
-# The folder's place ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def replacing(out: Path, photos: Path, force: bool) -> Iterator[Path]:
-    """A new folder beside `out`, under a hidden name, which becomes `out` when the block ends well, else vanishes.
-
-    Raises UsageError where `out` exists (with force: where it is no dataset or holds anything else), or holds the
-    photos.
-    """
-    place = Path(os.path.realpath(out))
-    _check_place(out, place, Path(os.path.realpath(photos)), force)
-    token = secrets.token_hex(4)
-    partial, aside = (place.parent / f".fewgan-{token}.{word}" for word in ("partial", "replaced"))
-    missing = [folder for folder in place.parents if not folder.exists()]
+def _sync(file: IO[Any]) -> None:
+    """Has a file survive a power cut, on disks that can do that."""
+    file.flush()
     try:
-        try:
-            partial.mkdir(parents=True)
-        except (FileExistsError, NotADirectoryError):
-            raise UsageError(f"--out {shown(str(out))}: a file is in the way of a folder; give another --out") from None
-        yield partial
-        if os.path.lexists(place):
-            os.rename(place, aside)
-        try:
-            os.rename(partial, place)
-        except BaseException:
-            if aside.exists():
-                os.rename(aside, place)
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
             raise
-        for folder in (place, place.parent):
-            sync_folder(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        with suppress(OSError):
-            for folder in missing:
-                folder.rmdir()
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _check_place(out: Path, place: Path, photos: Path, force: bool) -> None:
-    name = shown(str(out))
-    if photos == place or place in photos.parents:
-        raise UsageError(f"--out {name} is where the photos are: give another --out")
-    if not os.path.lexists(place):
-        return
-    if not force:
-        raise UsageError(f"{name} exists: give another --out, or --force to replace it")
-    if not place.is_dir():
-        raise UsageError(f"{name} is a file: --force replaces datasets only; give another --out")
-    there = set(os.listdir(place))
-    if there and FACTS not in there:
-        raise UsageError(f"{name} is not a dataset: --force replaces nothing else; give another --out")
-    if others := sorted(there - {FACTS, IMAGES, PREVIEW, REJECTED}):
-        raise UsageError(
-            f"{name} also holds {shown(others[0])}, which --force would delete: move it, or give another --out"
-        )

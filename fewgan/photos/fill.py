@@ -1,0 +1,85 @@
+"""Filling a dataset: photos decoded in order, duplicates left out, the rest written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+
+from fewgan.photos.decode import WHITE
+from fewgan.photos.duplicates import EXACT, NEAR, Seen, same_photo
+from fewgan.photos.found import Found, Photo, Refusal
+from fewgan.photos.ranges import Ranges
+from fewgan.photos.squares import Square, squares, workers_for
+from fewgan.photos.store import Writer
+from fewgan.screen import Screen
+
+
+@dataclass(frozen=True)
+class Choice:
+    """limit: photos to keep at most. workers: processes. duplicates: near, exact or keep; see `prepare`."""
+
+    limit: int | None = None
+    workers: int | None = None
+    duplicates: str = "near"
+
+
+def fill(writer: Writer, found: Found, choice: Choice, screen: Screen) -> None:
+    """Decodes photos until all are done or `limit` are kept, and writes the squares that are no duplicates."""
+    ranges = _pass(writer, found, choice, WHITE, screen)
+    if ranges.white < WHITE:
+        writer.restart()
+        _pass(writer, found, choice, ranges.white, screen)
+    for warning in ranges.warnings():
+        screen.warn(warning)
+
+
+def _pass(writer: Writer, found: Found, choice: Choice, white: int, screen: Screen) -> Ranges:
+    """white: see `decode`. Returns the ranges of the 16-bit pictures."""
+    for refusal in found.refused:
+        writer.leave_out(refusal)
+    limit = choice.limit
+    order = found.photos if limit is None else _taking_turns(found.photos)
+    most = min(limit or len(order), len(order))
+    workers = choice.workers or workers_for(order[:most])
+    seen, ranges = Seen(), Ranges()
+    stream = squares(found, order, writer.size, writer.crop, workers, white=white)
+    with closing(stream), screen.progress("Preparing", most, "photos") as advance:
+        for photo, result in stream:
+            if isinstance(result, Square):
+                ranges.add(result.span, result.colour)
+            square = _unless_repeated(photo, result, seen, writer, choice.duplicates)
+            if isinstance(square, Refusal):
+                writer.leave_out(square)
+                advance(0 if limit else 1, f"{len(writer.rejected)} left out")
+                continue
+            seen.add(square.print)
+            writer.keep(photo.name, photo.group, square.pixels, square.enlarged)
+            advance()
+            if len(writer.entries) == limit:
+                break
+    return ranges
+
+
+def _unless_repeated(
+    photo: Photo, result: Square | Refusal, seen: Seen, writer: Writer, duplicates: str
+) -> Square | Refusal:
+    if isinstance(result, Refusal) or duplicates == "keep":
+        return result
+    number = seen.exact(result.print)
+    if number is not None:
+        return Refusal(photo.name, EXACT, f"{EXACT} of {writer.entries[number].name}")
+    for candidate, scale in seen.near(result.print) if duplicates == "near" else ():
+        if same_photo(result.pixels.transpose(1, 2, 0), writer.pixels(candidate).transpose(1, 2, 0), scale):
+            return Refusal(photo.name, NEAR, f"{NEAR} of {writer.entries[candidate].name}")
+    return result
+
+
+def _taking_turns(photos: list[Photo]) -> list[Photo]:
+    """The first of each class, then the second of each, …, so that a limit is shared out; one class: as they are."""
+    turns: Counter[str] = Counter()
+    order = []
+    for photo in photos:
+        order.append((turns[photo.group], photo))
+        turns[photo.group] += 1
+    return [photo for _, photo in sorted(order, key=lambda item: (item[0], item[1].group))]

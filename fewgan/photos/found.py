@@ -1,0 +1,132 @@
+"""What folders and archives have in common: the photos found in them, in name order, and what is passed over."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fewgan.errors import UsageError
+from fewgan.photos.kinds import Refused, pictured
+
+NOT_A_FILE = "not a file: pipes, devices and sockets are never opened"
+_JUNK = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A file that may be a photo. name: path below the root, joined by "/". place: what `read` needs; length: bytes."""
+
+    name: str
+    place: Any
+    length: int = 0
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file left out. kind: a few words to count by; reason: a sentence."""
+
+    name: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """photos: in name order. refused: what is left out unread. read(photo): its file's bytes, or the path to open.
+
+    own: the folders and files passed over because fewgan made them.
+    """
+
+    photos: list[Photo]
+    refused: list[Refusal]
+    read: Callable[[Photo], bytes | Path]
+    own: tuple[str, ...] = ()
+
+
+def shown(name: str) -> str:
+    """A file's name on one line of a screen, whatever is in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def ignored(name: str) -> bool:
+    return any(part.startswith(".") or part.lower() in _JUNK for part in name.split("/"))
+
+
+def in_order(
+    photos: list[Photo],
+    refused: list[Refusal],
+    read: Callable[[Photo], bytes | Path],
+    made: Callable[[Photo], bool] | None = None,
+) -> Found:
+    """Sorted by name, without datasets, runs and scores of fewgan.
+
+    made: whether a file is a picture that fewgan generated; such pictures are passed over where there are others too.
+    """
+    own = _own_folders({photo.name for photo in photos})
+    if "" in own:
+        return Found([], [], read, ("",))
+    photos = sorted((p for p in photos if not _below(p.name, own)), key=lambda photo: photo.name)
+    refused = sorted((r for r in refused if not _below(r.name, own)), key=lambda refusal: refusal.name)
+    generated = {photo.name for photo in photos if made is not None and pictured(photo.name) and made(photo)}
+    if generated and any(pictured(photo.name) and photo.name not in generated for photo in photos):
+        photos = [photo for photo in photos if photo.name not in generated]
+        own |= {os.path.dirname(name) or name for name in generated}
+    return Found(photos, refused, read, tuple(sorted(own)))
+
+
+def _own_folders(names: set[str]) -> set[str]:
+    """The folders, by the names of the files in them, that hold a dataset, a run or scores; "" is the root."""
+    own = set()
+    samples = {name.partition("/samples/")[0] for name in names if "/samples/" in name}
+    samples |= {"" for name in names if name.startswith("samples/")}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        inside = f"{folder}/" if folder else ""
+        if file == "dataset.json":
+            ours = inside + "images.safetensors" in names
+        elif file == "config.json":
+            signs = ("metrics.jsonl", "generator.safetensors", "real.png")
+            ours = any(inside + sign in names for sign in signs) or folder in samples
+        else:
+            ours = file == "scores.json" and inside + "nearest.png" in names
+        if ours:
+            own.add(folder)
+    return own
+
+
+def _below(name: str, folders: set[str]) -> bool:
+    parts = name.split("/")
+    return any("/".join(parts[:depth]) in folders for depth in range(1, len(parts)))
+
+
+def nothing(found: Found, where: str) -> UsageError:
+    """The error for a place without pictures: what lies there instead, as far as it was looked at."""
+    there = [f"{shown(refusal.name)}: {refusal.reason}" for refusal in found.refused[:3]]
+    if len(found.refused) > 3:
+        there.append(f"and {len(found.refused) - 3} more")
+    if found.own:
+        there.append("what fewgan made there is passed over")
+    return UsageError(
+        f"No pictures in {where}"
+        + (f" ({'; '.join(there)})" if there else "")
+        + ": give a folder of photos, a zip or a tar"
+    )
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a regular file for reading, without waiting for or following anything that took its place."""
+    flags = os.O_RDONLY
+    for name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"):
+        flags |= getattr(os, name, 0)
+    if not hasattr(os, "O_NOFOLLOW") and os.path.islink(path):
+        raise Refused("link", "link: another file was here when it was found")
+    number = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise Refused("not a file", NOT_A_FILE)
+    return os.fdopen(number, "rb")

@@ -1,0 +1,205 @@
+"""What a file is, by its first bytes and its name, and what to do about it where it is not a photo that can be read."""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+HEAD = 512
+"""Bytes of a file that tell its kind."""
+
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".avif", ".avifs", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    *(".heic", ".heif", ".hif", ".jxl"),
+)
+# Pillow opens some of these all the same, as the thumbnail in front of the photo.
+_RAW = (
+    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".rw2", ".orf", ".raf", ".pef", ".srw"),
+    *(".raw", ".rwl", ".3fr", ".x3f", ".mrw", ".erf", ".iiq"),
+)
+_DRAWN = {".psd": "a Photoshop document", ".svg": "an SVG drawing"}
+
+NO_PHOTO = ("not a picture", "archive", "video", "Git LFS pointer")
+"""Kinds of files that may lie beside photos: unless their name is a picture's, they are nobody's mistake."""
+
+_EXPORT = "export it as JPEG or PNG"
+_UNPACK = "unpack it first"
+_RAW_WHAT = ("unsupported", "a RAW photo of a camera", _EXPORT)
+_FRAMES = "extract frames as PNG or JPEG"
+_AGAIN = "download or copy it again"
+
+# (start of the file, kind, what it is, what to do). The kind "" is that of a file that is no picture.
+_STARTS: tuple[tuple[bytes, str, str, str], ...] = (
+    (b"version https://git-lfs.github.com/spec/", "Git LFS pointer", "the photo is not downloaded", "run git lfs pull"),
+    (b"version https://hawser.github.com/spec/", "Git LFS pointer", "the photo is not downloaded", "run git lfs pull"),
+    (b"/annex/objects/", "Git LFS pointer", "the photo is in git-annex, not here", "run git annex get"),
+    (b"PK\x03\x04", "archive", "a zip file", _UNPACK),
+    (b"PK\x05\x06", "archive", "an empty zip file", _UNPACK),
+    (b"Rar!\x1a\x07", "archive", "a RAR file", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "archive", "a 7z file", _UNPACK),
+    (b"\x1f\x8b", "archive", "a gzip file", _UNPACK),
+    (b"BZh", "archive", "a bzip2 file", _UNPACK),
+    (b"\xfd7zXZ\x00", "archive", "an xz file", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "archive", "a Zstandard file", _UNPACK),
+    (b"II*\x00\x10\x00\x00\x00CR", *_RAW_WHAT),
+    (b"IIU\x00", *_RAW_WHAT),
+    (b"IIRO", *_RAW_WHAT),
+    (b"IIRS", *_RAW_WHAT),
+    (b"MMOR", *_RAW_WHAT),
+    (b"FUJIFILMCCD-RAW", *_RAW_WHAT),
+    (b"FOVb", *_RAW_WHAT),
+    (b"\x00MRM", *_RAW_WHAT),
+    (b"8BPS", "unsupported", "a Photoshop document", _EXPORT),
+    (b"%PDF", "unsupported", "a PDF document", _EXPORT),
+    (b"%!PS", "unsupported", "a PostScript document", _EXPORT),
+    (b"\x1aE\xdf\xa3", "video", "a Matroska or WebM video", _FRAMES),
+    (b"FLV\x01", "video", "a Flash video", _FRAMES),
+    (b"\x00\x00\x01\xba", "video", "an MPEG video", _FRAMES),
+    (b"\x00\x00\x01\xb3", "video", "an MPEG video", _FRAMES),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video", "a Windows Media video", _FRAMES),
+    (b"OggS", "", "an Ogg file", ""),
+    (b"ID3", "", "a sound file", ""),
+    (b"fLaC", "", "a sound file", ""),
+    (b"\x93NUMPY", "", "a NumPy array", "save each picture as PNG"),
+    (b"\x89HDF\r\n\x1a\n", "", "an HDF5 file", "save each picture as PNG"),
+    (b"PAR1", "", "a Parquet table", "save each picture as a file"),
+    (b"SQLite format 3\x00", "", "an SQLite database", ""),
+    (b"SIMPLE  =", "unsupported", "a FITS file", _EXPORT),
+    (b"\x80\x02", "", "a Python pickle (weights or a whole module)", ""),
+    (b"\x80\x03", "", "a Python pickle (weights or a whole module)", ""),
+    (b"\x80\x04", "", "a Python pickle (weights or a whole module)", ""),
+    (b"\x80\x05", "", "a Python pickle (weights or a whole module)", ""),
+    (b"\x7fELF", "", "a program", ""),
+    (b"\x00\x05\x16\x07", "", "metadata of macOS (AppleDouble)", ""),
+    (b"book\x00\x00\x00\x00mark", "", "a macOS alias", "give the folder it leads to"),
+    (b"L\x00\x00\x00\x01\x14\x02\x00", "", "a Windows shortcut", "give the folder it leads to"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "", "a document of older Microsoft Office or Windows", ""),
+)
+NOTHING = ("", "", "")
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+_FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".wmv")
+_WEIGHTS = (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".pickle")
+_OFFICE = (".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".npz", ".jar", ".apk", ".epub")
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+_AVIF = (b"avif", b"avis")
+
+
+class Refused(Exception):
+    """A file that does not become a photo. kind: a few words to count by; reason: the sentence for a person."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind, self.reason = kind, reason
+
+
+def pictured(name: str) -> bool:
+    """Whether the name says that the file is a picture, readable here or not."""
+    extension = os.path.splitext(name)[1].lower()
+    return extension in EXTENSIONS or extension in _RAW or extension in _DRAWN
+
+
+def is_fault(name: str, kind: str) -> bool:
+    """Whether a file that was left out was meant to be a photo, as far as name and kind tell."""
+    return kind not in NO_PHOTO or (kind != "not a picture" and pictured(name))
+
+
+def check_name(name: str) -> None:
+    """Raises Refused for kinds of photos that the name alone tells: Pillow would take their thumbnails for them."""
+    extension = os.path.splitext(name)[1].lower()
+    if extension in _RAW:
+        raise Refused("unsupported", f"unsupported: a RAW photo of a camera ({extension}); {_EXPORT}")
+    if extension in _DRAWN:
+        raise Refused("unsupported", f"unsupported: {_DRAWN[extension]}; {_EXPORT}")
+
+
+def check_head(head: bytes, name: str = "") -> None:
+    """Raises Refused where the first HEAD bytes show something other than a picture that Pillow may read."""
+    kind, what, advice = _known(head, os.path.splitext(name)[1].lower())
+    if what:
+        kind = kind or ("unreadable" if pictured(name) or not name else "not a picture")
+        raise Refused(kind, f"{kind}: {what}" + (f"; {advice}" if advice else ""))
+
+
+def check_large(name: str, limit: str) -> Refused:
+    """Why a file is left out unread that is larger than `limit`."""
+    extension = os.path.splitext(name)[1].lower()
+    if extension in _PACKED:
+        return Refused("archive", f"archive: {_UNPACK}")
+    if extension in _FILMS:
+        return Refused("video", f"video: {_FRAMES}")
+    return Refused("too large", f"too large: {limit}") if pictured(name) else Refused("not a picture", "not a picture")
+
+
+def _known(head: bytes, extension: str) -> tuple[str, str, str]:
+    """(kind, what it is, what to do); three empty texts where nothing is known."""
+    found = NOTHING
+    if head.startswith(b"PK\x03\x04") and extension in _WEIGHTS:
+        found = ("", "a PyTorch file (weights or a whole module)", "")
+    elif head.startswith(b"PK\x03\x04") and extension in _OFFICE:
+        found = ("", f"a {extension} file", "")
+    elif head[4:8] == b"ftyp":
+        found = _of_boxes(head)
+    elif head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        found = ("video", "an AVI video", _FRAMES)
+    elif head[257:262] == b"ustar":
+        found = ("archive", "a tar file", _UNPACK)
+    elif head[128:132] == b"DICM":
+        found = ("unsupported", "a DICOM file", _EXPORT)
+    elif head and not head.strip(b"\0"):
+        found = ("", "nothing but zero bytes", _AGAIN)
+    else:
+        start = next((start for start in _STARTS if head.startswith(start[0])), None)
+        found = start[1:] if start else _of_text(head)
+    return found
+
+
+def _of_boxes(head: bytes) -> tuple[str, str, str]:
+    """Files of the ISO base media format: HEIC, CR3 and videos. AVIF is left to Pillow."""
+    length = int.from_bytes(head[:4], "big")
+    brand, brands = head[8:12], head[8 : max(12, min(length, len(head)))]
+    if any(avif in brands for avif in _AVIF) or brand in _HEIF:
+        return NOTHING
+    if brand == b"crx ":
+        return _RAW_WHAT
+    return "video", "an MP4 or QuickTime video", _FRAMES
+
+
+def _of_text(head: bytes) -> tuple[str, str, str]:
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
+        return "", "a web page (HTML), not a picture", "download the picture itself"
+    if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in start):
+        return "unsupported", "an SVG drawing", _EXPORT
+    if start.startswith((b"{", b"[")) and b"\0" not in head:
+        return "", "JSON text", ""
+    if start and b"\0" not in head and not start.startswith((b"p1", b"p2", b"p3", b"p4", b"p5", b"p6", b"p7", b"pf")):
+        try:
+            text = head.decode("utf-8", "strict" if len(head) < HEAD else "ignore")
+        except UnicodeDecodeError:
+            return NOTHING
+        if sum(c.isprintable() or c.isspace() for c in text) == len(text) and len(text) > len(head) // 4:
+            return "", "text", ""
+    return NOTHING
+
+
+def plugin_for(head: bytes) -> tuple[str, str] | None:
+    """(Pillow's name of the format, package that reads it) for pictures that Pillow alone cannot read, else None."""
+    if head.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")):
+        return "JXL", "pillow-jxl-plugin"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF and not any(avif in head[8:40] for avif in _AVIF):
+        return "HEIF", "pillow-heif"
+    return None
+
+
+def install(form: str, package: str) -> None:
+    """Has Pillow read a format by its plugin. Raises Refused, with the name of the package, where it is missing."""
+    try:
+        if form == "HEIF":
+            importlib.import_module("pillow_heif").register_heif_opener()
+        else:
+            importlib.import_module("pillow_jxl")
+    except Exception:  # not installed, or broken: whatever it raises, the photo cannot be read
+        what = "a HEIC photo" if form == "HEIF" else "a JPEG XL photo"
+        advice = f"install the package {package}, or convert it to JPEG or PNG"
+        raise Refused("unsupported", f"unsupported: {what}; {advice}") from None

@@ -1,0 +1,180 @@
+"""Where a dataset's folder goes: written beside its place under a hidden name, put there when it is complete.
+
+A new folder is `.fewgan-KEY-TOKEN.partial` while it is written, KEY made from the name of its place; a dataset that it
+replaces is `.fewgan-KEY-TOKEN.replaced` for the moment between two renames. A crash in that moment leaves both, and
+`recover` puts the new one in place. The folder is locked while it is written, so that what a killed process left can
+be told from what a living one is writing.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from fewgan.errors import UsageError
+from fewgan.photos.found import shown
+from fewgan.run import sync_folder
+
+FACTS, IMAGES, PREVIEW, REJECTED = "dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"
+_ORDER = (IMAGES, PREVIEW, REJECTED, FACTS)  # dataset.json last: with it a dataset is complete
+_LOCK = ".lock"
+_ABANDONED = 600  # seconds after which a folder without a lock, which an older fewgan made, is taken for left over
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether fewgan prepare wrote this folder. Other programs have a dataset.json too."""
+    if (folder / IMAGES).exists():
+        return (folder / FACTS).exists()
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(facts, dict) and {"format", "fingerprint"} <= facts.keys()
+
+
+def recover(out: Path) -> None:
+    """Completes the replacement of a dataset that a crash interrupted, if `out` is missing because of one."""
+    place = Path(os.path.realpath(out))
+    if os.path.lexists(place):
+        return
+    with suppress(OSError):
+        for aside in sorted(place.parent.glob(f".fewgan-{_key(place)}-*.replaced")):
+            partial = aside.with_suffix(".partial")
+            os.rename(partial if (partial / FACTS).exists() else aside, place)
+            (place / _LOCK).unlink(missing_ok=True)
+            return
+
+
+@contextmanager
+def replacing(out: Path, photos: Path, force: bool) -> Iterator[Path]:
+    """A new folder beside `out`, under a hidden name, which becomes `out` when the block ends well, else vanishes.
+
+    Raises UsageError where `out` exists (with force: where it is no dataset or holds anything else), or holds the
+    photos.
+    """
+    place = Path(os.path.realpath(out))
+    recover(place)
+    _check(out, place, Path(os.path.realpath(photos)), force)
+    _clear(place)
+    partial = place.parent / f".fewgan-{_key(place)}-{secrets.token_hex(4)}.partial"
+    missing = [folder for folder in place.parents if not folder.exists()]
+    try:
+        try:
+            partial.mkdir(parents=True)
+        except (FileExistsError, NotADirectoryError):
+            raise UsageError(f"--out {shown(str(out))}: a file is in the way of a folder; give another --out") from None
+        with _locked(partial):
+            yield partial
+            if os.name == "posix":  # the lock is held until the folder is in its place; Windows renames no open file
+                _put(partial, place)
+        if os.name != "posix":
+            _put(partial, place)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+        raise
+
+
+def _put(partial: Path, place: Path) -> None:
+    """Renames the new folder to its place, and an older one out of the way and then deletes it."""
+    aside = partial.with_suffix(".replaced")
+    sync_folder(partial)
+    replaced = False
+    try:
+        if os.path.lexists(place):
+            os.rename(place, aside)
+            replaced = True
+        os.rename(partial, place)
+    except BaseException as error:
+        if replaced:
+            os.rename(aside, place)
+        if not isinstance(error, OSError) or error.errno == errno.ENOSPC:
+            raise
+        _move_files(partial, place)  # some disks rename no folders
+    (place / _LOCK).unlink(missing_ok=True)
+    sync_folder(place.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move_files(partial: Path, place: Path) -> None:
+    place.mkdir(exist_ok=True)
+    for name in _ORDER:
+        try:
+            os.replace(partial / name, place / name)
+        except OSError:
+            (place / name).unlink(missing_ok=True)
+            shutil.copyfile(partial / name, place / name)
+    sync_folder(place)
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _clear(place: Path) -> None:
+    """Deletes what processes that no longer live left beside `place`."""
+    with suppress(OSError):
+        for left in list(place.parent.glob(".fewgan-*.replaced")):
+            if left.name.startswith(f".fewgan-{_key(place)}-") and os.path.lexists(place):
+                shutil.rmtree(left, ignore_errors=True)
+        for left in list(place.parent.glob(".fewgan-*.partial")):
+            if left.is_dir() and not left.with_suffix(".replaced").exists() and _abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _abandoned(folder: Path) -> bool:
+    lock = folder / _LOCK
+    if not lock.exists() or lock.is_symlink():
+        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        return time.time() - newest > _ABANDONED
+    try:
+        with FileLock(lock, timeout=0):
+            return True
+    except (Timeout, OSError, NotImplementedError):
+        return False
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Held by this process while it lives. No lock where the file system has none."""
+    lock = FileLock(folder / _LOCK, timeout=0)
+    with suppress(NotImplementedError, OSError):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            (folder / _LOCK).unlink(missing_ok=True)
+
+
+def _key(place: Path) -> str:
+    return blake2b(os.fsencode(place.name), digest_size=4).hexdigest()
+
+
+def _check(out: Path, place: Path, photos: Path, force: bool) -> None:
+    name = shown(str(out))
+    if photos == place or place in photos.parents:
+        raise UsageError(f"--out {name} is where the photos are: give another --out")
+    if not os.path.lexists(place):
+        return
+    if not force:
+        raise UsageError(f"{name} exists: give another --out, or --force to replace it")
+    if not place.is_dir():
+        raise UsageError(f"{name} is a file: --force replaces datasets only; give another --out")
+    there = set(os.listdir(place)) - {_LOCK}
+    if there and not is_dataset(place):
+        raise UsageError(f"{name} is not a dataset: --force replaces nothing else; give another --out")
+    if others := sorted(there - set(_ORDER)):
+        raise UsageError(
+            f"{name} also holds {shown(others[0])}, which --force would delete: move it, or give another --out"
+        )
