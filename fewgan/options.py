@@ -13,14 +13,14 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from fewgan.errors import UsageError
 
 TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-"""What an option may be, each also `| None`, and how a message calls it."""
+"""The types of an option, each also `| None`, and their names in messages."""
 
 
 def option(default: Any, help: str, *, min: float | None = None, max: float | None = None, hidden: bool = False) -> Any:
     """One field of a plugin's options; it becomes the flag `--<plugin>-<field>`.
 
     min and max are inclusive. A field typed `X | None` with default None means "chosen by the plugin". A hidden field
-    has no flag: it holds a fact that `read` derives from a pretrained file and that `config.json` must remember.
+    has no flag: it holds a fact that `read` finds in a pretrained file and that `config.json` must keep.
     Types: bool, int, float, str, and each of them `| None`.
     """
     return dataclasses.field(default=default, metadata={"help": help, "min": min, "max": max, "hidden": hidden})
@@ -87,7 +87,7 @@ def checked(plugin: str, item: Field, value: Any) -> Any:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'weight'?` or what there is."""
+    """`; did you mean 'weight'?`, or the names there are."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
@@ -134,10 +134,10 @@ def _checked(item: Field, value: Any) -> Any:
     if item.type is float and type(value) is int:
         value = float(value)
     if type(value) is not item.type:
-        raise ValueError(f"must be {TYPES[item.type]}, not {value!r}")
+        raise ValueError(f"must be {TYPES[item.type]}, not {value!r:.60}")
     if isinstance(value, int | float) and item.type is not bool:
         if not math.isfinite(value):
-            raise ValueError(f"must be a finite number, not {value!r}")
+            raise ValueError(f"must be a finite number, not {value!r:.60}")
         if (item.min is not None and value < item.min) or (item.max is not None and value > item.max):
-            raise ValueError(f"must be {limits(item.min, item.max)}, not {value!r}")
+            raise ValueError(f"must be {limits(item.min, item.max)}, not {value!r:.60}")
     return value

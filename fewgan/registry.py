@@ -1,7 +1,7 @@
 """Find, load and check plugins, through the metadata of installed packages. Importing this imports no plugin.
 
 Kinds are named as their entry-point groups are: `transfers` stands for the group `fewgan.transfers`. The group
-`fewgan.defaults` of fewgan's own package names the default plugin of a kind by an equal entry-point value.
+`fewgan.defaults` of fewgan's own package gives the name of each kind's default plugin, so that the code names none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -20,6 +20,7 @@ from typing import Any
 from fewgan.errors import FewganError, UsageError
 from fewgan.options import checked, fields_of, flag, flags_of, suggestion
 from fewgan.plugin import API, Plugin
+from fewgan.screen import command, one_line
 
 KINDS = {
     "architectures": "architecture",
@@ -30,13 +31,11 @@ KINDS = {
 }
 """Each kind and what a person calls one of it, in the order of every list."""
 
-_CORE = """
---against --arch --aug --batch-size --count --d-steps --device --dry-run --features --flip --grad-accumulation --help
---json --keep-generators --loss --lr-d --lr-g --no-flip --orthogonal --out --precision --quiet --resume --sample-every
---save-every --seed --size --snapshots --source --standing-stats --steps --transfer --truncation
-"""
-CORE_FLAGS = frozenset(_CORE.split())
-"""The options of the commands that take plugins. No plugin may be called, or have a flag, like one of them."""
+PACKAGES = tuple(
+    f"fewgan-{name}"
+    for name in ("ada", "contrad", "efficientnet", "freezed", "lecam", "projected", "stylegan2", "transgan")
+)
+"""The packages in the plugins/ folder of fewgan's repository: the only ones that a message tells how to install."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
@@ -74,15 +73,21 @@ class Choice:
         """The plugin and an instance of its options. Raises UsageError, for a package that is gone among others."""
         entries = find(self.kind).get(self.name, []) if self.kind in KINDS else []
         if not any(_same(entry.package, self.package) for entry in entries):
-            word = KINDS.get(self.kind, self.kind)
-            there = f"; here {entries[0].origin} has that name" if entries else ""
+            # These names come out of a file that somebody may have sent: they are shown, and never to be run.
+            word, name, package = (one_line(text)[:60] for text in (self.kind, self.name, self.package))
+            there = f" ({entries[0].origin} has one of that name)" if entries else ""
+            known = next((known for known in PACKAGES if _same(known, self.package)), None)
             raise UsageError(
-                f"this needs the {word} {self.name!r} of {self.package} {self.version}, which is not installed{there}: "
-                f"pip install {self.package}=={self.version}, or, for a package in the plugins/ folder of fewgan's "
-                f"repository, pip install ./plugins/{self.package}"
+                f"the {KINDS.get(word, word)} {name!r} is needed and not installed{there}: "
+                + (how_to_install(known) if known else f"install the package that provides it, named {package!r} here")
             )
         plugin = load(self.kind, self.name)
         return plugin, options_from(plugin, self.name, self.options)
+
+
+def how_to_install(package: str) -> str:
+    """For one of PACKAGES: the command, and where it works."""
+    return f"in fewgan's repository, run {command('pip', 'install', f'./plugins/{package}')}"
 
 
 def find(kind: str) -> dict[str, list[Entry]]:
@@ -103,9 +108,8 @@ def describe() -> list[Entry]:
 
 def default(kind: str) -> str | None:
     """The name of the plugin that a command takes when none is given, or None."""
-    own = [entry for entry in _installed(_path()) if _same(entry.package, "fewgan")]
-    wanted = {entry.value for entry in own if entry.kind == "defaults" and entry.name == kind}
-    return next((entry.name for entry in own if entry.kind == kind and entry.value in wanted), None)
+    own = (entry for entry in _installed(_path()) if entry.kind == "defaults" and _same(entry.package, "fewgan"))
+    return next((entry.value for entry in own if entry.name == kind), None)
 
 
 def kind_of(name: str) -> str:
@@ -116,23 +120,24 @@ def kind_of(name: str) -> str:
     raise _unknown("plugin", name, [entry.name for entry in describe()])
 
 
-def load(kind: str, name: str) -> Plugin:
+def load(kind: str, name: str, core: Collection[str] = ()) -> Plugin:
     """Imports one plugin and checks it.
 
-    Raises UsageError, one line: unknown name, two packages that claim it, import failure, wrong object, wrong api, an
-    options dataclass that breaks the rules of `fewgan.plugin.option`, a name or flag that is one of fewgan's own.
+    core: the flags of fewgan's commands, for a plugin whose flags join them. Raises UsageError, one line: unknown
+    name, two packages that claim it, import failure, wrong object, wrong api, an options dataclass that breaks the
+    rules of `fewgan.plugin.option`, a name or flag that is in `core`.
     """
     entry = _entry(kind, name)
     if not _NAME.fullmatch(name):
         raise UsageError(f"{entry}: a plugin's name is lower-case letters and digits, with single dashes between words")
     try:
         plugin = EntryPoint(name, entry.value, f"fewgan.{kind}").load()
-    except (Exception, SystemExit) as error:  # whatever a stranger's module does when it is imported
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
         raise UsageError(
             f"{entry} does not import: {type(error).__name__}: {one_line(str(error))}; "
             f"upgrade or uninstall {entry.package}"
         ) from error
-    _check(entry, plugin)
+    _check(entry, plugin, core)
     return plugin  # type: ignore[no-any-return]  # _check is the proof
 
 
@@ -144,7 +149,7 @@ def options_from(plugin: Plugin, name: str, values: Mapping[str, Any]) -> Any:
     fields = {item.name: item for item in fields_of(plugin.options)}
     for key in values:
         if key not in fields:
-            raise UsageError(f"{name} has no option {key!r}{suggestion(key, fields)}")
+            raise UsageError(f"{name} has no option {key!r:.60}{suggestion(key, fields)}")
     try:
         return plugin.options(**{key: checked(name, fields[key], value) for key, value in values.items()})
     except FewganError:
@@ -160,13 +165,13 @@ def choose(kind: str, name: str, options: Any = None) -> Choice:
     return Choice(kind, name, entry.package, entry.version, values)
 
 
-def check() -> list[tuple[Entry, str | None]]:
-    """Loads every installed plugin; with each entry the message of what is wrong with it, or None."""
+def check(core: Collection[str] = ()) -> list[tuple[Entry, str | None]]:
+    """Loads every installed plugin; with each entry the message of what is wrong with it, or None. core: see load()."""
     results: list[tuple[Entry, str | None]] = []
     loaded: dict[tuple[str, str], Plugin] = {}
     for entry in describe():
         try:
-            plugin = load(entry.kind, entry.name)
+            plugin = load(entry.kind, entry.name, core)
             refuse_clashes({**loaded, (entry.kind, entry.name): plugin})
             loaded[entry.kind, entry.name] = plugin
             results.append((entry, None))
@@ -184,19 +189,15 @@ def refuse_clashes(plugins: Mapping[tuple[str, str], Plugin]) -> None:
                 raise UsageError(f"{owners[text]!r} and {name!r} both have the flag {text}; they cannot go together")
 
 
-def switches() -> dict[str, Entry]:
+def switches(core: Collection[str]) -> dict[str, Entry]:
     """The regularizers that can be a flag of their own, `--NAME`; the others are left to `fewgan plugins check`."""
     found: dict[str, Entry] = {}
+    taken = set(core)
     for name, entries in find("regularizers").items():
-        usual = _NAME.fullmatch(name) and not CORE_FLAGS.intersection(_switch("regularizers", name))
-        if usual and not any(_same(name, other) for other in found):
+        if _NAME.fullmatch(name) and taken.isdisjoint(_switch("regularizers", name)):
             found[name] = entries[0]
+            taken.update(_switch("regularizers", name))
     return found
-
-
-def one_line(text: str) -> str:
-    """Text as one line that is safe to print: no control characters, no surrogates."""
-    return re.sub(r" {2,}", " ", "".join(letter if letter.isprintable() else " " for letter in text)).strip()
 
 
 def _switch(kind: str, name: str) -> tuple[str, ...]:
@@ -221,20 +222,21 @@ def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable
     hints = [f"it is a {KINDS[entry.kind]}" for entry in elsewhere][:1] or [
         f"did you mean {found!r}?" for found in close
     ]
-    return UsageError(
-        f"no {word} is called {name!r}{'; ' if hints else ''}{''.join(hints)} "
-        f"(installed: {', '.join(names) or 'nothing'}). Packages in the plugins/ folder of fewgan's repository install "
-        "with: pip install ./plugins/fewgan-NAME"
-    )
+    package = next((package for package in PACKAGES if _same(package, f"fewgan-{name}")), None)
+    if package and not hints:
+        hints = [f"the package {package} may bring it: {how_to_install(package)}"]
+    return UsageError("; ".join([f"no {word} is called {name!r} (installed: {', '.join(names) or 'none'})", *hints]))
 
 
-def _check(entry: Entry, plugin: Any) -> None:
+def _check(entry: Entry, plugin: Any, core: Collection[str]) -> None:
     if not isinstance(plugin, Plugin):
         found = plugin.__name__ if isinstance(plugin, type) else f"a {type(plugin).__name__}"
         raise UsageError(f"{entry}: {entry.value} is {found}, and must be a fewgan.plugin.Plugin")
     if plugin.api != API:
         change = "upgrade fewgan" if isinstance(plugin.api, int) and plugin.api > API else f"upgrade {entry.package}"
-        raise UsageError(f"{entry} is written for plugin api {plugin.api}, and this fewgan has api {API}; {change}")
+        raise UsageError(
+            f"{entry} is written for plugin api {plugin.api}, and this fewgan has plugin api {API}; {change}"
+        )
     for name in ("build", "read", "write"):
         function = getattr(plugin, name)
         if not callable(function) and (name == "build" or function is not None):
@@ -244,7 +246,7 @@ def _check(entry: Entry, plugin: Any) -> None:
         plugin.options()
     except Exception as error:
         raise UsageError(f"{entry}: {one_line(str(error))}") from error
-    taken = sorted(CORE_FLAGS & own)
+    taken = sorted(own.intersection(core))
     if taken:
         raise UsageError(f"{entry}: {taken[0]} is an option of fewgan itself; the plugin needs another name for it")
 
@@ -255,7 +257,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _path() -> tuple[tuple[str, int], ...]:
-    """sys.path, and when each folder on it last changed, so that what is installed meanwhile is seen."""
+    """sys.path, and when each folder on it last changed, so that what has been installed since is found."""
     return tuple((folder, os.stat(folder or ".").st_mtime_ns) for folder in sys.path if os.path.exists(folder or "."))
 
 
@@ -267,7 +269,7 @@ def _installed(path: tuple[tuple[str, int], ...]) -> tuple[Entry, ...]:
     for distribution in distributions(path=[folder for folder, _ in path]):
         try:
             points = _points(distribution)
-        except Exception:  # damaged metadata of some package must not stop every command
+        except Exception:  # damaged metadata of one package must not stop every command
             continue
         package = _fact(distribution, "Name") or "a package without a name" if points else ""
         if not points or any(_same(package, other) for other in packages):

@@ -1,9 +1,8 @@
-"""Which plugins a command line chooses, found before typer parses it, so that only those are imported."""
+"""Which plugins a command line names. They are imported before typer parses it, because their options are flags too."""
 
 from __future__ import annotations
 
-import os
-import shlex
+import argparse
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 from fewgan import registry
 from fewgan.errors import FewganError, UsageError
 from fewgan.options import fields_of, flag, flags_of
-from fewgan.plugin import Plugin
-from fewgan.registry import Choice, Entry
+from fewgan.registry import Choice
+from fewgan.screen import command, one_line
 
 COMMANDS = {
     "train": ("architectures", "transfers", "augmentations", "regularizers"),
@@ -41,113 +40,71 @@ class Chosen:
         return next(iter(self.of(kind)), None)
 
     def need(self, kind: str) -> Choice:
-        """The choice of this kind. Raises UsageError where there is none: nothing of it is installed as the default."""
+        """The choice of this kind. Raises UsageError where there is none, and no default either."""
         found = self.one(kind)
         if found is None:
-            raise UsageError(f"no {registry.KINDS[kind]} is chosen, and none is the default; add {CHOOSERS[kind]} NAME")
+            raise UsageError(f"no {registry.KINDS[kind]} is chosen and there is no default; add {CHOOSERS[kind]} NAME")
         return found
 
 
-def plugins(
-    arguments: Sequence[str], valued: Collection[str], kinds: Sequence[str], switches: Collection[str]
-) -> dict[Key, Plugin]:
-    """The plugins that the words after a command's name choose, imported.
+def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[str]) -> list[Key]:
+    """(kind, name) of the plugins that a command line names, defaults included. switches: regularizers.
 
-    valued: the command's own options that take a value. switches: regularizers that are flags. Raises UsageError for a
-    plugin that cannot be had; where a shell asks for completions it is left out instead.
+    A first look at the line: typer decides what is chosen. A name that turns out to be the value of another option has
+    been imported for nothing.
     """
-    known = set(valued)
-    while True:
-        found: dict[Key, Plugin] = {}
-        for key in named(arguments, known, kinds, switches):
-            try:
-                found[key] = registry.load(*key)
-            except FewganError:
-                if not completing():
-                    raise
-        # The options of the plugins take values too, so a word that looked like a flag may turn out to be one's value.
-        more = {
-            flag(f"{name}-{item.name}")
-            for (_, name), plugin in found.items()
-            for item in fields_of(plugin.options)
-            if item.type is not bool and not item.hidden
-        }
-        if more <= known:
-            return found
-        known |= more
-
-
-def named(
-    arguments: Sequence[str], valued: Collection[str], kinds: Sequence[str], switches: Collection[str]
-) -> list[Key]:
-    """(kind, name) of each chosen plugin, defaults included; of two of a kind the last counts, as in typer."""
-    choosers = {CHOOSERS[kind]: kind for kind in kinds if kind in CHOOSERS}
-    turns = {flag(f"no-{name}"): (name, False) for name in switches} | {flag(name): (name, True) for name in switches}
-    one = {kind: registry.default(kind) for kind in choosers.values()}
-    on: dict[str, bool] = {}
-    rest = iter(arguments)
-    for word in rest:
-        if word == "--":
-            break
-        text, equals, value = word.partition("=")
-        if text in valued and not equals:
-            value = next(rest, "")  # the next word is its value, whatever it looks like
-        if text == "--resume" and text in valued:
-            return []  # a run brings its own
-        if text in choosers:
-            one[choosers[text]] = value
-        elif text in turns and not equals:
-            name, state = turns[text]
-            on[name] = state
-    several = [("regularizers", name) for name, state in on.items() if state]
-    return [(kind, name) for kind, name in one.items() if name] + several
-
-
-def completing() -> bool:
-    """A shell asks for completions: nothing may fail, and nothing is said."""
-    return "_FEWGAN_COMPLETE" in os.environ
-
-
-def words() -> list[str]:
-    """Where a shell asks for completions: the words before the one being typed, without the program's name."""
-    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--resume", nargs="?", const="")
+    for kind in kinds:
+        if kind in CHOOSERS:
+            parser.add_argument(CHOOSERS[kind], dest=kind, nargs="?", default=registry.default(kind))
+    for name in switches:
+        parser.add_argument(flag(name), dest=f"regularizers {name}", action="store_true")
+        parser.add_argument(flag(f"no-{name}"), dest=f"regularizers {name}", action="store_false")
     try:
-        parts = shlex.split(line)
-    except ValueError:  # a quote that is not closed yet
-        parts = line.split()
-    position = os.environ.get("COMP_CWORD", "")
-    if position.isdecimal():
-        return parts[1 : int(position)]
-    return parts[1:] if line[-1:].isspace() else parts[1:-1]
+        line = vars(parser.parse_known_args(arguments)[0])
+    except argparse.ArgumentError:  # typer says what is wrong with it
+        return []
+    if line.pop("resume") is not None:  # a run has its own plugins
+        return []
+    one = [(kind, name) for kind, name in line.items() if name and kind in CHOOSERS]
+    return one + [("regularizers", name) for name in switches if line[f"regularizers {name}"]]
 
 
-def owner(option: str) -> tuple[Entry, bool] | None:
-    """The installed plugin that an unknown option seems to belong to, and whether it really has such an option."""
+def hint(option: str, command_name: str) -> str | None:
+    """What to say of an option that this command lacks, where it seems to be a plugin's."""
     bare = option.removeprefix("--").removeprefix("no-")
     entries = [entry for entry in registry.describe() if bare.startswith(flag(entry.name)[2:] + "-")]
-    if not entries:
-        return None
-    entry = max(entries, key=lambda entry: len(entry.name))
-    try:
-        return entry, option in flags_of(entry.name, registry.load(entry.kind, entry.name).options)
-    except FewganError:
-        return entry, True
+    if entries:
+        entry = max(entries, key=lambda entry: len(entry.name))
+        try:
+            exists = option in flags_of(entry.name, registry.load(entry.kind, entry.name).options)
+        except FewganError:
+            exists = True
+        where = next(name for name, kinds in COMMANDS.items() if entry.kind in kinds)
+        if where != command_name:
+            return f"{option} is an option of {entry.name}, which is for '{command('fewgan', where)}'"
+        if exists:
+            return f"{option} is an option of {entry.name}; add {chooser(entry.kind, entry.name)}"
+        return f"{entry.name} has no option {option}. See '{command('fewgan', 'plugins', 'show', entry.name)}'."
+    for package in registry.PACKAGES:
+        name = package.removeprefix("fewgan-")
+        if f"{bare}-".startswith(f"{name}-") and command_name in COMMANDS:
+            return f"No such option: {option}. For that of the package {package}: {registry.how_to_install(package)}"
+    return None
 
 
-def command_of(kind: str) -> str:
-    return next(command for command, kinds in COMMANDS.items() if kind in kinds)
-
-
-def chooser(entry: Entry) -> str:
+def chooser(kind: str, name: str) -> str:
     """What to add to a command line to choose a plugin: `--transfer NAME` or `--NAME`."""
-    return f"{CHOOSERS[entry.kind]} {entry.name}" if entry.kind in CHOOSERS else flag(entry.name)
+    return f"{CHOOSERS[kind]} {name}" if kind in CHOOSERS else flag(name)
 
 
-def about(name: str) -> dict[str, Any]:
+def about(name: str, core: Collection[str]) -> dict[str, Any]:
     """One plugin as plain values: where it is from, how to choose it, its options. Imports it alone."""
     kind = registry.kind_of(name)
-    plugin = registry.load(kind, name)
+    plugin = registry.load(kind, name, core)
     entry = registry.find(kind)[name][0]
+    where = next(command for command, kinds in COMMANDS.items() if kind in kinds)
     options = [
         {
             "flag": flag(f"{name}-{item.name}"),
@@ -155,7 +112,7 @@ def about(name: str) -> dict[str, Any]:
             "default": item.default,
             "min": item.min,
             "max": item.max,
-            "help": registry.one_line(item.help),
+            "help": one_line(item.help),
         }
         for item in fields_of(plugin.options)
         if not item.hidden
@@ -163,10 +120,10 @@ def about(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "kind": registry.KINDS[kind],
-        "summary": registry.one_line(plugin.summary),
+        "summary": one_line(plugin.summary),
         "package": entry.package,
         "version": entry.version,
         "object": entry.value,
-        "use": f"fewgan {command_of(kind)} {chooser(entry)}",
+        "use": f"{command('fewgan', where)} {chooser(kind, name)}",
         "options": options,
     }

@@ -16,7 +16,7 @@ from fewgan.cli import choosing, failures, flags, show
 from fewgan.cli.choosing import Chosen
 from fewgan.cli.flags import real, switch, text, whole
 from fewgan.cli.launch import Speaks, launch
-from fewgan.screen import Screen, command, flush, output
+from fewgan.screen import Screen, flush, output
 from fewgan.training.config import LOSSES, PRECISIONS, Config
 
 CHANGEABLE = ("data", "steps", "device", "save_every", "sample_every")  # what may be given with --resume
@@ -42,11 +42,7 @@ def prepare(
     holdout: Annotated[int, whole(0, "Number of photos to hold out from training, for fid.")] = 0,
     duplicates: Annotated[
         str,
-        text(
-            "NAME",
-            "near: leave out photos that repeat one before; exact: only those with the same pixels; keep: none.",
-            among=("near", "exact", "keep"),
-        ),
+        text("NAME", "Photos to leave out as duplicates: near, exact; or keep all.", among=("near", "exact", "keep")),
     ] = "near",
     seed: Seed = 0,
     workers: Annotated[int | None, whole(1, "Processes that decode photos; default: one per core.")] = None,
@@ -61,20 +57,9 @@ def prepare(
 
     screen = Screen(quiet)
     summary = prepare(
-        photos,
-        out,
-        size=size,
-        crop=crop,
-        classes=classes,
-        limit=limit,
-        holdout=holdout,
-        duplicates=duplicates,
-        seed=seed,
-        workers=workers,
-        strict=strict,
-        force=force,
-        screen=screen,
-    )
+        photos, out, size=size, crop=crop, classes=classes, limit=limit, holdout=holdout, duplicates=duplicates,
+        seed=seed, workers=workers, strict=strict, force=force, screen=screen,
+    )  # fmt: skip
     show.result(summary, as_json, show.prepared)
     show.next_command(screen, "train", out, default=out == Path("dataset"))
 
@@ -84,7 +69,7 @@ def train(
     ctx: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATASET", help="Dataset made by fewgan prepare.")] = "dataset",
     source: Annotated[
-        str | None, text("PATH|NAME", "Pretrained GAN: a run, a weights file, or the name of a known one.")
+        str | None, text("PATH|NAME", "Pretrained GAN: a run, its files, or a known name such as embedded.")
     ] = None,
     size: Annotated[
         int | None, whole(1, "Image size of the networks; default: the source's, or the dataset's.")
@@ -186,19 +171,9 @@ def sample(
     from fewgan.sampling.sample import sample
 
     made = sample(
-        run,
-        count=count,
-        truncation=truncation,
-        seed=seed,
-        classes=classes,
-        grid=grid,
-        interpolate=interpolate,
-        standing_stats=standing_stats,
-        format=format,
-        out=out,
-        device=device,
-        screen=Screen(quiet),
-    )
+        run, count=count, truncation=truncation, seed=seed, classes=classes, grid=grid, interpolate=interpolate,
+        standing_stats=standing_stats, format=format, out=out, device=device, screen=Screen(quiet),
+    )  # fmt: skip
     show.result(made, as_json, show.sampled)
 
 
@@ -225,18 +200,9 @@ def fid(
     from fewgan.scoring.fid import score
 
     report = score(
-        target,
-        against=against,
-        count=count,
-        truncations=truncations,
-        snapshots=snapshots,
-        seed=seed,
-        features=plugins.need("features"),
-        device=device,
-        standing_stats=standing_stats,
-        out=out,
-        screen=Screen(quiet),
-    )
+        target, against=against, count=count, truncations=truncations, snapshots=snapshots, seed=seed,
+        features=plugins.need("features"), device=device, standing_stats=standing_stats, out=out, screen=Screen(quiet),
+    )  # fmt: skip
     show.result(report, as_json, type(report).text)
 
 
@@ -293,11 +259,10 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     place = next((index for index, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
     running, rest = "".join(arguments[place : place + 1]), arguments[place + 1 :]
     core = core_flags() if running in choosing.COMMANDS else set()
-    for function in (prepare, train, sample, fid):
-        name = function.__name__
-        if kinds := choosing.COMMANDS.get(name):
-            function = flags.attach(function, rest if name == running else ("--resume",), kinds, core)
-        app.command(name)(function)
+    for command in (prepare, train, sample, fid):
+        name = command.__name__
+        kinds = choosing.COMMANDS.get(name)
+        app.command(name)(flags.attach(command, rest if name == running else None, kinds, core) if kinds else command)
     group = typer.Typer(invoke_without_command=True)
     group.callback()(plugins)
     group.command("show")(plugins_show)

@@ -8,20 +8,27 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fewgan.options import limits
 from fewgan.registry import KINDS
-from fewgan.screen import duration
+from fewgan.screen import Screen, command, duration, is_terminal, output, safe
 
 
 def result(content: Any, as_json: bool, text: Callable[[Any], str]) -> None:
     """Prints content as JSON, or what `text` makes of it."""
-    print(json.dumps(plain(content), indent=2) if as_json else text(content))
+    output(json.dumps(plain(content), indent=2) if as_json else text(content))
+
+
+def next_command(screen: Screen, name: str, path: Path, *, default: bool = False) -> None:
+    """Tells the command to run next, with path unless the command takes that one by default."""
+    word = f"./{path}" if str(path).startswith("-") else str(path)  # a path and not an option
+    screen.note(f"Next: {command('fewgan', name, *(() if default else (word,)))}")
 
 
 def plain(content: Any) -> Any:
-    """content as JSON can say it: dataclasses as objects, paths as text, nan and infinities as null."""
+    """content as JSON can hold it: dataclasses as objects, paths as text, nan and infinities as null."""
     if hasattr(content, "as_dict"):
         return plain(content.as_dict())
     if dataclasses.is_dataclass(content):
@@ -36,30 +43,30 @@ def plain(content: Any) -> Any:
 
 
 def prepared(summary: Any) -> str:
-    """The dataset, and what did not get into it."""
+    """The dataset, and the photos that were left out."""
     total = sum(summary.rejected.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
-    lines = [f"{summary.out}: {summary.count} photos at {summary.size} px"]
+    lines = [f"{_path(summary.out)}: {summary.count} photos at {summary.size} px"]
     if summary.classes:
-        names = ", ".join(summary.classes[:8]) + (", …" if len(summary.classes) > 8 else "")
+        names = ", ".join(map(safe, summary.classes[:8])) + (", …" if len(summary.classes) > 8 else "")
         lines.append(f"classes: {len(summary.classes)} ({names})")
     if summary.held_out:
         lines.append(f"held out: {summary.held_out}")
     if summary.enlarged:
         lines.append(f"enlarged: {summary.enlarged}, smaller than {summary.size} px")
     if total:
-        lines.append(f"left out: {total} ({reasons}); see {summary.out / 'rejected.jsonl'}")
+        lines.append(f"left out: {total} ({reasons}); see {_path(summary.out / 'rejected.jsonl')}")
     return "\n".join(lines)
 
 
 def trained(done: Any) -> str:
-    return f"{done.folder}: step {done.step:,}, trained for {duration(done.seconds)}"
+    return f"{_path(done.folder)}: step {done.step:,}, trained for {duration(done.seconds)}"
 
 
 def sampled(made: Any) -> str:
     if len(made.files) == 1:
-        return str(made.folder / made.files[0])
-    return f"{made.folder}: {len(made.files)} pictures in {duration(made.seconds)}"
+        return _path(made.folder / made.files[0])
+    return f"{_path(made.folder)}: {len(made.files)} pictures in {duration(made.seconds)}"
 
 
 def listed(entries: Sequence[Any]) -> str:
@@ -95,7 +102,7 @@ def plugin(content: Mapping[str, Any]) -> str:
 
 
 def facts(content: Mapping[str, Any], indent: str = "") -> str:
-    """Nested names and values, a line each, values aligned."""
+    """Nested names and values, one per line, values aligned."""
     width = max((len(name) for name, value in content.items() if not isinstance(value, Mapping)), default=0)
     lines = []
     for name, value in content.items():
@@ -108,15 +115,19 @@ def facts(content: Mapping[str, Any], indent: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they must be; on a terminal the last one is cut where the line ends."""
+    """Aligned columns; on a terminal the last one is cut at the end of the line."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    room = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0
     lines = []
     for row in (head, *rows):
         *cells, last = row
         line = "".join(f"{cell:<{width}}  " for cell, width in zip(cells, widths, strict=False)) + last
         lines.append(line[: room - 1] + "…" if room and len(line) > room else line.rstrip())
     return "\n".join(lines)
+
+
+def _path(path: Path) -> str:
+    return safe(str(path))
 
 
 def _value(name: str, value: Any) -> str:
@@ -130,4 +141,4 @@ def _value(name: str, value: Any) -> str:
         return f"{value:.5g}" if isinstance(value, float) else f"{value:,}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, list | tuple):
         return ", ".join(_value("", item) for item in value)
-    return str(value)
+    return safe(str(value))

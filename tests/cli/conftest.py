@@ -1,15 +1,18 @@
 """Stand-ins for the functions behind the commands."""
 
+import importlib
+import inspect
 import shlex
 import sys
 import types
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from packages import PLUGIN, install
 
 from fewgan.cli import commands as cli
+from fewgan.photos.prepare import Summary
+from fewgan.training.loop import Trained
 
 
 @pytest.fixture(autouse=True)
@@ -26,15 +29,11 @@ def wide(monkeypatch, tmp_path):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The functions behind the commands, replaced by ones that note what they are called with."""
-    noted = {}
+    """The functions behind the commands, replaced by ones that note what they are called with.
 
-    @dataclass(frozen=True)
-    class Trained:
-        folder: Path = Path("runs/00001-x")
-        step: int = 2000
-        seconds: float = 65.0
-        metrics: tuple = (("loss_d", float("nan")),)
+    The arguments must fit the real function.
+    """
+    noted = {}
 
     class Report:
         def as_dict(self):
@@ -44,27 +43,26 @@ def calls(monkeypatch):
             return "12.5"
 
     def stand_in(module, name, result):
+        signature = inspect.signature(getattr(importlib.import_module(f"fewgan.{module}"), name))
+
         def function(*arguments, **options):
-            noted[f"{module}.{name}"] = arguments, options
+            signature.bind(*arguments, **options)
+            noted[name] = arguments, options
             return result
 
-        if f"fewgan.{module}" not in replaced:
-            replaced[f"fewgan.{module}"] = types.ModuleType(f"fewgan.{module}")
-        setattr(replaced[f"fewgan.{module}"], name, function)
+        monkeypatch.setattr(f"fewgan.{module}.{name}", function)
 
-    replaced = {}
-    counts = {"out": Path("dataset"), "count": 9, "held_out": 2, "rejected": {"small": 1}, "size": 64}
-    stand_in("prepare", "prepare", types.SimpleNamespace(**counts, classes=("a", "b"), seconds=1.0, enlarged=0))
-    stand_in("train", "train", Trained())
-    stand_in("train", "resume", Trained(step=2100))
-    stand_in("plan", "plan", {"networks": {"size": 64, "generator_parameters": 12345678}, "memory_bytes": 3.2e9})
-    stand_in("sample", "sample", types.SimpleNamespace(folder=Path("pictures/x"), count=2, files=["a", "b"], seconds=1))
-    stand_in("fid", "score", Report())
-    for name, module in replaced.items():
-        monkeypatch.setitem(sys.modules, name, module)
-        import fewgan
+    def trained(step):
+        return Trained(Path("runs/00001-x"), step, 65.0, {"loss_d": float("nan")})
 
-        monkeypatch.setattr(fewgan, name.partition(".")[2], module, raising=False)
+    out = Path("dataset")
+    stand_in("photos.prepare", "prepare", Summary(out, 9, 2, {"small": 1}, 64, ("a", "b\x1b[2J"), 1.0))
+    stand_in("training.loop", "train", trained(2000))
+    stand_in("training.loop", "resume", trained(2100))
+    plan = {"networks": {"size": 64, "generator_parameters": 12345678}, "memory_bytes": 3.2e9, "classes": ["a\x1b[2J"]}
+    stand_in("training.plan", "plan", plan)
+    stand_in("sampling.sample", "sample", types.SimpleNamespace(folder=Path("pictures/x"), files=["a", "b"], seconds=1))
+    stand_in("scoring.fid", "score", Report())
     return noted
 
 

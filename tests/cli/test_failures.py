@@ -14,12 +14,20 @@ from fewgan.plugin import FewganError, UsageError
     ("line", "message"),
     [
         ("train --transfer minegn", "did you mean 'minegan'?"),
-        ("train --cr-weight 5", "--cr-weight belongs to cr; add --cr\n"),
-        ("train --minegan-miner-steps 5", "--minegan-miner-steps belongs to minegan; add --transfer minegan\n"),
-        ("train --cr --cr-wight 5", "cr has no option --cr-wight; see 'fewgan plugins show cr'\n"),
-        ("fid --cr-weight 5", "--cr-weight belongs to cr, which is for 'fewgan train'\n"),
-        ("sample --inception-weights 5", "--inception-weights belongs to inception, which is for 'fewgan fid'\n"),
-        ("train --projected", "No such option: --projected. Packages in the plugins/ folder"),
+        ("train --cr-weight 5", "--cr-weight is an option of cr; add --cr\n"),
+        ("train --minegan-miner-steps 5", "--minegan-miner-steps is an option of minegan; add --transfer minegan\n"),
+        ("train --cr --cr-wight 5", "cr has no option --cr-wight. See 'fewgan plugins show cr'.\n"),
+        ("fid --cr-weight 5", "--cr-weight is an option of cr, which is for 'fewgan train'\n"),
+        ("sample --inception-weights 5", "--inception-weights is an option of inception, which is for 'fewgan fid'\n"),
+        (
+            "train --contrad",
+            "No such option: --contrad. For that of the package fewgan-contrad: in fewgan's repository",
+        ),
+        ("train --transgan-depth 3", "in fewgan's repository, run pip install ./plugins/fewgan-transgan\n"),
+        ("train -q", "Error: No such option: -q. See 'fewgan train --help'.\n"),
+        ("train --progress", "No such option: --progress (Possible"),
+        ("sample --contrad", "No such option: --contrad (Possible"),
+        ("train --aug contrad", "in fewgan's repository, run pip install ./plugins/fewgan-contrad\n"),
         ("train --stepz 3", "--steps"),
         ("train --cr --cr-weight nan", "'--cr-weight'"),
         ("train --cr --cr-weight -1", "'--cr-weight'"),
@@ -28,7 +36,7 @@ from fewgan.plugin import FewganError, UsageError
         ("train --lr-g x", "'--lr-g'"),
         ("train --steps 0", "'--steps'"),
         ("train --steps", "requires an argument. See 'fewgan train --help'."),
-        ("train --arch=", "no architecture is chosen, and none is the default; add --arch NAME"),
+        ("train --arch=", "no architecture is chosen and there is no default; add --arch NAME"),
         ("train --loss soft", "--loss soft: choose hinge, nonsaturating, wasserstein"),
         ("train a b", "(b). See 'fewgan train --help'."),
         ("trian", "No such command 'trian'."),
@@ -55,14 +63,14 @@ def test_wrong_lines_get_one_line(run, calls, line, message):
         (OSError(28, "No space left on device"), 1, "Error: No space left on device\n"),
         (MemoryError(), 1, "out of memory"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried …"), 1, "smaller --batch-size"),
-        (ValueError("odd"), 1, "a fault in the program, not in what you did: ValueError: odd in "),
+        (ValueError("odd"), 1, "internal error (please report it): ValueError: odd in "),
     ],
 )
-def test_failures_and_exit_codes(run, calls, *, raised, code, message):
+def test_failures_and_exit_codes(run, monkeypatch, *, raised, code, message):
     def fail(*_, **__):
         raise raised
 
-    sys.modules["fewgan.training.loop"].train = fail
+    monkeypatch.setattr("fewgan.training.loop.train", fail)
     result, out, error = run("train")
     assert (result, out) == (code, "")
     assert message in error
@@ -70,7 +78,7 @@ def test_failures_and_exit_codes(run, calls, *, raised, code, message):
 
 
 def test_debugging_shows_the_fault(run, calls, monkeypatch):
-    monkeypatch.setattr(sys.modules["fewgan.training.loop"], "train", lambda *_: 1 / 0)
+    monkeypatch.setattr("fewgan.training.loop.train", lambda *_, **__: 1 / 0)
     monkeypatch.setenv("FEWGAN_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         run("train")
@@ -88,7 +96,7 @@ def test_a_broken_plugin_stops_only_who_chooses_it(run, calls, calm):
             "'broken' of fewgan-broken 1.0 does not import: ModuleNotFoundError: No module named 'nothing_here'"
             in error
         )
-    assert "--broken-x belongs to broken; add --broken" in run("train --broken-x 3")[2]
+    assert "--broken-x is an option of broken; add --broken" in run("train --broken-x 3")[2]
 
 
 def test_two_packages_with_a_name_stop_only_who_chooses_it(run, calls, calm):

@@ -11,7 +11,7 @@ from packages import install
 from process import subprocess_of
 
 from fewgan import registry
-from fewgan.cli import choosing
+from fewgan.cli import flags
 
 
 def test_help_shows_the_chosen_plugins(run, calm):
@@ -65,7 +65,7 @@ def test_completion(calm, monkeypatch):
 def test_completion_in_other_shells(monkeypatch):
     for line, words in [("fewgan train --cr ", ["train", "--cr"]), ("fewgan train --c", ["train"]), ("fewgan 'a", [])]:
         monkeypatch.setenv("_TYPER_COMPLETE_ARGS", line)
-        assert choosing.words() == words
+        assert flags.words() == words
 
 
 @pytest.mark.parametrize("line", ["--help", "--version", "plugins", "plugins show cr", "train --cr --help", "fid -h"])

@@ -20,17 +20,17 @@ def test_the_literal_commands(run, calls):
     assert run("train --transfer minegan --aug diffaugment --cr")[0] == 0
     assert run("sample --truncation 0.5")[0] == 0
     assert run("fid")[0] == 0
-    assert list(calls) == ["prepare.prepare", "train.train", "sample.sample", "fid.score"]
-    (photos, out), options = calls["prepare.prepare"]
+    assert list(calls) == ["prepare", "train", "sample", "score"]
+    (photos, out), options = calls["prepare"]
     assert (photos, out, options["size"], options["crop"]) == (Path("photos"), Path("dataset"), 128, "center")
-    (config, _), _ = calls["train.train"]
+    (config, _), _ = calls["train"]
     assert (config.data, config.steps, config.source, config.no_regularizers) == ("dataset", 2000, None, ())
     chosen = [(choice.name, choice.options) for choice in config.choices]
     assert [name for name, _ in chosen] == [registry.default("architectures"), "minegan", "diffaugment", "cr"]
     assert dict(chosen)["cr"] == {"weight": None}
-    (target,), options = calls["sample.sample"]
+    (target,), options = calls["sample"]
     assert (target, options["truncation"], options["count"], options["seed"]) == (None, 0.5, None, 0)
-    (target,), options = calls["fid.score"]
+    (target,), options = calls["score"]
     assert (target, options["count"], options["features"].name) == (None, 5000, registry.default("features"))
 
 
@@ -41,7 +41,7 @@ def test_every_option_of_train_arrives(run, calls):
         "--keep-generators --seed 9 --device cpu --out o --cr --cr-weight 2.5 --transfer finetune --biggan-width 8"
     )
     assert run(line)[0] == 0
-    (config, _), _ = calls["train.train"]
+    (config, _), _ = calls["train"]
     expected = {
         "data": "my", "source": "s", "size": 64, "steps": 7, "batch_size": 8, "d_steps": 2, "grad_accumulation": 3,
         "lr_g": 1e-4, "lr_d": 2e-4, "loss": "wasserstein", "precision": "bf16", "orthogonal": 0.1, "flip": False,
@@ -55,7 +55,7 @@ def test_every_option_of_train_arrives(run, calls):
 
 def test_regularizers_turned_off_by_name(run, calls, calm):
     assert run("train --no-cr --calm --calm-steps 4 --no-calm-calm --calm-note=--cr")[0] == 0
-    (config, _), _ = calls["train.train"]
+    (config, _), _ = calls["train"]
     assert config.no_regularizers == ("cr",)
     assert [choice.name for choice in config.regularizers] == ["calm"]
     options = {"weight": 1.5, "calm": False, "note": "--cr", "steps": 4, "derived": 7}
@@ -65,30 +65,41 @@ def test_regularizers_turned_off_by_name(run, calls, calm):
 def test_dry_run_prints_the_plan(run, calls):
     assert run("train --dry-run") == (
         0,
-        "networks\n  size                  64\n  generator parameters  12,345,678\nmemory        3.2 GB\n",
+        "networks\n  size                  64\n  generator parameters  12,345,678\nmemory        3.2 GB\n"
+        "classes       a\\x1b[2J\n",
         "",
     )
-    assert "train.train" not in calls
+    assert "train" not in calls
     assert json.loads(run("train --dry-run --json")[1])["networks"]["size"] == 64
 
 
 def test_resume_passes_on_what_is_given_and_no_more(run, calls):
     assert run("train --resume latest --steps 2100 --json --quiet")[0] == 0
-    (name,), options = calls["train.resume"]
-    assert (name, {key: value for key, value in options.items() if key != "screen"}) == ("latest", {"steps": 2100})
-    assert run("train --resume=runs/x --device cpu --save-every 3 --sample-every 4")[0] == 0
-    assert {"device": "cpu", "save_every": 3, "sample_every": 4}.items() <= calls["train.resume"][1].items()
+    (name, _), options = calls["resume"]
+    assert (name, options) == ("latest", {"steps": 2100})
+    assert run("train moved --resume=runs/x --device cpu --save-every 3 --sample-every 4")[0] == 0
+    changes = {"data": "moved", "device": "cpu", "save_every": 3, "sample_every": 4}
+    assert calls["resume"][1] == changes
+
+
+def test_continue_resumes_what_the_same_command_left(run, calls):
+    assert run("train --continue --precision fp32")[0] == 0
+    (config, _), options = calls["train"]
+    assert (config.precision, options) == ("fp32", {"resume_unfinished": True})
+    assert run("train")[0] == 0
+    (config, _), options = calls["train"]
+    assert (config.precision, options) == ("auto", {"resume_unfinished": False})
 
 
 @pytest.mark.parametrize(
-    "more", ["--lr-g 1", "data", "--cr", "--no-cr", "--cr-weight 3", "--transfer none", "--no-flip"]
+    "more", ["--lr-g 1", "--continue", "--cr", "--no-cr", "--cr-weight 3", "--transfer none", "--no-flip", "--seed 0"]
 )
 def test_resume_takes_nothing_else(run, calls, more):
     code, _, error = run(f"train --resume latest {more}")
     assert code == 2
     assert (
         error
-        == f"Error: {more.split()[0]} cannot go with --resume, which takes everything from the run; leave it out\n"
+        == f"Error: {more.split()[0]} cannot be used with --resume, which takes the settings of the run; leave it out\n"
     )
     assert not calls
 
@@ -96,18 +107,19 @@ def test_resume_takes_nothing_else(run, calls, more):
 def test_results_are_printed(run, calls):
     _, out, error = run("prepare p")
     assert out.startswith(
-        "dataset: 9 photos at 64 px\nclasses: 2 (a, b)\nheld out: 2\nleft out: 1 (1 small); see dataset"
+        "dataset: 9 photos at 64 px\nclasses: 2 (a, b\\x1b[2J)\nheld out: 2\nleft out: 1 (1 small); see dataset"
     )
     assert error == "Next: fewgan train\n"
     assert run("prepare p --quiet")[2] == ""
     assert run("train") == (0, "runs/00001-x: step 2,000, trained for 1 min 05 s\n", "Next: fewgan sample\n")
-    assert json.loads(run("train --json --quiet")[1])["metrics"] == [["loss_d", None]]
+    assert run("train --out 'My Drive'")[2] == run("train --resume latest")[2] == "Next: fewgan sample runs/00001-x\n"
+    assert json.loads(run("train --json --quiet")[1])["metrics"] == {"loss_d": None}
     assert run("sample runs/x")[1] == "pictures/x: 2 pictures in 1 s\n"
     assert run("fid")[1] == "12.5\n"
     assert json.loads(run("fid --json --truncation 0.2,0.4 --snapshots --inception-weights w")[1]) == {
         "frechet_distance": 12.5
     }
-    options = calls["fid.score"][1]
+    options = calls["score"][1]
     assert (options["truncations"], options["snapshots"]) == ((0.2, 0.4), True)
     assert options["features"].options == {"weights": "w"}
 
@@ -115,21 +127,21 @@ def test_results_are_printed(run, calls):
 def test_fid_numbers(run):
     for text in ("0.2,x", "", "nan", "0", "-1", "1,,2"):
         code, _, error = run(f"fid --truncation '{text}'")
-        assert (code, "give numbers above 0" in error) == (2, True)
+        assert (code, "must be numbers above 0" in error) == (2, True)
 
 
 def test_last_one_wins_and_equals_signs_count(run, calls):
     assert run("train --transfer=minegan --aug diffaugment --transfer finetune --cr --no-cr --cr")[0] == 0
-    (config, _), _ = calls["train.train"]
+    (config, _), _ = calls["train"]
     assert [choice.name for choice in config.choices[1:]] == ["finetune", "diffaugment", "cr"]
 
 
 def test_values_that_look_like_options(run, calls):
     assert run("train --source --cr --diffaugment-policy=x --aug diffaugment")[0] == 0
-    (config, _), _ = calls["train.train"]
+    (config, _), _ = calls["train"]
     assert (config.source, config.regularizers) == ("--cr", ())
     assert run("train --aug diffaugment --diffaugment-policy --cr -- --cr")[0] == 0
-    (config, _), _ = calls["train.train"]
+    (config, _), _ = calls["train"]
     assert (config.augmentation.options, config.regularizers, config.data) == ({"policy": "--cr"}, (), "--cr")
 
 
@@ -142,8 +154,8 @@ WORDS = [
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=7))
-def test_the_look_ahead_agrees_with_the_parser(words):
-    """Wherever typer accepts a line, it reads the same plugins in it as the look-ahead did before."""
+def test_what_is_chosen_is_what_typer_reads(words):
+    """A first look at the line decides which options there are; typer decides what is chosen, and they agree."""
     got = {}
 
     def train(**line):
@@ -152,7 +164,7 @@ def test_the_look_ahead_agrees_with_the_parser(words):
     train.__signature__ = inspect.signature(cli.train, eval_str=True)
     app = typer.Typer(add_completion=False)
     try:
-        app.command()(flags.attach(train, words, choosing.COMMANDS["train"]))
+        app.command()(flags.attach(train, words, choosing.COMMANDS["train"], cli.core_flags()))
         typer.main.get_command(app).main(args=list(words), prog_name="x", standalone_mode=False)
     except UsageError:
         return
@@ -165,11 +177,24 @@ def test_the_look_ahead_agrees_with_the_parser(words):
         chosen = got["chosen"].one(kind)
         assert (chosen.name if chosen else "") == (got[f"plugin_{kind}"] or "")
     assert bool(got["chosen"].of("regularizers")) == bool(got["switch_cr"])
+    named = choosing.named(words, choosing.COMMANDS["train"], ["cr"])
+    assert {(choice.kind, choice.name) for choice in got["chosen"].choices} <= set(named)
 
 
 def test_core_flags_are_those_of_the_commands():
-    """The registry refuses plugins by a list of its own, so that loading one needs no command line."""
-    every = set()
-    for name, kinds in choosing.COMMANDS.items():
-        every |= set(flags.takes_value(flags.attach(getattr(cli, name), None, kinds)))
-    assert every == registry.CORE_FLAGS
+    core = cli.core_flags()
+    assert {"--help", "--arch", "--features", "--no-flip", "--continue", "--truncation", "--d-steps"} <= core
+    assert not core & {"--cr", "--biggan-width", "--grid", "data"}
+
+
+@pytest.mark.parametrize(("value", "code"), [(2**31, 0), (2**63 - 1, 0), (2**63, 2), (2**64, 2), (-1, 2)])
+def test_seeds(run, calls, value, code):
+    result, _, error = run(f"train --seed {value}")
+    assert (result, "Error: Invalid value for '--seed'" in error, error.count("\n")) == (code, bool(code), 1)
+
+
+def test_numbers_are_no_larger_than_a_run_can_be(run, calls):
+    """A run folder with a larger one would count as damaged."""
+    for option in ("--steps", "--batch-size", "--save-every", "--size"):
+        assert run(f"train {option} {2**31 - 1}")[0] == 0
+        assert run(f"train {option} {2**31}")[0] == 2
