@@ -24,8 +24,7 @@ TILE = 512  # rows; small enough for the allocator to use the same memory again
 
 @dataclass(frozen=True)
 class Kernel:
-    """Kernel distance (KID). mean, deviation: over subsets, as published. full: one estimate from all features, with the
-    least noise."""
+    """Kernel distance (KID). mean, deviation: over subsets, as published. full: one estimate from all features."""
 
     mean: float
     deviation: float

@@ -1,13 +1,16 @@
-"""From pictures to features: what is measured, in groups, each thing once."""
+"""From pictures to features: in batches, shared among processes; those of photos are cached."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -18,11 +21,13 @@ from fewgan.errors import FewganError, UsageError
 from fewgan.photos.decode import Refused, decode, picture
 from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured, shown
 from fewgan.plugin import Features
+from fewgan.sampling.generate import GROUP, GROUP_ON_GPU
+from fewgan.sampling.imagefile import facts_of
 from fewgan.screen import Screen
 from fewgan.sources import cache
 
-GROUP = 16
-CACHE_FORMAT = 1  # goes up when the same pictures and the same features module give other numbers
+CACHE_FORMAT = 2  # goes up when the same pictures and the same features module give other numbers
+OWN_PACKAGES = ("torch", "torchvision")  # their source is not part of a key; their versions are
 
 Groups = Callable[[int, int], Iterable[Tensor]]
 See = Callable[[int, Tensor, Tensor], None]
@@ -30,7 +35,7 @@ See = Callable[[int, Tensor, Tensor], None]
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures that can be read one by one. name: what a report calls them. size: the side of the first one.
+    """Pictures that can be read one by one. name: what a report calls them. size: the side of the first one in pixels.
 
     read(indices): uint8 [3, H, W] each. fingerprint: of the pixels, None where it is not known, and then nothing is
     cached.
@@ -55,12 +60,21 @@ class Pictures:
 
 
 def of_tensor(images: Tensor, name: str, *, fingerprint: str | None = None) -> Pictures:
-    """images uint8 [n, 3, S, S], in memory or mapped."""
+    """Pictures from images uint8 [n, 3, S, S], in memory or mapped."""
 
     def read(indices: Sequence[int]) -> list[Tensor]:
         return list(images[list(indices)])
 
     return Pictures(name, len(images), images.shape[-1], read, fingerprint)
+
+
+def mirrored(pictures: Pictures) -> Pictures:
+    """The same pictures, left and right exchanged."""
+
+    def read(indices: Sequence[int]) -> list[Tensor]:
+        return [image.flip(2) for image in pictures.read(indices)]
+
+    return replace(pictures, name=f"{pictures.name}, mirrored", read=read)
 
 
 def of_folder(
@@ -74,6 +88,10 @@ def of_folder(
     """
     found = stack.enter_context(gather(folder))
     photos = [photo for photo in found.photos if pictured(photo.name)]
+    grids = [photo for photo in photos if _is_grid(found.read(photo), photo.name)]
+    if grids:
+        photos = [photo for photo in photos if photo not in grids]
+        screen.note(f"{shown(grids[0].name)} is left out: fewgan made it of several pictures, it is no sample")
     if not photos:
         raise UsageError(f"{shown(str(folder))}: no pictures in it")
     if found.refused:
@@ -89,6 +107,14 @@ def of_folder(
         return [one(photos[index]) for index in indices]
 
     return Pictures(folder.resolve().name, len(photos), one(photos[0]).shape[-1], read)
+
+
+def _is_grid(source: bytes | Path, name: str) -> bool:
+    """Whether `fewgan sample` made this file with --grid or --interpolate, to lie beside samples."""
+    if Path(name).stem not in ("grid", "loop"):
+        return False
+    facts = facts_of(io.BytesIO(source) if isinstance(source, bytes) else source)  # type: ignore[arg-type]  # Pillow
+    return facts is not None and "index" not in facts
 
 
 def _decoded(folder: Path, found: Found, largest: int | None, photo: Photo) -> Tensor:
@@ -120,22 +146,23 @@ def extract(
 ) -> Tensor:
     """Features float32 [count, dim] of uint8 pictures; nothing else is kept.
 
-    groups(first, stop): pictures first … stop − 1 in groups; several processes take a part each, and all get the whole.
-    batch: pictures at once, default 16 on the CPU and 128 elsewhere. see(first, pictures, features) is shown each
-    batch, on the CPU. Raises FewganError where a feature is not finite.
+    groups(first, stop): pictures first … stop − 1 in groups. Each process extracts a shard, which is empty where there
+    are fewer batches than processes (then first == stop), and all return the whole.
+    batch: pictures at once, by default 16 on the CPU and 128 on a GPU. see(first, pictures, features) is called with
+    each batch, on the CPU. Raises FewganError where a feature is not finite.
     """
-    batch = batch or (GROUP if device.type == "cpu" else 128)
+    group = GROUP if device.type == "cpu" else GROUP_ON_GPU
+    batch = batch or group
     made = torch.zeros(count, features.dim)
-    done, stop = distributed.shard_range(count, batch)
+    done, stop = distributed.shard_range(count, -(-batch // group) * group)  # a shard starts with a generator's group
     with screen.progress(label, stop - done, "pictures") as advance:
         for pictures in _batches(groups(done, stop), batch):
             rows = features(pictures.to(device)).float().cpu()
             if rows.shape != (len(pictures), features.dim):
-                raise FewganError(
-                    f"the features of {len(pictures)} pictures are {list(rows.shape)}: a fault of the plugin"
-                )
+                shapes = f"{list(rows.shape)} and should be [{len(pictures)}, {features.dim}]"
+                raise FewganError(f"the feature network's plugin returned {shapes}; report this to its author")
             if not torch.isfinite(rows).all():
-                raise FewganError("the features of some pictures are not finite; are these the right feature weights?")
+                raise FewganError("the features contain NaN or infinity; check the weights of the feature network")
             made[done : done + len(rows)] = rows
             if see is not None:
                 see(done, pictures, rows)
@@ -160,29 +187,46 @@ def _batches(groups: Iterable[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(kept)
 
 
-def identity(features: Features) -> str:
-    """A name for what a module computes: its class, how it prints, its weights. Equal names share cached features."""
+def cache_key(features: Features, package: str = "") -> str:
+    """A hash of everything that decides what a module computes. Equal keys share cached features.
+
+    Its class, repr and weights, `identity` where it has one, the source files of all classes in it (an edit of forward
+    changes the key), and the versions of torch, torchvision and `package` ("name version").
+    """
     module: torch.nn.Module = features  # type: ignore[assignment]
-    digest = hashlib.sha256(f"{type(module).__module__}.{type(module).__qualname__}\n{module!r}\n".encode())
+    facts = [f"{type(module).__module__}.{type(module).__qualname__}", repr(module), package]
+    facts += [str(getattr(module, "identity", "")), *(f"{name} {version(name)}" for name in OWN_PACKAGES)]
+    digest = hashlib.sha256("\n".join(facts).encode())
+    for source in sorted({_source(type(part)) for part in module.modules()}):
+        digest.update(source)
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
+def _source(kind: type) -> bytes:
+    """The whole file that defines a class, with the functions it calls; empty where there is none to read."""
+    if kind.__module__.partition(".")[0] in OWN_PACKAGES:
+        return b""
+    with suppress(TypeError, OSError):
+        return Path(inspect.getfile(kind)).read_bytes()
+    return b""
+
+
 def reference(
     features: Features,
-    identity: str,
+    key: str,
     pictures: Pictures,
     *,
     device: torch.device,
     screen: Screen,
     batch: int | None = None,
 ) -> Tensor:
-    """Features float32 [count, dim] of real pictures, computed once and kept for the next time.
+    """Features float32 [count, dim] of real pictures, computed once and cached. key: see `cache_key`.
 
-    They are kept in the user's cache and not beside the dataset, which holds what `fewgan prepare` wrote and no more.
-    A file there that is damaged or does not fit is replaced.
+    The cache is the user's, not the dataset's folder, which holds what `fewgan prepare` wrote and nothing else.
+    A cached file that is damaged or does not fit is replaced.
     """
     if pictures.fingerprint is None:
         return _reference(features, pictures, device, screen, batch)
@@ -191,7 +235,7 @@ def reference(
         "fingerprint": pictures.fingerprint,
         "part": pictures.name,
         "size": pictures.size,
-        "features": identity,
+        "features": key,
     }
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24] + ".safetensors"
     place = cache.folder() / "features" / name
@@ -202,7 +246,7 @@ def reference(
     made = _reference(features, pictures, device, screen, batch)
     if distributed.rank() > 0:
         return made
-    with suppress(OSError, FewganError):  # a cache that cannot be written to costs time, nothing else
+    with suppress(OSError, FewganError):  # without a cache the next command takes longer, nothing else
         storage.write_tensors(place, {"features": made}, facts)
     return made
 

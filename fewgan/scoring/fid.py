@@ -1,4 +1,4 @@
-"""`fewgan fid`: how near pictures come to photos, by features: Fréchet distance, KID, precision and recall, copies."""
+"""`fewgan fid`: how close pictures come to photos in feature space, how diverse they are, whether they are copies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewgan import distributed, run
+from fewgan import distributed, registry, run
 from fewgan.device import resolve
 from fewgan.errors import FewganError, UsageError
 from fewgan.plugin import Features
 from fewgan.registry import Choice
 from fewgan.sampling.latent import check_seed, check_truncation
-from fewgan.scoring import distances, scores, sides
-from fewgan.scoring import neighbours as memorising
-from fewgan.scoring.extract import Pictures, extract, identity, reference
-from fewgan.scoring.scores import Report, Row
+from fewgan.scoring import distances, files, manifold, sides
+from fewgan.scoring.extract import Pictures, cache_key, extract, mirrored, reference
+from fewgan.scoring.neighbours import NearestNeighbours, ReferenceSet
+from fewgan.scoring.scores import DENSE_K, LEARNED, K, Report, Row
 from fewgan.scoring.sides import Subject, Variation
 from fewgan.screen import Screen
 
@@ -32,11 +32,11 @@ FEW_PHOTOS, FEW_PICTURES = 50, 500
 
 @dataclass(frozen=True)
 class Scored:
-    """A variation's rows, one for each real set, and what its samples showed."""
+    """A variation's rows, one for each set of real pictures, and its samples' nearest photos."""
 
     variation: Variation
     rows: list[Row]
-    watch: memorising.Watch
+    neighbours: NearestNeighbours
 
 
 def score(
@@ -57,15 +57,17 @@ def score(
     """Scores a run, a generator or a folder of pictures against real pictures, and writes the results.
 
     target: a run, a generator.safetensors, a foreign folder, or pictures (folder, zip, tar); None: the latest run.
-    against: a dataset or pictures; None: the run's dataset. Of a dataset the training photos count, and the held-out
-    ones apart. Both sides have the size of the scored pictures, as far as the real ones are large enough.
+    against: a dataset or pictures; None: the run's dataset. Training photos and held-out photos of a dataset are
+    scored against apart. Both sides have the size of the scored pictures, as far as the real ones are large enough.
     count: pictures to make; of a folder, to take at most. truncations: None or empty for none; several are a sweep.
     snapshots: every kept generator of a run. features: a plugin's choice, or a built module. batch: pictures at once
-    in the features. out: default <run>/fid, or ./fid-<name> where there is no run.
+    in the feature network. out: a folder for the results.
 
-    Writes scores.json, nearest.png, and for several rows sweep.csv and .png or snapshots.csv and .png. Pictures are
-    made once and never kept, so memory is that of the features. Raises UsageError for what cannot be scored,
-    FewganError where scoring fails.
+    Writes scores.json, nearest.png, and for several rows sweep.csv and .png or snapshots.csv and .png, to `out`. By
+    default to <run>/fid/<settings>, or ./fid-<name>/<settings> where there is no run, so that every combination of
+    features, count, truncation, seed and so on has its own; the folder above holds a copy of the newest ones.
+    Pictures are made once and never kept, so memory is that of the features. Raises UsageError for what cannot be
+    scored, FewganError where scoring fails.
     """
     started = time.monotonic()
     truncations = sorted(set(truncations or ()))
@@ -76,15 +78,16 @@ def score(
         variations = sides.variations(subject, truncations, snapshots, standing_stats)
         real = sides.real(subject, against, stack, screen=screen)
         folder = _writable(subject.out if out is None else out)
-        name, module = _built(features, device)
-        key = identity(module)
-        known = [reference(module, key, pictures, device=device, screen=screen, batch=batch) for pictures in real]
-        yardstick = memorising.Yardstick.of(*known)
-        if subject.pictures is not None:
-            count = subject.pictures.count
+        name, package, module = _built(features, device)
+        cached = partial(reference, module, cache_key(module, package), device=device, screen=screen, batch=batch)
+        known = [cached(pictures) for pictures in real]
+        # A generator may copy what training showed it, mirror images of the photos included.
+        flipped = cached(mirrored(real[0])) if against is None and sides.trained_flipped(subject) else None
+        photos = ReferenceSet.of(known[0], known[1] if len(known) > 1 else None, flipped)
+        count = count if subject.pictures is None else subject.pictures.count
 
         def one(variation: Variation) -> Scored:
-            watch = memorising.Watch(yardstick, count)
+            neighbours = NearestNeighbours(photos, count)
             groups = partial(
                 sides.groups,
                 subject,
@@ -94,34 +97,49 @@ def score(
                 device=device,
                 screen=screen,
             )
-            made = extract(
-                module, groups, count, device=device, label=str(variation), screen=screen, batch=batch, see=watch.see
-            )
-            watch.join()
+            see, label = neighbours.see, str(variation)
+            made = extract(module, groups, count, device=device, label=label, screen=screen, batch=batch, see=see)
+            neighbours.join()
             if distributed.rank() > 0:
-                return Scored(variation, [], watch)
-            rows = [_row(made, photos, side.name, variation) for side, photos in zip(real, known, strict=True)]
-            return Scored(variation, rows, watch)
+                return Scored(variation, [], neighbours)
+            mirrors = [flipped, *[None] * len(real)]
+            rows = [_row(made, *both, variation) for both in zip(known, mirrors, real, strict=False)]
+            return Scored(variation, rows, neighbours)
 
         scored = [one(variation) for variation in variations]
         distributed.exit_other_ranks()
-        best = min(scored, key=lambda some: some.rows[0].frechet_distance)
+        identity = str(getattr(module, "identity", ""))
+        comparable = not _learned(identity, sides.learned_from(subject))
         report = Report(
             target=subject.name,
+            settings=files.settings(
+                features=_named(name, features),
+                count=count,
+                truncations=truncations,
+                snapshots=snapshots,
+                seed=None if subject.model is None else seed,
+                standing_stats=standing_stats,
+                against=against,
+            ),
             features=name,
+            identity=identity,
             score_name=module.score_name,
+            comparable=comparable,
             rows=tuple(row for some in scored for row in some.rows),
-            memorising=best.watch.result(),
-            generator=_generator(subject, best.variation),
+            memorising=scored[0].neighbours.result(),
+            generator=None,
             seed=seed,
             standing_stats=standing_stats,
-            notes=tuple(_notes(scored[0].rows)),
-            files=tuple(folder / file for file in _files(variations)),
+            notes=(*_few(scored[0].rows), *([] if comparable else [_not_comparable(name)])),
+            files=tuple(folder / file for file in files.names(variations)),
             seconds=time.monotonic() - started,
         )
+        best = next(some for some in scored if report.main in some.rows)
+        report = replace(report, memorising=best.neighbours.result(), generator=_generator(subject, best.variation))
         for note in report.notes:
-            screen.note(note)
-        _write(report, best.watch, real[0])
+            if not note.startswith(LEARNED):  # that one is part of the result
+                screen.note(note)
+        files.write(report, best.neighbours, real[0], kept=out is None)
         return report
 
 
@@ -132,81 +150,83 @@ def _check(count: int, truncations: Sequence[float], snapshots: bool, seed: int,
     for truncation in truncations:
         check_truncation(truncation)
     if snapshots and len(truncations) > 1:
-        raise UsageError("--snapshots takes one number of --truncation at most; a sweep over several goes without it")
+        raise UsageError("--snapshots takes one number of --truncation at most; leave --snapshots out to sweep")
     if standing_stats < 0:
         raise UsageError(f"--standing-stats {standing_stats}: give a number of batches, such as 16")
 
 
 def _writable(folder: Path) -> Path:
-    """The folder, made; refused before the work rather than after it."""
+    """Makes the folder. Raises FewganError, before the work rather than after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FewganError(f"{folder}: cannot be made ({error.strerror}); give another place with --out") from None
+        raise FewganError(f"{folder}: could not be created ({error.strerror}); give another place with --out") from None
     if not os.access(folder, os.W_OK):
         raise FewganError(f"{folder}: cannot be written to; give another place with --out")
     return folder
 
 
-def _built(features: Choice | Features, device: torch.device) -> tuple[str, Any]:
-    """The name of the features and their module, on the device, in eval mode."""
+def _built(features: Choice | Features, device: torch.device) -> tuple[str, str, Any]:
+    """The name of the features, their package with its version, and their module on the device in eval mode."""
     module: Any = features
-    name = type(features).__name__.lower()
+    name, package = type(features).__name__.lower(), ""
     if isinstance(features, Choice):
         plugin, options = features.plugin()
-        name, module = features.name, plugin.build(options)
-    return name, module.to(device).eval()
+        name, package, module = features.name, f"{features.package} {features.version}", plugin.build(options)
+    return name, package, module.to(device).eval()
 
 
-def _row(made: Tensor, photos: Tensor, name: str, variation: Variation) -> Row:
+def _named(name: str, features: Choice | Features) -> str:
+    """The name of the features with the options that are not the default: efficientnet-variant1."""
+    if not isinstance(features, Choice):
+        return name
+    defaults = features.plugin()[0].options()
+    changed = {key: value for key, value in features.options.items() if value != getattr(defaults, key, None)}
+    return "-".join([name, *(f"{key}{Path(str(value)).stem}" for key, value in changed.items())])
+
+
+def _row(made: Tensor, photos: Tensor, flipped: Tensor | None, side: Pictures, variation: Variation) -> Row:
     kernel = distances.kid(photos, made)
-    precision, recall = distances.precision_recall(photos, made)
+    covered = manifold.coverage(photos, made, k=K, dense_k=DENSE_K)
     return Row(
-        against=name,
+        against=side.name,
         truncation=variation.truncation,
         step=variation.step,
         frechet_distance=distances.frechet(photos, made),
         kid=kernel.mean,
         kid_deviation=kernel.deviation,
         kid_full=kernel.full,
-        precision=precision,
-        recall=recall,
+        precision=covered.precision,
+        recall=covered.recall,
+        density=covered.density,
+        coverage=covered.coverage,
+        authentic=manifold.authentic(photos, made, flipped),
+        vendi_ratio=manifold.vendi_ratio(photos, made),
         count=len(made),
         real_count=len(photos),
     )
 
 
-def _notes(rows: Sequence[Row]) -> Iterator[str]:
+def _few(rows: Sequence[Row]) -> Iterator[str]:
     few = [f"{row.real_count} {row.against} photos" for row in rows if row.real_count < FEW_PHOTOS]
     if rows[0].count < FEW_PICTURES:
         few.append(f"{rows[0].count} pictures")
     if few:
-        yield f"With {' and '.join(few)} the Fréchet distance is biased upwards; prefer KID, which is not"
+        yield f"With {' and '.join(few)} the Fréchet distance is biased upwards; prefer KID, which is unbiased"
+
+
+def _learned(identity: str, learned_from: Sequence[str]) -> bool:
+    """Whether D learned from these weights, changed ones (identity:change) included."""
+    return bool(identity) and any(one == identity or one.startswith(f"{identity}:") for one in learned_from)
+
+
+def _not_comparable(name: str) -> str:
+    others = [f"--features {other}" for other in sorted(registry.find("features")) if other != name]
+    return (
+        f"{LEARNED} with other runs: this run's D learned from the same weights as the {name} features, so these "
+        f"scores favour it; score with {' or '.join(others) or 'other features'}"
+    )
 
 
 def _generator(subject: Subject, variation: Variation) -> Path | None:
     return variation.file or (subject.model.path if subject.model is not None else None)
-
-
-def _files(variations: Sequence[Variation]) -> list[str]:
-    names = ["scores.json", "nearest.png"]
-    if variations[0].step is not None:
-        names += ["snapshots.csv", "snapshots.png"]
-    elif len(variations) > 1:
-        names += ["sweep.csv", "sweep.png"]
-    return names
-
-
-def _write(report: Report, watch: memorising.Watch, photos: Pictures) -> None:
-    for path in report.files:
-        if path.suffix == ".csv":
-            scores.write_table(path, report.rows)
-        elif path.name == "nearest.png":
-            kind = "training photos" if photos.name == "train" else f"pictures of {photos.name}"
-            title = f"{report.target}: samples beside the {kind} nearest in feature space"
-            scores.write_picture(path, memorising.draw(watch, photos, title=title))
-        elif path.suffix == ".png":
-            title = f"{report.target}: {path.stem}, {report.main.count} pictures each"
-            scores.write_curve(path, report.rows, score_name=report.score_name, title=title)
-        else:
-            run.write_json(path, report.as_dict())

@@ -56,15 +56,27 @@ def coverage(real: Features, fake: Features, *, k: int = 3, dense_k: int = 5) ->
     )
 
 
-def authentic(real: Features, fake: Features) -> float:
+def authentic(real: Features, fake: Features, mirrored: Features | None = None) -> float:
     """The share of fakes [m, d] that are authentic, in [0, 1] (Alaa et al. 2022, arXiv 2102.08921; AuthPct).
 
     A fake is authentic where its nearest real picture [n, d] has another real picture nearer to it than the fake.
+    mirrored: features [n, d] of the mirrored real pictures, where they count as real too.
     """
     real, fake = check_pair(real, fake)
-    own = nearest(real, real, same=True)[0][:, 0]
-    far, indices = nearest(fake, real)
-    return float((own[indices[:, 0]] < far[:, 0]).double().mean())
+    rows = real if mirrored is None else torch.cat((real, torch.as_tensor(mirrored).detach().cpu()))
+    own = nearest_other(real, rows)
+    far, indices = nearest(fake, rows)
+    return float((own[indices[:, 0] % len(real)] < far[:, 0]).double().mean())
+
+
+def nearest_other(real: Tensor, rows: Tensor) -> Tensor:
+    """The distance of each real picture [n, d] to the nearest row that is neither itself nor its mirror image, [n].
+
+    rows: the real pictures, followed by their mirror images or not, [n or 2 n, d].
+    """
+    far, indices = nearest(real, rows, min(3, len(rows)))
+    own = indices % len(real) == torch.arange(len(real)).unsqueeze(1)
+    return far.masked_fill(own, torch.inf).amin(dim=1)
 
 
 def vendi(x: Features) -> float:

@@ -1,4 +1,4 @@
-"""Does a generator copy its photos? Samples beside their nearest training photos in feature space, and numbers."""
+"""Does a generator copy its photos? The nearest training photos of its samples in feature space, and numbers."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from fewgan import distributed
-from fewgan.scoring.curve import GREY, INK, plain
 from fewgan.scoring.distances import nearest
-from fewgan.scoring.extract import Pictures
+from fewgan.scoring.manifold import nearest_other
 
 NEIGHBOURS = 3
-ROWS = 6  # of each of the two blocks
-SMALLEST, LARGEST = 96, 192  # side of a picture as shown
-GAP, CAPTION, MARGIN = 6, 20, 24
-KEPT = 256  # pictures held at once
+ROWS = 6  # samples to show of each kind, the closest and an even choice
+KEPT = 256  # samples held in memory at once
 
 
 @dataclass(frozen=True)
 class Memorising:
     """Euclidean distances in feature space, medians over the pictures.
 
-    samples: from a sample to its nearest training photo. photos: from a training photo to its nearest other one, the
-    yardstick. held_out: from a held-out photo to its nearest training photo, None without such photos. closer: the
-    share of samples nearer to a training photo than `photos`; about half is to be expected of new photos of the same
-    kind, and much more of copies. copies: the share nearer than any two training photos are to each other.
+    samples: from a sample to its nearest training photo. photos: from a training photo to its nearest other one.
+    held_out: from a held-out photo to its nearest training photo, None without such photos. closer: the share of
+    samples whose distance is below `photos`; new photos of the same kind have about one half, copies much more.
+    copies: the share of samples that are closer to a training photo than any two training photos to each other.
+    mirrored: whether mirrored photos were searched too, because the training used them.
     """
 
     samples: float
@@ -36,46 +33,65 @@ class Memorising:
     held_out: float | None
     closer: float
     copies: float
+    mirrored: bool = False
 
     def __str__(self) -> str:
-        words = f"{100 * self.closer:.0f} % of the samples are nearer to a training photo than those are to each other"
-        beside = "about 50 % is usual for new photos"
+        words = f"{100 * self.closer:.0f} % of the samples are closer to a training photo than the median distance "
+        words += "between training photos (new photos: about 50 %)"
         if self.copies:
-            beside += f"; {100 * self.copies:.0f} % are nearer than any two of them, look at nearest.png"
-        return f"{words} ({beside})"
+            words += f"; {100 * self.copies:.0f} % are closer than any two of them: look at nearest.png"
+        return words
 
 
 @dataclass(frozen=True)
-class Yardstick:
-    """What samples are held against. photos float32 [n, d]: the training photos' features."""
+class ReferenceSet:
+    """The training photos that samples are compared with.
 
-    photos: Tensor
+    rows float32 [n or 2 n, d]: their features, followed by those of the mirrored photos where training mirrored them.
+    count: n. typical, smallest, held_out: see Memorising (photos; the smallest of those distances; held_out).
+    """
+
+    rows: Tensor
+    count: int
     typical: float
     smallest: float
     held_out: float | None
 
     @classmethod
-    def of(cls, photos: Tensor, held_out: Tensor | None = None) -> Yardstick:
-        own, _ = nearest(photos, photos, same=True)
-        far = None if held_out is None else float(nearest(held_out, photos)[0].median())
-        return cls(photos, float(own.median()), float(own.min()), far)
+    def of(cls, photos: Tensor, held_out: Tensor | None = None, mirrored: Tensor | None = None) -> ReferenceSet:
+        """From features float32 [n, d] of training photos, of held-out ones, and of the mirrored training photos."""
+        rows = photos if mirrored is None else torch.cat((photos, mirrored))
+        own = nearest_other(photos, rows)
+        far = None if held_out is None else float(nearest(held_out, rows)[0][:, 0].median())
+        return cls(rows, len(photos), float(own.median()), float(own.min()), far)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """photo: the number of a training photo. mirrored: whether it is its mirror image that is near."""
+
+    photo: int
+    distance: float
+    mirrored: bool
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample to show: its number, picture uint8 [3, S, S], and its nearest photos with their distances."""
+    """A sample to show: its number, picture uint8 [3, S, S], and its nearest training photos, closest first."""
 
     index: int
     picture: Tensor
-    photos: tuple[int, ...]
-    distances: tuple[float, ...]
+    neighbours: tuple[Neighbour, ...]
 
 
 @dataclass
-class Watch:
-    """Sees samples go by, keeps the nearest to a photo and an even choice of all; memory does not grow with count."""
+class NearestNeighbours:
+    """Compares samples with the training photos as they are made.
 
-    yardstick: Yardstick
+    Keeps the closest ones and an even choice of all; memory does not grow with `count`, the number of samples.
+    """
+
+    reference: ReferenceSet
     count: int
     closest: list[Sample] = field(default_factory=list)
     _even: list[Sample] = field(default_factory=list)
@@ -83,18 +99,18 @@ class Watch:
     _waiting: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
 
     def see(self, first: int, pictures: Tensor, features: Tensor) -> None:
-        """pictures uint8 [n, 3, S, S] and features float32 [n, d] of the samples from number `first` on."""
+        """Takes pictures uint8 [n, 3, S, S] and features float32 [n, d] of the samples from number `first` on."""
         self._waiting.append((first, pictures, features))
-        # Several groups at once: each search walks through all photos.
+        # Several batches at once: each search reads all photos.
         if sum(len(rows) for _, _, rows in self._waiting) >= KEPT:
-            self._look()
+            self._search()
 
-    def _look(self) -> None:
+    def _search(self) -> None:
         if not self._waiting:
             return
-        distances, photos = nearest(
-            torch.cat([rows for _, _, rows in self._waiting]), self.yardstick.photos, NEIGHBOURS
-        )
+        rows = torch.cat([features for _, _, features in self._waiting])
+        # A photo and its mirror image can both be near; twice as many leave enough different photos.
+        distances, indices = nearest(rows, self.reference.rows, min(2 * NEIGHBOURS, len(self.reference.rows)))
         self._distances.append(distances[:, 0])
         spread = set(np.linspace(0, self.count - 1, 2 * ROWS).round().astype(int).tolist())
         pictures = [(first + at, image) for first, images, _ in self._waiting for at, image in enumerate(images)]
@@ -102,19 +118,27 @@ class Watch:
         near = set(distances[:, 0].topk(min(ROWS, len(distances)), largest=False).indices.tolist())
         for row, (index, image) in enumerate(pictures):
             if row in near or index in spread:
-                made = Sample(index, image.clone(), tuple(photos[row].tolist()), tuple(distances[row].tolist()))
+                made = Sample(index, image.clone(), self._neighbours(distances[row], indices[row]))
                 if row in near:
                     self.closest.append(made)
                 if index in spread:
                     self._even.append(made)
-        self.closest = sorted(self.closest, key=lambda sample: sample.distances[0])[:ROWS]
+        self.closest = sorted(self.closest, key=_closeness)[:ROWS]
+
+    def _neighbours(self, distances: Tensor, indices: Tensor) -> tuple[Neighbour, ...]:
+        """The nearest different photos, each in the closer of its two forms."""
+        found: dict[int, Neighbour] = {}
+        for distance, index in zip(distances.tolist(), indices.tolist(), strict=True):
+            photo = index % self.reference.count
+            found.setdefault(photo, Neighbour(photo, distance, index >= self.reference.count))
+        return tuple(found.values())[:NEIGHBOURS]
 
     def join(self) -> None:
-        """Makes one of what several processes have seen, each a part of the samples in order of rank."""
-        self._look()
+        """Joins what the processes have seen, each a part of the samples in order of rank."""
+        self._search()
         parts = distributed.all_gather_object((self.closest, self._even, self._distances))
         closest, even, distances = ([one for part in parts for one in part[kind]] for kind in range(3))
-        self.closest = sorted(closest, key=lambda sample: sample.distances[0])[:ROWS]
+        self.closest = sorted(closest, key=_closeness)[:ROWS]
         self._even, self._distances = even, distances
 
     def even(self) -> list[Sample]:
@@ -125,65 +149,17 @@ class Watch:
 
     def result(self) -> Memorising:
         """The numbers, once every sample has been seen."""
-        self._look()
-        distances, yardstick = torch.cat(self._distances), self.yardstick
+        self._search()
+        distances, reference = torch.cat(self._distances), self.reference
         return Memorising(
             samples=float(distances.median()),
-            photos=yardstick.typical,
-            held_out=yardstick.held_out,
-            closer=float((distances < yardstick.typical).double().mean()),
-            copies=float((distances < yardstick.smallest).double().mean()),
+            photos=reference.typical,
+            held_out=reference.held_out,
+            closer=float((distances < reference.typical).double().mean()),
+            copies=float((distances < reference.smallest).double().mean()),
+            mirrored=len(reference.rows) > reference.count,
         )
 
 
-def draw(watch: Watch, photos: Pictures, *, title: str) -> Image.Image:
-    """Two blocks side by side, the closest samples and an even choice, each a row with its nearest photos."""
-    numbers = watch.result()
-    blocks = [("Samples nearest to a photo", watch.closest), ("Samples, an even choice", watch.even())]
-    blocks = [(head, rows) for head, rows in blocks if rows]
-    wanted = sorted({index for _, rows in blocks for sample in rows for index in sample.photos})
-    found = dict(zip(wanted, photos.read(wanted), strict=True))
-    side = _side(blocks[0][1][0].picture.shape[-1])
-    columns = 1 + len(blocks[0][1][0].photos)
-    block = columns * side + columns * GAP + GAP  # one more gap parts the sample from its photos
-    head = 104
-    height = head + max(len(rows) for _, rows in blocks) * (side + CAPTION + GAP) + MARGIN
-    width = max(2 * MARGIN + len(blocks) * block + (len(blocks) - 1) * 2 * MARGIN, 2 * MARGIN + 640)
-    page = Image.new("RGB", (width, height), "white")
-    pen = ImageDraw.Draw(page)
-    _text(pen, (MARGIN, 26), title, width - 2 * MARGIN, size=20)
-    yardstick = f"Distance to the nearest training photo: samples {numbers.samples:.3g}"
-    yardstick += f", training photos themselves {numbers.photos:.3g}"
-    yardstick += "" if numbers.held_out is None else f", held-out photos {numbers.held_out:.3g}"
-    _text(pen, (MARGIN, 52), f"{yardstick} (medians)", width - 2 * MARGIN, size=14, colour=GREY)
-    for number, (name, rows) in enumerate(blocks):
-        left = MARGIN + number * (block + 2 * MARGIN)
-        _text(pen, (left, 86), f"{name} | their nearest photos", block, size=14)
-        for row, sample in enumerate(rows):
-            top = head + row * (side + CAPTION + GAP)
-            page.paste(_shown(sample.picture, side), (left, top))
-            _text(pen, (left, top + side + 10), f"sample {sample.index}", side, size=13)
-            for place, (photo, distance) in enumerate(zip(sample.photos, sample.distances, strict=True), 1):
-                x = left + place * (side + GAP) + GAP
-                page.paste(_shown(found[photo], side), (x, top))
-                _text(pen, (x, top + side + 10), f"{distance:.3g}", side, size=13, colour=GREY)
-    return page
-
-
-def _side(size: int) -> int:
-    """The size itself, or a multiple of it that is large enough to look at."""
-    return min(size * max(1, -(-SMALLEST // size)), LARGEST)
-
-
-def _shown(picture: Tensor, side: int) -> Image.Image:
-    image = Image.fromarray(picture.permute(1, 2, 0).numpy())
-    return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BICUBIC)
-
-
-def _text(
-    pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, room: float, *, size: int, colour: str = INK
-) -> None:
-    font, text = ImageFont.load_default(size=size), plain(text)
-    while pen.textlength(text, font) > room and len(text) > 3:
-        text = text.removesuffix("...")[:-1] + "..."
-    pen.text(place, text, fill=colour, font=font, anchor="lm")
+def _closeness(sample: Sample) -> float:
+    return sample.neighbours[0].distance

@@ -1,4 +1,4 @@
-"""What `fewgan fid` found: as a record, as text, as files."""
+"""The results of `fewgan fid`: as a record, as a table, as CSV and as a chart."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from typing import Any
 from PIL import Image
 
 from fewgan import run
+from fewgan.photos.gather import shown
 from fewgan.scoring import curve
 from fewgan.scoring.neighbours import Memorising
+
+WIDTH = 100  # of the table, characters
+LEARNED = "Not comparable"  # how the note begins that D learned from the same weights
+K, DENSE_K = 3, 5  # nearest neighbours: of precision and recall, of density and coverage (their papers' values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +26,8 @@ class Row:
     """Pictures against one set of real ones.
 
     against: "train", "held-out", or the name of the folder. truncation, step: of the generator, None where it has
-    none. kid: mean over subsets, kid_deviation: their standard deviation, kid_full: one estimate from everything.
+    none. kid: mean over subsets, kid_deviation: their standard deviation, kid_full: one estimate from all pictures.
+    precision, recall, density, coverage, authentic: see `manifold`; vendi_ratio: pictures to real ones.
     count, real_count: pictures on each side.
     """
 
@@ -34,22 +40,34 @@ class Row:
     kid_full: float
     precision: float
     recall: float
+    density: float
+    coverage: float
+    authentic: float
+    vendi_ratio: float
     count: int
     real_count: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All rows of one command. The main one is the lowest Fréchet distance against the first real set (the training
-    photos, where there are any); memorising and the picture are about its pictures.
+    """All rows of one command.
 
-    features: the plugin's name; score_name: what the Fréchet distance may be called ("FID" with standard weights
-    alone). generator: file of the main row's generator, None for a folder of pictures. files: what was written.
+    The best of several generators or truncations is the one with the lowest KID against the held-out photos, where
+    there are any, else against the training photos (or the folder's). KID is unbiased, so a few photos are enough, and
+    held-out photos do not reward copies. The main row is that of the best against the first set of real pictures (the
+    training photos, where there are any); memorising and nearest.png are about its pictures.
+
+    features: the plugin's name; identity: of its weights, "" where unknown. score_name: what the Fréchet distance may
+    be called ("FID" for the standard weights alone). comparable: False where D learned from the same weights.
+    generator: file of the main row's generator, None for a folder of pictures. files: what was written.
     """
 
     target: str
+    settings: str
     features: str
+    identity: str
     score_name: str
+    comparable: bool
     rows: tuple[Row, ...]
     memorising: Memorising
     generator: Path | None
@@ -60,16 +78,25 @@ class Report:
     seconds: float
 
     @property
+    def chosen_by(self) -> str:
+        """The set of real pictures whose KID decides which row is the best."""
+        names = [row.against for row in self.rows]
+        return "held-out" if "held-out" in names else names[0]
+
+    @property
     def main(self) -> Row:
-        first = [row for row in self.rows if row.against == self.rows[0].against]
-        return min(first, key=lambda row: row.frechet_distance)
+        best = min((row for row in self.rows if row.against == self.chosen_by), key=lambda row: row.kid)
+        return next(row for row in self.rows if (row.step, row.truncation) == (best.step, best.truncation))
 
     def as_dict(self) -> dict[str, Any]:
-        """The main row's numbers at the top, everything else beside and below them."""
-        content = {name: getattr(self, name) for name in ("target", "features", "score_name", "seed", "standing_stats")}
+        """The main row's numbers at the top level, everything else beside and below them."""
+        names = ("target", "settings", "features", "identity", "score_name", "comparable", "seed", "standing_stats")
         return {
             "format": run.FORMAT,
-            **content,
+            **{name: getattr(self, name) for name in names},
+            "k": K,
+            "dense_k": DENSE_K,
+            "chosen_by": f"KID against {self.chosen_by}",
             **dataclasses.asdict(self.main),
             "generator": None if self.generator is None else str(self.generator),
             "memorising": dataclasses.asdict(self.memorising),
@@ -80,29 +107,63 @@ class Report:
         }
 
     def text(self) -> str:
-        """The rows as a table, then the memorising check, the best of several, and where the files are."""
+        """What is compared, the rows as a table of 100 columns, the best of several, the search for copies, files."""
         varied = varies(self.rows)
-        head = [*([varied] if varied else []), "against", "photos", self.score_name, "KID", "precision", "recall"]
-        table = [head, *(self._cells(row, varied) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        real = {row.against: row.real_count for row in self.rows}
+        photos = " and ".join(f"{count} {shown(name)}" for name, count in real.items())
         lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in table
+            f"{self.score_name} (FD) and KID, lower is better; {self.main.count} pictures against {photos} photos",
+            *self._table(varied),
+            f"k = {K} for precision and recall, {DENSE_K} for density and coverage; AuthPct in %; "
+            "Vendi relative to the photos",
         ]
         if varied:
-            beside = f", {self.generator}" if varied == "step" else ""
-            lines.append(f"best: {varied} {getattr(self.main, varied):g}{beside}")
+            beside = f", {shown(str(self.generator))}" if varied == "step" else ""
+            lines.append(
+                f"best by KID against {shown(self.chosen_by)}: {varied} {getattr(self.main, varied):g}{beside}"
+            )
         lines.append(f"{self.memorising}")
-        lines.append(
-            f"{self.main.count} pictures each; see {self.files[0].parent}: {', '.join(p.name for p in self.files)}"
-        )
+        lines += [note for note in self.notes if not self.comparable and note.startswith(LEARNED)]
+        folder = self.files[0].parent
+        kept = f" (kept in {shown(self.settings)})" if (folder / self.settings).is_dir() else ""
+        lines.append(f"{shown(str(folder))}: {', '.join(path.name for path in self.files)}{kept}")
         return "\n".join(lines)
 
-    @staticmethod
-    def _cells(row: Row, varied: str | None) -> list[str]:
-        first = [f"{getattr(row, varied):g}"] if varied else []
-        kid = f"{row.kid:.4g} ± {row.kid_deviation:.2g}"
-        last = [f"{row.frechet_distance:.2f}", kid, f"{row.precision:.3f}", f"{row.recall:.3f}"]
-        return [*first, row.against, str(row.real_count), *last]
+    def _table(self, varied: str | None) -> list[str]:
+        head = ["against", "FD", "KID", "precision", "recall", "density", "coverage", "AuthPct", "Vendi"]
+        table = [head, *(_cells(row) for row in self.rows)]
+        if varied:
+            table = [[first, *cells] for first, cells in zip(self._varied(varied), table, strict=True)]
+        place = 1 if varied else 0
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        widths[place] = max(8, min(widths[place], WIDTH - sum(widths) + widths[place] - 2 * (len(widths) - 1)))
+        return [
+            "  ".join(f"{_cut(cell, width):<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in table
+        ]
+
+    def _varied(self, varied: str) -> list[str]:
+        return [varied, *(f"{getattr(row, varied):g}" for row in self.rows)]
+
+
+def _cells(row: Row) -> list[str]:
+    shares = [f"{value:.2f}" for value in (row.precision, row.recall, row.density, row.coverage)]
+    last = [f"{100 * row.authentic:.0f}", f"{row.vendi_ratio:.2f}"]
+    return [shown(row.against), _short(row.frechet_distance), _kid(row), *shares, *last]
+
+
+def _kid(row: Row) -> str:
+    if abs(row.kid) < 10:
+        return f"{row.kid:.4f} ± {row.kid_deviation:.4f}"
+    return f"{row.kid:.3g} ± {row.kid_deviation:.2g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 1e3 else f"{value:.1f}" if value < 1e4 else f"{value:.3g}"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def varies(rows: Sequence[Row]) -> str | None:
@@ -114,7 +175,7 @@ def varies(rows: Sequence[Row]) -> str | None:
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """The rows as CSV."""
+    """Writes the rows as CSV."""
     names = [field.name for field in dataclasses.fields(Row)]
     with run.replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -122,30 +183,38 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows([getattr(row, name) for name in names] for row in rows)
 
 
-def write_curve(path: Path, rows: Sequence[Row], *, score_name: str, title: str) -> None:
-    """The Fréchet distance against each set, its best point marked, and precision and recall against the first."""
+def write_curve(path: Path, report: Report, *, title: str) -> None:
+    """Writes a chart: the Fréchet distance and KID against each set, the best marked; below, fidelity and coverage."""
+    rows = report.rows
     varied = varies(rows) or ("truncation" if rows[0].step is None else "step")
     sets = list(dict.fromkeys(row.against for row in rows))
-    first = [row for row in rows if row.against == sets[0]]
-    best = min(range(len(first)), key=lambda index: first[index].frechet_distance)
-    note = f"best: {first[best].frechet_distance:.2f} at {varied} {getattr(first[best], varied):g}"
+    judged = [row for row in rows if row.against == report.chosen_by]
+    best = min(range(len(judged)), key=lambda index: judged[index].kid)
+    at = f"at {varied} {getattr(judged[best], varied):g}"
 
     def line(name: str, column: str, of: str, best: int | None = None) -> curve.Line:
         points = [(float(getattr(row, varied)), float(getattr(row, column))) for row in rows if row.against == of]
         return curve.Line(name, points, best)
 
-    against = [line(name, "frechet_distance", name, best if name == sets[0] else None) for name in sets]
+    def against(column: str) -> list[curve.Line]:
+        return [line(name, column, name, best if name == report.chosen_by else None) for name in sets]
+
+    shares = ("precision", "recall", "coverage")
     panels = [
-        curve.Panel(f"{score_name}, lower is better", against, note=note),
+        curve.Panel("KID, lower is better", against("kid"), note=f"best: {judged[best].kid:.3g} {at}"),
         curve.Panel(
-            f"Precision (do samples look like {sets[0]} photos) and recall (are all of them covered)",
-            [line(name, name, sets[0]) for name in ("precision", "recall")],
-            limits=(0.0, 1.0),
+            f"{report.score_name}, lower is better",
+            against("frechet_distance"),
+            note=f"{judged[best].frechet_distance:.2f} {at}",
+        ),
+        curve.Panel(
+            f"Fidelity and diversity against {sets[0]} photos", [line(s, s, sets[0]) for s in shares], limits=(0.0, 1.0)
         ),
     ]
     write_picture(path, curve.draw(panels, title=title, x_label=varied).quantize(128, dither=Image.Dither.NONE))
 
 
 def write_picture(path: Path, image: Image.Image) -> None:
+    """Writes a PNG."""
     with run.replacing(path) as temporary:
         image.save(temporary, "PNG", optimize=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fewgan import run
 from fewgan.errors import UsageError
-from fewgan.photos.gather import shown
+from fewgan.photos.gather import pictured, shown
 from fewgan.scoring.extract import Pictures, of_folder, of_tensor
 from fewgan.screen import Screen
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is scored: a model, or pictures. size: their side. out: where results go unless told otherwise."""
+    """What is scored: a model, or pictures. size: their side in pixels. out: the default folder for results."""
 
     name: str
     size: int
@@ -47,12 +47,10 @@ class Variation:
 
 
 def subject(target: Path, count: int, stack: ExitStack, *, screen: Screen) -> Subject:
-    """target: a run, a generator, a foreign folder, a dataset, or pictures in a folder, a zip or a tar.
+    """What `target` is: a run, a generator, a foreign folder, a dataset, or pictures in a folder, a zip or a tar.
 
-    count: pictures to take from a folder at most. Raises UsageError where it is none of these.
+    count: the most pictures to take from a folder. Raises UsageError where it is none of these.
     """
-    from fewgan.sources import load as source
-
     if not target.exists():
         raise UsageError(f"{shown(str(target))}: no such file or folder; give a run or a folder of pictures")
     inside = [path.name for path in target.iterdir()] if target.is_dir() else [target.name]
@@ -60,15 +58,31 @@ def subject(target: Path, count: int, stack: ExitStack, *, screen: Screen) -> Su
         photos = _of_dataset(_dataset(target), None, screen)[0]
         name = target.resolve().name
         return Subject(name, photos.size, Path(f"fid-{name}"), pictures=photos)
-    if {"config.json", "checkpoints"} & set(inside) or any(Path(name).suffix in source.FOREIGN for name in inside):
-        model = source.load(target)
+    if (model := _model(target, inside, screen)) is not None:
         return Subject(model.name, model.generator.size, _beside(target, model.name), model)
     pictures = of_folder(target, stack, screen=screen, count=count)
     return Subject(pictures.name, pictures.size, Path(f"fid-{pictures.name}"), pictures=pictures)
 
 
+def _model(target: Path, inside: Sequence[str], screen: Screen) -> Model | None:
+    """The generator at `target`, None where pictures are. Anything may lie beside pictures, weight files too."""
+    from fewgan.sources import load as source
+
+    is_run = run.GENERATOR in inside or {"config.json", "checkpoints"} <= set(inside)
+    weights = [name for name in inside if Path(name).suffix.lower() in source.FOREIGN]
+    if not is_run and not weights:
+        return None
+    try:
+        return source.load(target)
+    except UsageError:
+        if is_run or not any(map(pictured, inside)):
+            raise
+    screen.note(f"{shown(weights[0])} is no generator that fewgan can read; the pictures beside it are scored")
+    return None
+
+
 def variations(subject: Subject, truncations: Sequence[float], snapshots: bool, standing_stats: int) -> list[Variation]:
-    """Every set of pictures to score. Raises UsageError for a request that the subject cannot serve."""
+    """Every set of pictures to score. Raises UsageError for an option that the subject cannot serve."""
     if subject.model is None:
         asked = {"--truncation": truncations, "--snapshots": snapshots, "--standing-stats": standing_stats}
         for option, value in asked.items():
@@ -95,9 +109,9 @@ def groups(
     device: torch.device,
     screen: Screen,
 ) -> Iterator[Tensor]:
-    """Pictures first … stop − 1 of a variation, uint8 [n, 3, H, W] a group, made as they are asked for.
+    """Pictures first … stop − 1 of a variation, uint8 [n, 3, H, W] a group, generated lazily; none if first == stop.
 
-    first: a multiple of 16.
+    first: a multiple of the generator's group size.
     """
     if subject.pictures is not None:
         yield from subject.pictures.groups(first, stop)
@@ -111,14 +125,16 @@ def groups(
     model.to(device)
     if standing_stats:
         generate.standing_statistics(model, standing_stats, truncation=variation.truncation, seed=seed, screen=screen)
-    yield from generate.pictures(model, stop, first=first, truncation=variation.truncation, seed=seed)
+    # Standing statistics are collective, so a process without a share computes them as well.
+    if first < stop:
+        yield from generate.pictures(model, stop, first=first, truncation=variation.truncation, seed=seed)
 
 
 def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Screen) -> list[Pictures]:
-    """What the subject is held against: training photos and, where there are any, held-out ones; or a folder's.
+    """The real pictures: training photos and, where there are any, held-out ones; or the pictures in a folder.
 
-    They come at the size of the subject's pictures if they are large enough, else at their own. Raises UsageError
-    where there is nothing, or too little, to compare with.
+    They are reduced to the size of the subject's pictures; smaller ones keep their own. Raises UsageError where there
+    are none, or too few, to compare with.
     """
     if against is None:
         data = _own(subject, screen)
@@ -131,25 +147,47 @@ def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Sc
         raise UsageError(f"{found[0].name}: a distance needs at least 2 real pictures, there is {found[0].count}")
     if found[0].size < subject.size:
         sizes = f"the real pictures have {found[0].size} px, the scored ones {subject.size} px"
-        screen.warn(f"{sizes}: the distance sees the difference in sharpness too")
+        screen.warn(f"{sizes}: the scores include the difference in sharpness")
     return found
+
+
+def trained_flipped(subject: Subject) -> bool:
+    """Whether the generator's training mirrored half of the photos, so that a copy may be of a mirrored one."""
+    return subject.model is not None and bool(subject.model.config.get("flip", False))
+
+
+def learned_from(subject: Subject) -> tuple[str, ...]:
+    """Identities of the pretrained weights that took part in training (`learned_from` in the run's config)."""
+    found = subject.model.config.get("learned_from") if subject.model is not None else None
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _own(subject: Subject, screen: Screen) -> Dataset:
     config = subject.model.config if subject.model is not None else {}
     path = config.get("data_path")
-    if not isinstance(path, str):
+    if subject.model is None or not isinstance(path, str) or not path:
         raise UsageError(
-            f"{subject.name}: knows no dataset of its own; name the real pictures with --against DATASET|FOLDER"
+            f"{subject.name}: has no dataset of its own; name the real pictures with --against DATASET|FOLDER"
         )
-    if not (Path(path) / "dataset.json").exists():
+    places = [Path(path)]
+    if isinstance(relative := config.get("data_relative"), str):  # first: a project may have been moved or copied
+        places.insert(0, _run_folder(subject.model.path) / relative)
+    found = next((place for place in places if (place / "dataset.json").exists()), None)
+    if found is None:
         raise UsageError(
-            f"{path}: the dataset of {subject.name} is gone; name real pictures with --against DATASET|FOLDER"
+            f"{path}: the dataset of {subject.name} does not exist; name real pictures with --against DATASET|FOLDER"
         )
-    data = _dataset(Path(path))
+    data = _dataset(found)
     if config.get("fingerprint") != data.fingerprint:
-        screen.warn(f"{path}: the dataset is not the one that {subject.name} was trained on; it has changed since")
+        screen.warn(f"{found}: {subject.name} was trained on another version of this dataset; it has changed since")
     return data
+
+
+def _run_folder(path: Path) -> Path:
+    """The run of a run folder, a generator.safetensors or a kept generator."""
+    if path.is_dir():
+        return path
+    return path.parent if path.name == run.GENERATOR else path.parent.parent
 
 
 def _dataset(folder: Path) -> Dataset:

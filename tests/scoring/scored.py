@@ -1,6 +1,9 @@
 """Scores with features that cost nothing."""
 
+from pathlib import Path
+
 import torch
+from PIL import Image
 from torch import nn
 
 from fewgan.scoring.fid import score
@@ -29,3 +32,9 @@ class Tiny(nn.Module):
 def scored(target=None, *, count=32, features=None, screen=QUIET, **settings):
     features = features or Tiny()
     return score(target, count=count, features=features, device="cpu", screen=screen, **settings)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture file."""
+    with Image.open(path) as image:
+        return image.size

@@ -1,6 +1,7 @@
 """`fewgan fid`: what is compared with what, each thing computed once, and what is written."""
 
 import csv
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -9,14 +10,14 @@ import pytest
 import torch
 from drawn import draw, smooth
 from PIL import Image
-from scored import QUIET, Tiny, scored
+from scored import QUIET, Tiny, scored, size_of
 
 from fewgan import registry, storage
 from fewgan.photos import dataset
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import Plugin, UsageError
 from fewgan.sampling import sample
-from fewgan.scoring import distances
+from fewgan.scoring import distances, manifold
 from fewgan.scoring.extract import extract, of_folder
 from fewgan.screen import Screen
 from fewgan.sources import load as source
@@ -35,15 +36,27 @@ def test_the_latest_run_against_its_own_dataset(here):
         assert (row.kid, row.kid_deviation, row.kid_full) == pytest.approx(
             (kid.mean, kid.deviation, kid.full), rel=1e-4
         )
-        assert (row.precision, row.recall) == distances.precision_recall(real, fake)
+        covered = manifold.coverage(real, fake)
+        assert (row.precision, row.recall, row.density, row.coverage) == dataclasses.astuple(covered)
+        assert row.vendi_ratio == pytest.approx(manifold.vendi_ratio(real, fake), rel=1e-4)
+        mirrors = None if held_out else Tiny()(photos.flip(3))  # training showed them
+        assert row.authentic == manifold.authentic(real, fake, mirrors)
         assert (row.count, row.real_count) == (32, len(photos))
     found = json.loads((folder / "scores.json").read_text())
     assert found == json.loads(json.dumps(report.as_dict()))
     keys = {"frechet_distance", "kid", "precision", "recall", "features", "count", "score_name", "seed", "rows"}
     assert keys <= found.keys()
     assert found["frechet_distance"] == report.rows[0].frechet_distance
-    assert sorted(path.name for path in folder.iterdir()) == ["nearest.png", "scores.json"]
-    assert Image.open(folder / "nearest.png").width > 700
+    assert (found["k"], found["dense_k"], found["comparable"], found["chosen_by"]) == (
+        3,
+        5,
+        True,
+        "KID against held-out",
+    )
+    assert sorted(path.name for path in folder.iterdir()) == ["nearest.png", "scores.json", "tiny-32-seed7"]
+    for name in ("nearest.png", "scores.json"):
+        assert (folder / name).read_bytes() == (folder / "tiny-32-seed7" / name).read_bytes()
+    assert size_of(folder / "nearest.png")[0] > 700
 
 
 @pytest.mark.parametrize(
@@ -70,7 +83,8 @@ def test_a_foreign_generator_needs_against(here):
 def test_pictures_against_a_dataset_or_pictures(here):
     for number, path in enumerate(draw(here / "made", 12, side=32, seed=90).iterdir()):
         if number % 2:
-            Image.open(path).convert("L").save(path.with_suffix(".png"))
+            with Image.open(path) as image:
+                image.convert("L").save(path.with_suffix(".png"))
             path.unlink()
     report = scored(Path("made"), against=Path("dataset"))
     assert (report.target, report.main.count, report.generator) == ("made", 12, None)
@@ -120,16 +134,16 @@ def test_reference_features_are_kept_by_fingerprint(here, tmp_path):
     first, second = Tiny(), Tiny()
     before = scored(features=first)
     after = scored(features=second)
-    assert (first.seen, second.seen) == (24 + 6 + 32, 32)
-    assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
+    assert (first.seen, second.seen) == (2 * 24 + 6 + 32, 32)
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 3  # train, mirrored, held-out
     assert after.rows == before.rows
     other = Tiny(seed=1)  # other weights, other features
     scored(features=other)
-    assert other.seen == 24 + 6 + 32
+    assert other.seen == 2 * 24 + 6 + 32
     prepare(here / "photos", here / "dataset", size=40, holdout=7, force=True, screen=QUIET)
     changed = Tiny()
     scored(features=changed)
-    assert changed.seen == 23 + 7 + 32
+    assert changed.seen == 2 * 23 + 7 + 32
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "shape", "nan"])
@@ -147,7 +161,7 @@ def test_a_damaged_cache_is_made_again(here, tmp_path, damage):
             storage.write_tensors(path, tensors, facts)
     features = Tiny()
     assert scored(features=features).rows == expected.rows
-    assert features.seen == 24 + 6 + 32
+    assert features.seen == 2 * 24 + 6 + 32
 
 
 def test_a_cache_that_cannot_be_written_to_is_done_without(here, tmp_path):
@@ -158,7 +172,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(here, tmp_path):
 def test_a_sweep(here):
     features = Tiny()
     report = scored(truncations=[1.0, 0.4, 0.7, 0.4], features=features)
-    assert features.seen == 24 + 6 + 3 * 32
+    assert features.seen == 2 * 24 + 6 + 3 * 32
     folder = report.files[0].parent
     with open(folder / "sweep.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -167,9 +181,11 @@ def test_a_sweep(here):
     ]
     train = [row for row in report.rows if row.against == "train"]
     assert [float(row["frechet_distance"]) for row in rows[::2]] == [row.frechet_distance for row in train]
-    assert report.main == min(train, key=lambda row: row.frechet_distance)
-    assert f"best: truncation {report.main.truncation:g}" in report.text()
-    assert Image.open(folder / "sweep.png").size[0] > 1000
+    held_out = min((row for row in report.rows if row.against == "held-out"), key=lambda row: row.kid)
+    assert report.main in train
+    assert report.main.truncation == held_out.truncation
+    assert f"best by KID against held-out: truncation {held_out.truncation:g}" in report.text()
+    assert size_of(folder / "sweep.png")[0] > 1000
     assert scored(truncations=[0.7]).rows == tuple(row for row in report.rows if row.truncation == 0.7)
 
 
@@ -180,7 +196,7 @@ def test_snapshots_name_the_best(here):
     ]
     best = here / "runs/00001-dataset-biggan/generators" / f"{report.main.step:06d}.safetensors"
     assert best.samefile(report.generator)
-    assert f"best: step {report.main.step}" in report.text()
+    assert f"best by KID against held-out: step {report.main.step}" in report.text()
     assert report.as_dict()["generator"] == str(report.generator)
     assert {path.name for path in report.files} == {"scores.json", "nearest.png", "snapshots.csv", "snapshots.png"}
     assert all(path.is_file() for path in report.files)

@@ -71,7 +71,7 @@ def test_wrong_use_is_one_line(here, settings, words):
 
 def test_a_dataset_that_is_gone(here):
     shutil.rmtree(here / "dataset")
-    with pytest.raises(UsageError, match="is gone; name real pictures with --against"):
+    with pytest.raises(UsageError, match="does not exist; name real pictures with --against"):
         scored()
 
 
@@ -84,11 +84,11 @@ def test_no_run_yet(tmp_path, monkeypatch):
 def test_features_that_are_not_finite(here):
     features = Tiny()
     features.mix[0, 0] = torch.nan
-    with pytest.raises(FewganError, match="not finite"):
+    with pytest.raises(FewganError, match="NaN or infinity"):
         scored(features=features)
 
 
 def test_a_place_that_cannot_be_written_to(here):
     (here / "file").write_text("")
-    with pytest.raises(FewganError, match="cannot be made"):
+    with pytest.raises(FewganError, match="could not be created"):
         scored(out=here / "file" / "fid")

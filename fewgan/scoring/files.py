@@ -1,0 +1,83 @@
+"""Where the results of `fewgan fid` lie: apart by their settings, the newest ones above."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from fewgan import run
+from fewgan.scoring import page, scores
+from fewgan.scoring.extract import Pictures
+from fewgan.scoring.neighbours import NearestNeighbours
+from fewgan.scoring.scores import Report
+from fewgan.scoring.sides import Variation
+
+EVER_WRITTEN = ("nearest.png", "sweep.csv", "sweep.png", "snapshots.csv", "snapshots.png")
+
+
+def settings(
+    *,
+    features: str,
+    count: int,
+    truncations: Sequence[float],
+    snapshots: bool,
+    seed: int | None,
+    standing_stats: int,
+    against: Path | None,
+) -> str:
+    """A folder's name that tells the settings of a score apart: inception-5000-t0.5-seed0."""
+    parts = [features, str(count)]
+    parts += ["t" + "-".join(f"{truncation:g}" for truncation in truncations)] if truncations else []
+    parts += ["snapshots"] if snapshots else []
+    parts += [f"seed{seed}"] if seed is not None else []
+    parts += [f"stats{standing_stats}"] if standing_stats else []
+    parts += [f"against-{against.resolve().name}"] if against is not None else []
+    return run.shortened("-".join(parts), 150)
+
+
+def names(variations: Sequence[Variation]) -> list[str]:
+    """The files of a command that scores these."""
+    found = ["scores.json", "nearest.png"]
+    if variations[0].step is not None:
+        found += ["snapshots.csv", "snapshots.png"]
+    elif len(variations) > 1:
+        found += ["sweep.csv", "sweep.png"]
+    return found
+
+
+def write(report: Report, neighbours: NearestNeighbours, photos: Pictures, *, kept: bool) -> None:
+    """Writes the files. kept: into the settings' folder, and the newest ones' folder has copies of them."""
+    newest = report.files[0].parent
+    _remove_older(newest, [path.name for path in report.files])
+    for path in report.files:
+        _write_one(newest / report.settings / path.name if kept else path, report, neighbours, photos)
+    if kept:
+        for path in report.files:
+            with run.replacing(path) as temporary:
+                shutil.copyfile(newest / report.settings / path.name, temporary)
+
+
+def _write_one(path: Path, report: Report, neighbours: NearestNeighbours, photos: Pictures) -> None:
+    if path.suffix == ".csv":
+        scores.write_table(path, report.rows)
+    elif path.name == "nearest.png":
+        kind = "training photos" if photos.name == "train" else f"pictures of {photos.name}"
+        title = f"{report.target}: samples beside the {kind} nearest in feature space"
+        scores.write_picture(path, page.draw(neighbours, photos, title=title))
+    elif path.suffix == ".png":
+        title = f"{report.target}: {path.stem}, {report.main.count} pictures each"
+        scores.write_curve(path, report, title=title)
+    else:
+        run.write_json(path, report.as_dict())
+
+
+def _remove_older(folder: Path, names: Sequence[str]) -> None:
+    """Removes the files that an earlier command wrote and this one does not, so that none lies beside its scores."""
+    with suppress(OSError, ValueError, AttributeError, TypeError):
+        listed = json.loads((folder / "scores.json").read_text(encoding="utf-8")).get("files")
+        older = {Path(str(name)).name for name in listed} & set(EVER_WRITTEN)
+        for name in sorted(older - set(names)):
+            (folder / name).unlink(missing_ok=True)
