@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 
-def subprocess_of(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def subprocess_of(*arguments: str, encoding: str = "utf-8", **more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "100", **more}
     command = [sys.executable, "-m", "fewgan", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, encoding=encoding, env=environment, check=False)

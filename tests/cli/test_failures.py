@@ -125,3 +125,26 @@ def test_a_reader_that_leaves():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout == "[\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two in the environment: must be a whole number, 1 or more"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE=0 in the environment"),
+        ({"WORLD_SIZE": "9" * 5000}, "WORLD_SIZE=9999"),
+        ({"WORLD_SIZE": "2", "RANK": "x\x1b[2J"}, "RANK=x\\x1b[2J in the environment"),
+        ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK=-1 in the environment"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK=2 in the environment: must be below WORLD_SIZE, which is 2"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "gpu"}, "LOCAL_RANK=gpu in the environment"),
+    ],
+)
+def test_what_torchrun_sets(environment, message):
+    done = subprocess_of("train", **environment)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"Error: {message}")
+
+
+def test_what_others_mean_by_these_variables_is_theirs():
+    assert subprocess_of("plugins", RANK="colonel", LOCAL_RANK="x", WORLD_SIZE="").returncode == 0
+    assert subprocess_of("plugins", RANK="1", WORLD_SIZE="2").stdout == ""  # rank 0 prints

@@ -1,0 +1,63 @@
+"""What messages tell a user to type exists."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+import fewgan
+from fewgan.cli import commands
+
+ROOT = Path(fewgan.__file__).parent
+FILES = [*sorted((ROOT / "cli").glob("*.py")), ROOT / "registry.py", ROOT / "options.py", ROOT / "screen.py"]
+
+
+def strings(path: Path) -> list[str]:
+    """The strings of a file; parts that are filled in are `{}`. Docstrings count where they are help pages."""
+    found = []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    quiet = (
+        {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)} if path.stem != "commands" else set()
+    )
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (quiet | inside):
+            found.append(node.value)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "command":
+            words = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.args]
+            found.append(" ".join(map(str, words)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def parsers():
+    """Each command of fewgan with its options."""
+    group = typer.main.get_command(commands.build(["train"]))
+    found = {"": group, **group.commands}
+    found |= {f"plugins {name}": command for name, command in group.commands["plugins"].commands.items()}
+    return {
+        name: {"--help"}.union(*((*option.opts, *option.secondary_opts) for option in command.params))
+        for name, command in found.items()
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_options_and_commands_of_messages_exist(parsers, path):
+    options = set().union(*parsers.values(), commands.core_flags())
+    for text in strings(path):
+        for option in re.findall(r"(?<![\w{-])--[a-z][a-z-]*[a-z](?![a-z{-])", text):
+            assert option in options, text
+        for name in re.findall(r"\bfewgan ([a-z]+)\b", text):
+            assert name in parsers or name in ("has", "itself"), text  # fewgan itself
+
+
+def test_the_examples_of_messages_are_found():
+    """The test above would notice: these are among what it looks at."""
+    found = [text for path in FILES for text in strings(path)]
+    assert any("--batch-size" in text for text in found)
+    assert "fewgan plugins show {}" in found
+    assert any("then fewgan train, fewgan sample and fewgan fid" in text for text in found)
