@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 
     from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, batch_norm
     from fewgan.sources.download import fetch
+    from fewgan.sources.weights import read_weights
+    from fewgan.storage import check_shapes
 
 __all__ = [
     "API", "Adam", "Augmentation", "Defaults", "Discriminator", "Features", "FewganError", "Frozen", "Generator",
     "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d", "SpectralEmbedding",
-    "SpectralLinear", "Step", "Transfer", "UsageError", "advance", "batch_norm", "fetch", "option",
+    "SpectralLinear", "Step", "Transfer", "UsageError", "advance", "batch_norm", "check_shapes", "fetch", "option",
+    "read_weights",
 ]  # fmt: skip
 
 API = 1
@@ -194,4 +197,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module("fewgan.layers"), name)
     if name == "fetch":
         return importlib.import_module("fewgan.sources.download").fetch
+    if name == "read_weights":
+        return importlib.import_module("fewgan.sources.weights").read_weights
+    if name == "check_shapes":
+        return importlib.import_module("fewgan.storage").check_shapes
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
