@@ -6,12 +6,13 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from goldens import found as goldens
 from safetensors.torch import load_file, save_file
 from seeded import inception_weights
 
 from fewgan.features.inception import Options, build, plugin, weights
 from fewgan.features.inception.network import Inception, by_shape
-from fewgan.plugin import Features, FewganError, UsageError
+from fewgan.plugin import Features, FewganError, UsageError, read_weights
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def standard(monkeypatch, path, content=b"the standard file"):
 # The network ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", found("fid/io.safetensors"), ids=str)
+@pytest.mark.parametrize("path", goldens("fid/io.safetensors"), ids=str)
 def test_features_of_the_reference(network, path):
     io = load_file(path)
     for key in sorted(name.removeprefix("images_") for name in io if name.startswith("images_")):
@@ -86,9 +87,9 @@ def test_counters_may_be_missing_as_in_old_files(state):
             lambda s: s.pop("Mixed_7c.branch_pool.bn.running_var"),
             "tensor Mixed_7c.branch_pool.bn.running_var is missing",
         ),
-        (lambda s: s.update(extra=torch.zeros(1)), "unknown tensor extra"),
-        (lambda s: s.update({"fc.bias": torch.zeros(1000)}), r"tensor fc.bias is \[1000\] and should be \[1008\]"),
-        (lambda s: s.update({"fc.bias": torch.full((1008,), torch.nan)}), "fc.bias holds values that are not finite"),
+        (lambda s: s.update(extra=torch.zeros(1)), "tensor extra is not part of this network"),
+        (lambda s: s.update({"fc.bias": torch.zeros(1000)}), r"tensor fc.bias is \[1000\], \[1008\] expected"),
+        (lambda s: s.update({"fc.bias": torch.full((1008,), torch.nan)}), "fc.bias contains NaN or infinity"),
     ],
 )
 def test_weights_that_do_not_fit_name_the_tensor(state, change, words):
@@ -102,21 +103,47 @@ def test_weights_that_do_not_fit_name_the_tensor(state, change, words):
 # The file -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("form", ["compiled", "parallel", "both", "nested", "module", "old", "safetensors"])
+def test_weights_in_every_usual_form(tmp_path, state, form):
+    """As torch.compile, DataParallel and training scripts save them, and a module pickled whole."""
+    prefix = {"compiled": "_orig_mod.", "parallel": "module.", "both": "_orig_mod.module."}.get(form, "")
+    content = {prefix + name: tensor for name, tensor in state.items()}
+    path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
+    if form == "module":
+        whole = by_shape()
+        whole.load_state_dict(state, assign=True)
+        torch.save(whole, path)
+    elif form == "safetensors":
+        save_file({f"_orig_mod.{name}": tensor for name, tensor in content.items()}, path)
+    else:
+        torch.save(
+            {"state_dict": content, "epoch": 3} if form == "nested" else content,
+            path,
+            _use_new_zipfile_serialization=form != "old",
+        )
+    found = read_weights(path)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+
+
 @pytest.mark.parametrize("name", ["mine.pth", "mine.safetensors"])
 def test_another_file_never_gives_a_fid(alone, state, network, name):
     path = alone / name
     save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
     built = plugin.build(Options(weights=str(path)))
     assert built.score_name == f"Fréchet distance ({name})"
+    assert built.identity == f"inception-v3:{weights.sha256(path)}"
     images = torch.randint(0, 256, (1, 3, 20, 30), dtype=torch.uint8)
     assert torch.equal(built(images), network(images))
 
 
 def test_the_standard_file_is_known_by_its_hash_wherever_it_lies(alone, monkeypatch):
     path = standard(monkeypatch, alone / "renamed.bin")
-    assert weights.find(str(path)) == weights.Found(path, "FID")
+    assert weights.find(str(path)) == weights.Found(path, weights.SHA256)
     monkeypatch.setenv(weights.VARIABLE, str(path))
-    assert weights.find() == weights.Found(path, "FID")
+    assert weights.find() == weights.Found(path, weights.SHA256)
+    assert weights.find().score_name == "FID"
+    assert weights.find().identity == f"inception-v3:{weights.SHA256}"
     other = alone / "other.bin"
     other.write_bytes(b"other")
     assert weights.find(str(other)).score_name == "Fréchet distance (other.bin)"  # what is named wins
@@ -125,7 +152,7 @@ def test_the_standard_file_is_known_by_its_hash_wherever_it_lies(alone, monkeypa
 @pytest.mark.parametrize("place", ["cache", "torch/hub/checkpoints"])
 def test_a_cached_file_is_used(alone, monkeypatch, place):
     path = standard(monkeypatch, alone / place / weights.NAME)
-    assert weights.find() == weights.Found(path, "FID")
+    assert weights.find() == weights.Found(path, weights.SHA256)
 
 
 def test_it_is_downloaded_once_and_a_damaged_one_again(alone, monkeypatch):
@@ -139,7 +166,7 @@ def test_it_is_downloaded_once_and_a_damaged_one_again(alone, monkeypatch):
 
     monkeypatch.setattr("fewgan.sources.download.download", download)
     kept = alone / "cache" / weights.NAME
-    assert weights.find() == weights.find() == weights.Found(kept, "FID")
+    assert weights.find() == weights.find() == weights.Found(kept, weights.SHA256)
     assert calls == [(weights.URL, weights.SHA256)]
     kept.write_bytes(b"cut of")
     weights.find()
@@ -176,14 +203,27 @@ class Evil:
         return (print, ("code in the file ran",))
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "list", "code", "safetensors"])
-def test_files_that_are_no_weights(tmp_path, capsys, kind):
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("empty", "an empty file"),
+        ("text", "neither a pickle nor a file of torch.save"),
+        ("pointer", "a Git LFS pointer"),
+        ("page", "a web page"),
+        ("list", "but a list"),
+        ("code", "but an object of class print"),
+        ("safetensors", "not a safetensors file"),
+    ],
+)
+def test_files_that_are_no_weights_are_named(tmp_path, capsys, kind, words):
     path = tmp_path / ("a.safetensors" if kind == "safetensors" else "a.pth")
-    path.write_bytes(b"" if kind == "empty" else b"hello, this is not a weights file")
+    head = {"empty": b"", "pointer": b"version https://git-lfs.github.com/spec/v1\n", "page": b"<!DOCTYPE html>"}
+    path.write_bytes(head.get(kind, b"hello, this is not a weights file"))
     if kind in ("list", "code"):
         torch.save([1, 2] if kind == "list" else Evil(), path)
     with pytest.raises(UsageError, match=r"a\.(pth|safetensors): ") as caught:
-        weights.read(path)
+        read_weights(path)
+    assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "ran" not in capsys.readouterr().out
 

@@ -21,14 +21,17 @@ class Options:
 def build(options: Options) -> Inception:
     """The feature network, its weights loaded.
 
-    Raises FewganError where the standard weights are neither here nor to be had, UsageError for a file that does not
-    fit.
+    Raises FewganError where the standard weights are not here and cannot be downloaded, UsageError for a file with
+    other weights than Inception's.
     """
     from fewgan.features.inception import weights
     from fewgan.features.inception.network import Inception
+    from fewgan.plugin import read_weights
 
     found = weights.find(options.weights)
-    return Inception(weights.read(found.path), score_name=found.score_name, source=str(found.path))
+    return Inception(
+        read_weights(found.path), score_name=found.score_name, source=str(found.path), identity=found.identity
+    )
 
 
 plugin = Plugin(api=1, summary="Inception v3 pool features, the standard of FID and KID", options=Options, build=build)

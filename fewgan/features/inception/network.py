@@ -1,4 +1,4 @@
-"""Inception v3 as FID knows it: torchvision's network with the poolings of the original weights."""
+"""Inception v3 for FID: torchvision's network with the poolings that the original weights were trained with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import inception as torchvision_inception
 
-from fewgan.plugin import UsageError
+from fewgan.plugin import UsageError, check_shapes
 
 SIDE = 299
 DIM = 2048
@@ -20,17 +20,19 @@ class Inception(nn.Module):
     """uint8 images [N, 3, H, W] -> float32 [N, 2048], the last pooled features, as pytorch-fid has them.
 
     weights: a state dict in torchvision's names. score_name: what the Fréchet distance is called. source: the file,
-    for messages. Batch norm is folded into the convolutions, which changes the features by 3e-7 of their norm.
-    Raises UsageError naming the first tensor that is missing, unknown or misshapen.
+    for messages. identity: what the weights are. Batch norm is folded into the convolutions, which changes the
+    features by 3e-7 of their norm. Raises UsageError naming the first tensor that is missing, unknown or misshapen.
     """
 
     dim = DIM
 
-    def __init__(self, weights: Mapping[str, Tensor], *, score_name: str, source: str = "Inception weights") -> None:
+    def __init__(
+        self, weights: Mapping[str, Tensor], *, score_name: str, source: str = "Inception weights", identity: str = ""
+    ) -> None:
         super().__init__()
-        self.score_name = score_name
+        self.score_name, self.identity = score_name, identity
         network = by_shape()
-        network.load_state_dict(_checked(weights, network.state_dict(), source), assign=True)
+        network.load_state_dict(_checked(weights, network, source), assign=True)
         network.eval().requires_grad_(False)
         for module in network.modules():
             if isinstance(module, torchvision_inception.BasicConv2d):
@@ -58,25 +60,23 @@ def by_shape() -> nn.Module:
     with torch.device("meta"):
         network: nn.Module = vision.Inception3(1008, aux_logits=False, init_weights=False, inception_blocks=blocks)
         network.Mixed_7c = _LastE(DIM)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.optional_state = frozenset({"num_batches_tracked"})  # type: ignore[assignment]
     return network
 
 
-def _checked(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    counters = {name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith("num_batches_tracked")}
-    if extra := sorted(weights.keys() - expected.keys()):
-        raise UsageError(f"{source}: not Inception v3 weights for FID, unknown tensor {extra[0]}")
-    if missing := sorted(expected.keys() - weights.keys() - counters.keys()):
-        raise UsageError(f"{source}: not Inception v3 weights for FID, tensor {missing[0]} is missing")
+def _checked(weights: Mapping[str, Tensor], network: nn.Module, source: str) -> dict[str, Tensor]:
+    """The weights in float32, complete. Raises UsageError where they are not those of this network."""
+    where = f"{source}: not Inception v3 weights for FID"
+    check_shapes(network, {name: tuple(tensor.shape) for name, tensor in weights.items()}, where)
     for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape:
-            raise UsageError(
-                f"{source}: not Inception v3 weights for FID, "
-                f"tensor {name} is {list(tensor.shape)} and should be {list(expected[name].shape)}"
-            )
         if not torch.isfinite(tensor).all():
-            raise UsageError(f"{source}: tensor {name} holds values that are not finite; the file is damaged")
+            raise UsageError(f"{source}: tensor {name} contains NaN or infinity; the file is damaged")
     # Files from before PyTorch counted batches lack the counters, and nothing reads them here.
-    return {**{name: tensor.float() for name, tensor in weights.items()}, **counters}
+    counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
+    missing = {name: torch.zeros((), dtype=torch.int64) for name in counters - weights.keys()}
+    return {**{name: tensor.float() for name, tensor in weights.items()}, **missing}
 
 
 def _average(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The Inception weights file: found, downloaded once, checked by its hash, read without running any code in it."""
+"""The Inception weights file: found, downloaded once, verified by its hash."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from fewgan.plugin import UsageError, fetch
 
@@ -20,16 +17,24 @@ VARIABLE = "FEWGAN_INCEPTION_WEIGHTS"
 
 @dataclass(frozen=True)
 class Found:
-    """path: the file. score_name: "FID" if it is the standard one, byte for byte; else a name that says which it is."""
+    """path: the file. digest: its SHA-256. score_name: "FID" for the standard file, else a name with the file's."""
 
     path: Path
-    score_name: str
+    digest: str
+
+    @property
+    def score_name(self) -> str:
+        return "FID" if self.digest == SHA256 else f"Fréchet distance ({self.path.name})"
+
+    @property
+    def identity(self) -> str:
+        return f"inception-v3:{self.digest}"
 
 
 def find(given: str | None = None) -> Found:
-    """The file given, else the one FEWGAN_INCEPTION_WEIGHTS names, else the standard one, downloaded if need be.
+    """The file given, else the one named by FEWGAN_INCEPTION_WEIGHTS, else the standard one, downloaded if necessary.
 
-    The standard file is looked for in fewgan's cache and in torch.hub's, where other tools leave it.
+    The standard file is looked for in fewgan's cache and in torch.hub's, where other tools put it.
     Raises UsageError where a named file does not exist, FewganError where the download fails.
     """
     for text, origin in ((given, "--inception-weights"), (os.environ.get(VARIABLE), VARIABLE)):
@@ -37,9 +42,9 @@ def find(given: str | None = None) -> Found:
             path = Path(text).expanduser()
             if not path.is_file():
                 raise UsageError(f"{origin} {path}: no such file; the standard one is at {URL}")
-            return Found(path, "FID" if sha256(path) == SHA256 else f"Fréchet distance ({path.name})")
+            return Found(path, sha256(path))
     otherwise = f"name it with --inception-weights FILE or {VARIABLE}"
-    return Found(fetch(URL, SHA256, otherwise=otherwise), "FID")
+    return Found(fetch(URL, SHA256, otherwise=otherwise), SHA256)
 
 
 def sha256(path: Path) -> str:
@@ -49,22 +54,3 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .pth or .safetensors file, on the CPU. Raises UsageError for anything else."""
-    if not path.is_file():  # a pipe or a device may never come to an end
-        raise UsageError(f"{path}: is no file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises whatever a broken file makes it
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"{path}: cannot be read as a weights file ({reason[:120]})") from None
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UsageError(f"{path}: not Inception v3 weights for FID; a state dict of tensors is expected")
-    return content
