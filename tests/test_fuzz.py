@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn import draw
+from drawn import draw, smooth, written
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +21,10 @@ import fewgan
 from fewgan import run, storage
 from fewgan.architectures.biggan import Options
 from fewgan.photos import dataset
+from fewgan.photos.decode import Refused
+from fewgan.photos.gather import Refusal, gather
 from fewgan.photos.prepare import prepare
+from fewgan.photos.squares import Square, square
 from fewgan.plugin import FewganError
 from fewgan.registry import choose
 from fewgan.screen import Screen
@@ -88,6 +91,13 @@ def damaged(draw, content):
     return bytes(spoilt[: draw(st.none() | st.integers(0, len(spoilt)))])
 
 
+def test_the_untouched_dataset_loads(place):
+    """So that a reader that refuses everything does not pass."""
+    found = dataset.load(place / "dataset")
+    assert (len(found.images), found.size) == (8, 32)
+    assert sum(len(dataset.photos(found, held_out=held_out)[0]) for held_out in (True, False)) == 8
+
+
 def tried(name, read) -> None:
     seen[name] += 1
     with suppress(FewganError):
@@ -119,6 +129,45 @@ def test_the_bytes_of_a_dataset(place, data, name):
     shutil.copytree(place / "dataset", copy, dirs_exist_ok=True)
     (copy / name).write_bytes(data.draw(damaged((place / "dataset" / name).read_bytes())))
     tried(f"bytes of {name}", lambda: dataset.load(copy))
+    shutil.copy(place / "dataset" / name, copy / name)
+    assert len(dataset.load(copy).images) == 8
+
+
+@fuzz
+@given(data=st.data())
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM"])
+def test_the_bytes_of_a_photo(data, form):
+    """A damaged photo becomes a square or a reason, by any name; the same photo untouched becomes a square."""
+    whole = written(smooth(40, 40), form).getvalue()
+    name = data.draw(st.sampled_from(["a.jpg", "a.heic", "a", "a.zip"]))
+    assert isinstance(square(name, whole, 32, "center"), Square)
+    result = square(name, data.draw(damaged(whole)), 32, "center")
+    assert isinstance(result, (Square, Refusal))
+    if isinstance(result, Refusal):
+        assert result.reason.startswith(result.kind)
+        assert "\n" not in result.reason
+
+
+@fuzz
+@given(data=st.data())
+@pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
+def test_the_bytes_of_an_archive(place, data, form):
+    path = place / f"photos.{form}"
+    original = place / f"original.{form}"
+    if not original.exists():
+        shutil.make_archive(str(place / "original"), {"tar.gz": "gztar"}.get(form, form), place / "photos")
+
+    def read() -> int:
+        with gather(path, spool=place) as found:
+            for photo in found.photos:
+                with suppress(Refused):
+                    found.read(photo)
+            return len(found.photos)
+
+    path.write_bytes(original.read_bytes())
+    assert read() == 8
+    path.write_bytes(data.draw(damaged(original.read_bytes())))
+    tried(f"bytes of a {form}", read)
 
 
 @fuzz

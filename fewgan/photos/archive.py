@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from fewgan.errors import UsageError
 from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file, shown
-from fewgan.photos.kinds import HEAD, Refused, check_head, check_large
+from fewgan.photos.kinds import HEAD, Refused, check_head, check_large, plugin_for
 
 MEMBER_BYTES = 256 * 1024**2
 """Members are read whole; larger ones are refused."""
@@ -77,7 +77,8 @@ def _check_tar(file: IO[bytes], name: str) -> None:
     except Refused as error:
         what = error.reason.partition(": ")[2].removesuffix("; unpack it first")
         raise UsageError(f"{name} is {what}: {give}") from None
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")) or head[8:12] == b"WEBP":
+    known = head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")) or head[8:12] in (b"WEBP", b"avif")
+    if known or plugin_for(head):
         raise UsageError(f"{name} is a single picture: {give}")
 
 

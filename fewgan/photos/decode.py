@@ -137,7 +137,7 @@ def picture(file: BinaryIO) -> Iterator[Image.Image]:
         words = " ".join(str(error).split())
         if isinstance(error, EOFError) or "truncat" in words.lower() or "not enough" in words.lower():
             raise Refused("truncated", "truncated: the file ends before the picture does") from None
-        raise Refused("unreadable", f"unreadable: {words or type(error).__name__}") from None
+        raise Refused("unreadable", f"unreadable: damaged ({words[:80] or type(error).__name__})") from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

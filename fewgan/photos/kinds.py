@@ -172,14 +172,14 @@ def _of_text(head: bytes) -> tuple[str, str, str]:
     if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in start):
         return "unsupported", "an SVG drawing", _EXPORT
     if start.startswith((b"{", b"[")) and b"\0" not in head:
-        return "", "JSON text", ""
+        return "", "a JSON file", ""
     if start and b"\0" not in head and not start.startswith((b"p1", b"p2", b"p3", b"p4", b"p5", b"p6", b"p7", b"pf")):
         try:
             text = head.decode("utf-8", "strict" if len(head) < HEAD else "ignore")
         except UnicodeDecodeError:
             return NOTHING
         if sum(c.isprintable() or c.isspace() for c in text) == len(text) and len(text) > len(head) // 4:
-            return "", "text", ""
+            return "", "a text file", ""
     return NOTHING
 
 

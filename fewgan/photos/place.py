@@ -50,8 +50,15 @@ def recover(out: Path) -> None:
     with suppress(OSError):
         for aside in sorted(place.parent.glob(f".fewgan-{_key(place)}-*.replaced")):
             partial = aside.with_suffix(".partial")
+            for _ in range(20):  # a living process is about to do it
+                if not _held(partial):
+                    break
+                time.sleep(0.05)
+            if os.path.lexists(place) or _held(partial):
+                return
             os.rename(partial if (partial / FACTS).exists() else aside, place)
             (place / _LOCK).unlink(missing_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)
             return
 
 
@@ -136,11 +143,19 @@ def _abandoned(folder: Path) -> bool:
     if not lock.exists() or lock.is_symlink():
         newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
         return time.time() - newest > _ABANDONED
+    return not _held(folder)
+
+
+def _held(folder: Path) -> bool:
+    """Whether a living process writes this folder."""
+    lock = folder / _LOCK
+    if not lock.exists() or lock.is_symlink():
+        return False
     try:
         with FileLock(lock, timeout=0):
-            return True
+            return False
     except (Timeout, OSError, NotImplementedError):
-        return False
+        return True
 
 
 @contextmanager

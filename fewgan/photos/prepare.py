@@ -171,10 +171,10 @@ def _tell_left_out(writer: Writer, screen: Screen) -> None:
     repeated = counts.get(EXACT, 0) + counts.get(NEAR, 0)
     share = repeated / max(1, repeated + len(writer.entries))
     if share > MANY_DUPLICATES:
-        options = "--duplicates exact or --duplicates keep" if counts.get(NEAR) else "--duplicates keep"
+        option = "--duplicates exact or --duplicates keep" if counts.get(NEAR) else "--duplicates keep"
         screen.warn(
             f"left out: {counts.get(EXACT, 0)} exact and {counts.get(NEAR, 0)} near duplicates, {share:.0%} of the "
-            f"photos; {options} keeps them"
+            f"photos; give {option} to train on them too"
         )
 
 

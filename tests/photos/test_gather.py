@@ -9,11 +9,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from drawn import smooth
 
 from fewgan.photos import archive
 from fewgan.photos.decode import Refused
 from fewgan.photos.gather import gather, open_photo, shown
 from fewgan.plugin import UsageError
+from fewgan.sampling import imagefile
 
 DATA = b"stands for a photo"
 
@@ -59,6 +61,13 @@ def refused(source: Path, **options) -> dict[str, str]:
         return {refusal.name: refusal.kind for refusal in found.refused}
 
 
+def only_refused(source: Path) -> str:
+    """The message for a place where nothing else is."""
+    with pytest.raises(UsageError, match="No pictures") as caught, gather(source):
+        pass
+    return str(caught.value)
+
+
 NAMES = ["b.jpg", "a.jpg", "sub/deeper/c.png", "sub/a.jpg", "Zoë\n.jpg", "x" * 240 + ".jpg"]
 JUNK = [".hidden.jpg", ".git/a.jpg", "__MACOSX/a.jpg", "sub/Thumbs.db", "desktop.ini", "sub/.DS_Store", "@eaDir/a.jpg"]
 
@@ -81,6 +90,63 @@ def test_an_earlier_dataset_and_the_skipped_folder_are_no_photos(tmp_path):
     assert taken(tmp_path, skip=tmp_path / "out") == ["a.jpg"]
     with pytest.raises(UsageError, match="is a dataset already"):
         taken(tmp_path / "ds")
+
+
+RUN = ["config.json", "metrics.jsonl", "real.png", "samples/000200.png", "generator.safetensors", "fid/nearest.png"]
+OWN = {
+    "datasets": ["dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"],
+    "runs": RUN,
+    "runs without lines yet": ["config.json", "samples/000000.png"],
+    "runs of a generator alone": ["config.json", "generator.safetensors", "real.png"],
+    "scores": ["scores.json", "nearest.png", "sweep.png"],
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", OWN)
+def test_what_fewgan_wrote_is_passed_over_wherever_it_lies(tmp_path, kind, packed):
+    theirs = [
+        "a.jpg",
+        "sub/b.jpg",
+        "sub/config.json",
+        "dataset.json",
+        "labels/dataset.json",
+        "labels/c.jpg",
+        "scores.json",
+    ]
+    for place in ("made/", "deep/er/made/"):
+        names = theirs + [place + name for name in OWN[kind]]
+        source = tmp_path / place.replace("/", "-")
+        source = zipped(source.with_suffix(".zip"), names) if packed else fill(source, names)
+        assert taken(source) == sorted(theirs)
+        with gather(source) as found:
+            assert found.own == (place[:-1],)
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_what_fewgan_wrote_is_no_folder_of_photos(tmp_path, kind):
+    fill(tmp_path / "made", OWN[kind])
+    with pytest.raises(UsageError, match=r"written by fewgan|dataset already|No pictures"):
+        taken(tmp_path / "made")
+    with pytest.raises(UsageError, match="passed over"):
+        taken(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_generated_pictures_are_passed_over_beside_photos(tmp_path, form):
+    name = f"pictures/00001-x-seed0/000000.{form}"
+    (tmp_path / "pictures" / "00001-x-seed0").mkdir(parents=True)
+    imagefile.save_picture(tmp_path / name, smooth(32, 32), form, {"model": "x"})
+    imagefile.save_picture(tmp_path / f"grid.{form}", smooth(64, 64), form, {"model": "x"})
+    frames = [smooth(32, 32, seed) for seed in range(3)]
+    for animation in ("webp", "gif"):
+        imagefile.save_animation(tmp_path / f"loop.{animation}", frames, animation, {"model": "x"})
+    with gather(tmp_path) as found:  # they are all there is, so they are what is meant
+        assert len(found.photos) == 4
+    smooth(32, 32).save(tmp_path / f"photo.{form}")
+    with gather(tmp_path) as found:
+        assert [photo.name for photo in found.photos] == [f"photo.{form}"]
+        assert found.own == tuple(sorted((f"grid.{form}", "loop.gif", "loop.webp", "pictures/00001-x-seed0")))
 
 
 def test_links_are_followed_to_files_inside_only(tmp_path):
@@ -158,19 +224,21 @@ def test_links_and_devices_in_archives_are_refused(tmp_path):
     source = tarred(tmp_path / "a.tar", [*special, "ok.jpg"])
     assert taken(source) == ["ok.jpg"]
     assert list(refused(source).values()) == ["link", "link", "not a file", "not a file", "not a file"]
-    assert refused(zipped(tmp_path / "l.zip", ["l.jpg"], mode=stat.S_IFLNK | 0o777)) == {"l.jpg": "link"}
-    assert refused(zipped(tmp_path / "p.zip", ["p.jpg"], mode=stat.S_IFIFO | 0o666)) == {"p.jpg": "not a file"}
+    assert "l.jpg: link: " in only_refused(zipped(tmp_path / "l.zip", ["l.jpg"], mode=stat.S_IFLNK | 0o777))
+    assert "p.jpg: not a file: " in only_refused(zipped(tmp_path / "p.zip", ["p.jpg"], mode=stat.S_IFIFO | 0o666))
 
 
 def test_members_too_large_or_encrypted_are_refused_unread(tmp_path, monkeypatch):
-    source = zipped(tmp_path / "a.zip", ["a.jpg", "film.mp4"])
-    monkeypatch.setattr(archive, "MEMBER_BYTES", 5)
-    assert refused(source) == {"a.jpg": "too large", "film.mp4": "not a picture"}
+    source = zipped(tmp_path / "a.zip", ["b", "aa.jpg", "film.mp4", "inner.zip", "notes"])
+    monkeypatch.setattr(archive, "MEMBER_BYTES", len(DATA) + 1)
+    assert refused(source) == {
+        **{"aa.jpg": "too large", "film.mp4": "video", "inner.zip": "archive", "notes": "not a picture"}
+    }
     data = bytearray(source.read_bytes())
     data[data.index(b"PK\x01\x02") + 8] |= 1
     source.write_bytes(data)
     monkeypatch.undo()
-    assert refused(source) == {"a.jpg": "encrypted"}
+    assert refused(source) == {"b": "encrypted"}
 
 
 def test_a_zip_that_lies_about_a_size_is_refused(tmp_path):
@@ -234,6 +302,26 @@ def test_errors_of_the_reader_are_not_taken_for_the_sources(tmp_path):
     fill(tmp_path, ["a.jpg"])
     with pytest.raises(FileNotFoundError), gather(tmp_path):
         raise FileNotFoundError("something else")
+
+
+def test_only_links_are_told_as_links(tmp_path):
+    fill(tmp_path / "real", ["a.jpg"])
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.jpg").symlink_to(tmp_path / "real" / "a.jpg")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").symlink_to(tmp_path / "real")
+    for name in ("files", "folder"):
+        assert "link: it leads out of the folder; copy" in only_refused(tmp_path / name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_any_bytes_in_a_path(tmp_path):
+    names = [b"\xff\xfe.jpg", "写".encode() * 60 + b".jpg", b"a\nb.jpg", b"\x1b]0;x\x07.jpg", b"sub\x80/\xe9.jpg"]
+    for name in names:
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xc3/" + name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(DATA)
+    assert sorted(map(os.fsencode, taken(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xc3"))))) == sorted(names)
 
 
 @pytest.mark.parametrize("wrap", ["", "wrap/", "wrap/again/"])

@@ -1,0 +1,377 @@
+"""What a file is, whatever its name says: each with what to do about it."""
+
+import io
+import sys
+import types
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn import draw, facts, noise, rgb_profile, smooth, written
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from fewgan.photos import kinds, pngs
+from fewgan.photos.decode import Refused, decode
+from fewgan.photos.gather import gather
+from fewgan.photos.prepare import prepare
+from fewgan.photos.squares import Square, square
+from fewgan.plugin import FewganError, UsageError
+from fewgan.screen import Screen
+
+QUIET = Screen(quiet=True)
+
+
+def zipped(name: str = "a.jpg") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, "x")
+    return file.getvalue()
+
+
+def boxed(brand: bytes) -> bytes:
+    return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(3000)
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 99\n"
+# bytes -> (kind, words in the reason); "" stands for "unreadable" by a picture's name, else "not a picture"
+CONTENTS = {
+    "zip": (zipped(), "archive", "unpack"),
+    "rar": (b"Rar!\x1a\x07\x01\x00" + bytes(99), "archive", "unpack"),
+    "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(99), "archive", "unpack"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(99), "archive", "unpack"),
+    "tar": (bytes(257) + b"ustar\x0000" + bytes(999), "archive", "unpack"),
+    "lfs": (LFS, "Git LFS pointer", "git lfs pull"),
+    "annex": (b"/annex/objects/SHA256E-s9--4d7a.jpg\n", "Git LFS pointer", "git annex get"),
+    "heic": (boxed(b"heic"), "unsupported", "HEIC photo; install the package pillow-heif"),
+    "heif sequence": (boxed(b"msf1"), "unsupported", "pillow-heif"),
+    "jxl": (b"\xff\x0a" + bytes(99), "unsupported", "JPEG XL photo; install the package pillow-jxl-plugin"),
+    "jxl in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99), "unsupported", "pillow-jxl-plugin"),
+    "cr2": (b"II*\0\x10\0\0\0CR\2\0" + bytes(99), "unsupported", "RAW"),
+    "cr3": (boxed(b"crx "), "unsupported", "RAW"),
+    "raf": (b"FUJIFILMCCD-RAW 0201" + bytes(99), "unsupported", "RAW"),
+    "psd": (b"8BPS\0\1" + bytes(99), "unsupported", "Photoshop"),
+    "pdf": (b"%PDF-1.7\n" + bytes(99), "unsupported", "PDF"),
+    "svg": (b'<?xml version="1.0"?>\n<svg xmlns="x"></svg>', "unsupported", "SVG"),
+    "dicom": (bytes(128) + b"DICM" + bytes(99), "unsupported", "DICOM"),
+    "mp4": (boxed(b"isom"), "video", "extract frames"),
+    "mov": (boxed(b"qt  "), "video", "extract frames"),
+    "avi": (b"RIFF\0\0\0\0AVI LIST" + bytes(99), "video", "extract frames"),
+    "webm": (b"\x1aE\xdf\xa3" + bytes(99), "video", "extract frames"),
+    "html": (b"<!DOCTYPE html>\n<html><title>404</title>", "", "web page"),
+    "json": (b'{"message": "Not Found"}', "", "JSON"),
+    "text": ("no picture, só texto".encode(), "", "text"),
+    "pickle": (b"\x80\x04\x95" + bytes(99), "", "whole module"),
+    "numpy": (b"\x93NUMPY\1\0" + bytes(99), "", "NumPy"),
+    "zeros": (bytes(4096), "", "zero bytes; download or copy it again"),
+    "shortcut": (b"L\0\0\0\1\x14\2\0" + bytes(99), "", "Windows shortcut"),
+    "alias": (b"book\0\0\0\0mark" + bytes(99), "", "macOS alias"),
+}
+
+
+@pytest.fixture(autouse=True)
+def without_plugins(monkeypatch):
+    for module in ("pillow_heif", "pillow_jxl"):
+        monkeypatch.setitem(sys.modules, module, None)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "b.PNG", "c.tiff", "data"])
+@pytest.mark.parametrize("content", CONTENTS)
+def test_a_reason_says_what_the_file_is(content, name):
+    data, kind, words = CONTENTS[content]
+    refusal = square(name, data, 32, "center")
+    assert refusal.kind == (kind or ("unreadable" if name != "data" else "not a picture"))
+    assert refusal.reason.startswith(refusal.kind)
+    assert words in refusal.reason or (name == "data" and not kind)
+    assert "\n" not in refusal.reason
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_the_error_for_a_folder_of_one_such_file_says_so_too(tmp_path, content):
+    data, _, words = CONTENTS[content]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(data)
+    with pytest.raises(UsageError, match="No usable photo") as caught:
+        prepare(tmp_path / "photos", tmp_path / "out", size=32, screen=QUIET)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["rar", "7z", "lfs", "heic", "pdf", "mp4", "html", "json", "pickle", "zeros"])
+def test_the_error_for_such_a_file_in_place_of_a_folder_says_so_too(tmp_path, content):
+    (tmp_path / "photos").write_bytes(CONTENTS[content][0])
+    with pytest.raises(UsageError, match="give a folder of photos, a zip or a tar"), gather(tmp_path / "photos"):
+        pass
+
+
+def test_a_picture_in_place_of_a_folder(tmp_path):
+    for form in ("PNG", "JPEG", "WEBP", "BMP", "GIF"):
+        (tmp_path / form).write_bytes(written(smooth(600, 600), form).getvalue())
+        with pytest.raises(UsageError, match="is a single picture: give a folder"), gather(tmp_path / form):
+            pass
+
+
+@pytest.mark.parametrize("name", ["a.nef", "b.DNG", "c.arw", "d.Cr2"])
+def test_raw_photos_are_known_by_name(name):
+    tiff = written(smooth(64, 64), "TIFF").getvalue()
+    refusal = square(name, tiff, 32, "center")
+    assert refusal.kind == "unsupported"
+    assert "RAW" in refusal.reason
+
+
+def test_a_dng_by_another_name_is_known_by_its_tag():
+    tags = {50706: b"\1\4\0\0"}
+    with pytest.raises(Refused, match="DNG"):
+        decode(written(smooth(64, 64), "TIFF", tiffinfo=tags), 32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "JPEG2000", "AVIF"]),
+    st.sampled_from(["a.jpg", "a.heic", "a.jxl", "a", "a.txt"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_no_picture_is_taken_for_something_else(form, name, seed):
+    data = written(Image.fromarray(noise((40, 40, 3), seed)), form).getvalue()
+    assert isinstance(square(name, data, 32, "center"), Square)
+
+
+@given(st.binary(max_size=600), st.sampled_from(["a.jpg", "a.zip", "a"]))
+def test_any_bytes_have_a_kind_or_none(head, name):
+    with suppress(Refused):
+        kinds.check_head(head, name)
+
+
+SIDECARS = {
+    "dataset.json": b'{"labels": [["0.png", 6]]}',
+    "photo.xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>",
+    "photo.jpg.json": b'{"title": "photo.jpg"}',
+    "photo.txt": b"a photo of a cat",
+    "Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
+    ".DS_Store": b"\0\0\0\1Bud1" + bytes(600),
+    "._000.jpg": b"\0\5\x16\7" + bytes(99),
+    "__MACOSX/._000.jpg": b"\0\5\x16\7" + bytes(99),
+    "IMG_1.MOV": boxed(b"qt  "),
+    "model.pt": zipped("archive/data.pkl"),
+    "empty": b"",
+    "photos.zip": zipped(),
+    "weights.bin": LFS,
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_anything_may_lie_beside_photos(tmp_path, packed):
+    source = draw(tmp_path / "photos", 3)
+    for name, data in SIDECARS.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes(data)
+    if packed:
+        with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+            for path in source.rglob("*"):
+                archive.write(path, path.relative_to(source))
+        source = tmp_path / "photos.zip"
+    summary = prepare(source, tmp_path / "out", size=32, strict=True, screen=QUIET)
+    assert summary.count == 3
+    assert summary.rejected == {"not a picture": 6, "video": 1, "archive": 1, "Git LFS pointer": 1}
+
+
+def test_strict_minds_pictures_that_are_none(tmp_path):
+    source = draw(tmp_path / "photos", 3)
+    (source / "a.png").write_bytes(LFS)
+    with pytest.raises(FewganError, match="git lfs pull"):
+        prepare(source, tmp_path / "out", size=32, strict=True, screen=QUIET)
+
+
+# Plugins of Pillow ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("content", "form", "module"), [("heic", "HEIF", "pillow_heif"), ("jxl", "JXL", "pillow_jxl")])
+def test_a_plugin_that_is_installed_is_imported_when_it_is_needed(monkeypatch, content, form, module):
+    """The plugin here reads any file of its kind as a red picture."""
+    imported = []
+
+    def opened(file, name=""):
+        return Image.new("RGB", (64, 48), "red")
+
+    def register() -> None:
+        imported.append(form)
+        Image.OPEN[form] = (opened, None)
+
+    stub = types.ModuleType(module)
+    stub.register_heif_opener = register  # type: ignore[attr-defined]
+    monkeypatch.setitem(Image.OPEN, form, (opened, None))
+    monkeypatch.setitem(sys.modules, module, stub)
+    decode(written(smooth(64, 64), "PNG"), 32)
+    assert imported == []
+    assert (decode(io.BytesIO(CONTENTS[content][0]), 32).pixels == (255, 0, 0)).all()
+    assert imported == (["HEIF"] if form == "HEIF" else [])
+
+
+# PNG files with much metadata -----------------------------------------------------------------------------------------
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+def with_chunk(image: Image.Image, added: bytes, *, last: bool = False) -> io.BytesIO:
+    data = written(image, "PNG").getvalue()
+    place = data.index(b"IEND") - 4 if last else data.index(b"IDAT") - 4
+    return io.BytesIO(data[:place] + added + data[place:])
+
+
+LARGE = b"history " * 400_000
+METADATA = {
+    "packed text": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(LARGE)),
+    "old packed text": chunk(b"zTXt", b"Raw profile type xmp\0\0" + zlib.compress(LARGE)),
+    "plain text": chunk(b"tEXt", b"parameters\0" + LARGE),
+    "many texts": chunk(b"tEXt", b"parameters\0" + LARGE[:900_000]) * 100,
+    "text that unpacks to 300 MB": chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(300_000_000), 9)),
+    "profile that unpacks to 300 MB": chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(300_000_000), 9)),
+    "profile that is damaged": chunk(b"iCCP", b"x\0\0" + bytes(2_000_000)),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [(kind, last) for kind in METADATA for last in (False, True) if not (last and kind.startswith("profile"))],
+)
+def test_a_png_with_large_metadata_is_a_sound_picture(kind, last):
+    image = smooth(64, 64)
+    got = decode(with_chunk(image, METADATA[kind], last=last), 64)
+    assert np.array_equal(got.pixels, np.asarray(image))
+
+
+def test_a_large_profile_still_counts():
+    icc = rgb_profile("bgr")
+    large = icc + bytes(3_000_000)
+    large = len(large).to_bytes(4, "big") + large[4:]
+    image = smooth(64, 64)
+    plain = decode(written(image, "PNG", icc_profile=icc), 64).pixels
+    got = decode(with_chunk(image, chunk(b"iCCP", b"icc\0\0" + zlib.compress(large))), 64).pixels
+    assert not np.array_equal(plain, np.asarray(image))
+    assert np.array_equal(got, plain)
+
+
+def test_small_metadata_is_left_in_place():
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", "<x>" + "history " * 100, zip=True)
+    file = written(smooth(32, 32), "PNG", pnginfo=info)
+    assert pngs.readable(file) == (file, None)
+    assert file.tell() == 0
+
+
+@given(st.binary(max_size=200), st.integers(0, 300))
+def test_damaged_pngs_come_back_as_they_are_or_shorter(tail, cut):
+    data = written(smooth(16, 16), "PNG").getvalue()[:cut] + tail
+    copy, _ = pngs.readable(io.BytesIO(data))
+    assert len(copy.read()) <= len(data)
+
+
+# Blank pictures and small ranges --------------------------------------------------------------------------------------
+
+
+def transparent(image: Image.Image) -> Image.Image:
+    image = image.convert("RGBA")
+    image.putalpha(0)
+    return image
+
+
+BLANK = {
+    "white": (Image.new("RGB", (48, 48), "white"), "one colour"),
+    "grey": (Image.new("L", (48, 48), 77), "one colour"),
+    "palette": (Image.new("P", (48, 48), 3), "one colour"),
+    "transparent": (transparent(smooth(48, 48)), "transparent"),
+    "transparent grey": (Image.merge("LA", [smooth(48, 48).convert("L"), Image.new("L", (48, 48), 0)]), "transparent"),
+    "16 bits": (Image.fromarray(np.full((48, 48), 900, np.uint16)), "one colour"),
+}
+
+
+@pytest.mark.parametrize("kind", BLANK)
+def test_blank_pictures_are_left_out(tmp_path, kind, capsys):
+    source = draw(tmp_path / "photos", 3)
+    BLANK[kind][0].save(source / "blank.png")
+    summary = prepare(source, tmp_path / "out", size=32, screen=Screen())
+    assert summary.rejected == {"blank": 1}
+    assert BLANK[kind][1] in capsys.readouterr().err
+
+
+def bmp_with_fourth_byte(image: Image.Image, alpha: int) -> bytes:
+    """A 32-bit BMP that declares an alpha channel."""
+    values = np.dstack([np.asarray(image)[..., ::-1], np.full((image.height, image.width), alpha, np.uint8)])[::-1]
+    masks = b"".join(mask.to_bytes(4, "little") for mask in (0xFF0000, 0xFF00, 0xFF, 0xFF000000))
+    sizes = (image.width.to_bytes(4, "little"), image.height.to_bytes(4, "little"))
+    head = (108).to_bytes(4, "little") + b"".join(sizes) + b"\1\0\x20\0\3\0\0\0" + bytes(20) + masks + bytes(52)
+    start = 14 + len(head)
+    front = b"BM" + (start + values.size).to_bytes(4, "little") + bytes(4) + start.to_bytes(4, "little")
+    return front + head + values.tobytes()
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_an_empty_fourth_byte_of_a_bmp_is_no_alpha(alpha):
+    image = smooth(48, 48)
+    got = decode(io.BytesIO(bmp_with_fourth_byte(image, alpha)), 48)
+    assert np.array_equal(got.pixels, np.asarray(image))
+    assert not got.transparent
+
+
+def of_bits(folder: Path, bits: int, *, form: str = "png", count: int = 3) -> Path:
+    """Pictures whose values use so many bits of 16."""
+    folder.mkdir()
+    for number in range(count):
+        grey = np.asarray(smooth(48, 48, number).convert("L")).astype(np.float64)
+        grey = (grey - grey.min()) / np.ptp(grey)
+        Image.fromarray(np.rint(grey * (2**bits - 1)).astype(np.uint16)).save(folder / f"{number}.{form}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("bits", "form", "workers"),
+    [*((bits, form, 1) for bits in (8, 10, 12, 14, 16) for form in ("png", "tif")), (12, "tif", 2)],
+)
+def test_a_small_range_of_16_bits_is_read_whole_and_told(tmp_path, bits, form, workers, capsys):
+    source = of_bits(tmp_path / "photos", bits, form=form)
+    (source / "broken.png").write_bytes(b"broken")
+    prepare(source, tmp_path / "out", size=48, workers=workers, screen=Screen(quiet=True))
+    said = capsys.readouterr().err
+    assert (f"are read as {bits} bits" in said) == (bits < 16)
+    prepare(of_bits(tmp_path / "whole", 16), tmp_path / "reference", size=48, workers=1, screen=QUIET)
+    files = (tmp_path / name / "images.safetensors" for name in ("out", "reference"))
+    got, wanted = (np.frombuffer(file.read_bytes()[512:], np.uint8) for file in files)
+    assert np.abs(got.astype(int) - wanted).max() <= 1
+    assert facts(tmp_path / "out")["count"] == 3
+    assert len((tmp_path / "out" / "rejected.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_dark_one_among_whole_ranges_stays_and_is_told(tmp_path, capsys):
+    source = of_bits(tmp_path / "photos", 16)
+    of_bits(tmp_path / "dark", 11, count=1)
+    (tmp_path / "dark" / "0.png").rename(source / "dark.png")
+    assert prepare(source, tmp_path / "out", size=48, duplicates="keep", screen=Screen(quiet=True)).count == 4
+    assert "1 of 4 16-bit pictures use only the darkest quarter" in capsys.readouterr().err
+
+
+def test_a_range_far_from_zero_is_told(tmp_path, capsys):
+    source = tmp_path / "photos"
+    source.mkdir()
+    for number in range(3):
+        values = 30_000 + 10 * np.asarray(smooth(48, 48, number).convert("L")).astype(np.uint16)
+        Image.fromarray(values).save(source / f"{number}.png")
+    prepare(source, tmp_path / "out", size=48, screen=Screen(quiet=True))
+    assert "and stay faint" in capsys.readouterr().err
+
+
+def test_dark_colours_of_16_bits_are_told(tmp_path, capsys):
+    source = tmp_path / "photos"
+    source.mkdir()
+    for number in range(2):
+        values = (np.asarray(smooth(48, 48, number)).astype(np.uint16) * 16).byteswap().reshape(48, -1)
+        rows = b"".join(b"\0" + row.tobytes() for row in values)
+        head = chunk(b"IHDR", (48).to_bytes(4, "big") * 2 + b"\x10\2\0\0\0")
+        data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+        (source / f"{number}.png").write_bytes(data)
+    prepare(source, tmp_path / "out", size=48, screen=Screen(quiet=True))
+    assert "2 of 2 16-bit colour pictures use only the darkest quarter" in capsys.readouterr().err
