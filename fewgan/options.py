@@ -56,13 +56,12 @@ def flag(text: str) -> str:
 
 def flags_of(name: str, options: type) -> list[str]:
     """The flags of a plugin's options, the `--no-` ones too. Raises ValueError as `fields_of` does."""
-    flags = []
-    for item in fields_of(options):
-        if not item.hidden:
-            flags.append(flag(f"{name}-{item.name}"))
-            if item.type is bool:
-                flags.append(flag(f"no-{name}-{item.name}"))
-    return flags
+    return [
+        flag(f"{start}{name}-{item.name}")
+        for item in fields_of(options)
+        if not item.hidden
+        for start in (("", "no-") if item.type is bool else ("",))
+    ]
 
 
 def fields_of(options: Any) -> list[Field]:
@@ -96,31 +95,18 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _field(item: dataclasses.Field[Any], hint: Any) -> Field:
-    inner = (
-        [part for part in get_args(hint) if part is not type(None)]
-        if get_origin(hint) in (Union, types.UnionType)
-        else [hint]
-    )
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    inner = [part for part in parts if part is not type(None)]
     if len(inner) != 1 or inner[0] not in TYPES:
         shown = hint.__name__ if isinstance(hint, type) else str(hint)
         raise ValueError(
             f"its option {item.name!r} is {shown}; an option is bool, int, float or str, or one of them | None"
         )
-    if "help" not in item.metadata or item.default is dataclasses.MISSING:
+    if item.metadata.keys() != {"help", "min", "max", "hidden"} or item.default is dataclasses.MISSING:
         raise ValueError(f"its option {item.name!r} must be made with fewgan.plugin.option(default, help)")
     if not (item.kw_only and item.init):
         raise ValueError(f"its option {item.name!r} must be keyword-only: @dataclass(frozen=True, kw_only=True)")
-    facts = item.metadata
-    found = Field(
-        item.name,
-        inner[0],
-        hint is not inner[0],
-        item.default,
-        str(facts["help"]),
-        facts.get("min"),
-        facts.get("max"),
-        bool(facts.get("hidden")),
-    )
+    found = Field(item.name, inner[0], hint is not inner[0], item.default, **item.metadata)
     try:
         _checked(found, item.default)
     except ValueError as error:

@@ -216,7 +216,7 @@ def plugins_show(
     *, name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin.")], as_json: Json = False
 ) -> None:
     """Print a plugin's options: flags, types, defaults, ranges."""
-    show.result(choosing.about(name, core_flags()), as_json, show.plugin)
+    show.result(show.about(name, core_flags()), as_json, show.plugin)
 
 
 def plugins_check(*, as_json: Json = False) -> None:
@@ -249,7 +249,7 @@ def root(
 
 def core_flags() -> set[str]:
     """The flags that no plugin may have."""
-    return flags.of_core({"train": train, "fid": fid})
+    return choosing.of_core({"train": train, "fid": fid})
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -262,7 +262,9 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     for command in (prepare, train, sample, fid):
         name = command.__name__
         kinds = choosing.COMMANDS.get(name)
-        app.command(name)(flags.attach(command, rest if name == running else None, kinds, core) if kinds else command)
+        app.command(name)(
+            choosing.attach(command, rest if name == running else None, kinds, core) if kinds else command
+        )
     group = typer.Typer(invoke_without_command=True)
     group.callback()(plugins)
     group.command("show")(plugins_show)
@@ -274,7 +276,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 def run(arguments: Sequence[str], speaks: Speaks = failures.always) -> int:
     """Runs one command line and returns its exit code: 0 done, 1 failed, 2 wrong use, 128 + n: signal n."""
     try:
-        group = typer.main.get_command(build(flags.words() if flags.completing() else arguments))
+        group = typer.main.get_command(build(choosing.words() if choosing.completing() else arguments))
         code = group.main(args=list(arguments) or ["--help"], prog_name="fewgan", standalone_mode=False)
         flush()
         return code if isinstance(code, int) else 0

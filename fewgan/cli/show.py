@@ -7,13 +7,15 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fewgan.options import limits
+from fewgan import registry
+from fewgan.cli import choosing
+from fewgan.options import fields_of, flag, limits
 from fewgan.registry import KINDS
-from fewgan.screen import Screen, command, duration, is_terminal, output, safe
+from fewgan.screen import Screen, command, duration, is_terminal, one_line, output, safe
 
 
 def result(content: Any, as_json: bool, text: Callable[[Any], str]) -> None:
@@ -67,6 +69,36 @@ def sampled(made: Any) -> str:
     if len(made.files) == 1:
         return _path(made.folder / made.files[0])
     return f"{_path(made.folder)}: {len(made.files)} pictures in {duration(made.seconds)}"
+
+
+def about(name: str, core: Collection[str]) -> dict[str, Any]:
+    """One plugin as plain values: where it is from, how to choose it, its options. Imports it alone."""
+    kind = registry.kind_of(name)
+    plugin = registry.load(kind, name, core)
+    entry = registry.find(kind)[name][0]
+    where = next(one for one, kinds in choosing.COMMANDS.items() if kind in kinds)
+    options = [
+        {
+            "flag": flag(f"{name}-{item.name}"),
+            "type": item.type.__name__,
+            "default": item.default,
+            "min": item.min,
+            "max": item.max,
+            "help": one_line(item.help),
+        }
+        for item in fields_of(plugin.options)
+        if not item.hidden
+    ]
+    return {
+        "name": name,
+        "kind": KINDS[kind],
+        "summary": one_line(plugin.summary),
+        "package": entry.package,
+        "version": entry.version,
+        "object": entry.value,
+        "use": f"{command('fewgan', where)} {choosing.chooser(kind, name)}",
+        "options": options,
+    }
 
 
 def listed(entries: Sequence[Any]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewgan import registry
-from fewgan.cli import choosing, flags
+from fewgan.cli import choosing
 from fewgan.cli import commands as cli
 from fewgan.plugin import UsageError
 
@@ -164,7 +164,7 @@ def test_what_is_chosen_is_what_typer_reads(words):
     train.__signature__ = inspect.signature(cli.train, eval_str=True)
     app = typer.Typer(add_completion=False)
     try:
-        app.command()(flags.attach(train, words, choosing.COMMANDS["train"], cli.core_flags()))
+        app.command()(choosing.attach(train, words, choosing.COMMANDS["train"], cli.core_flags()))
         typer.main.get_command(app).main(args=list(words), prog_name="x", standalone_mode=False)
     except UsageError:
         return
