@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -9,13 +10,16 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fewgan.plugin import check_shapes, read_weights
+
 SIDES = (224, 240, 260)
 
 
 class EfficientNetLite(nn.Module):
     """uint8 images [N, 3, H, W] -> float32 [N, 1280], channel means after the last convolution.
 
-    variant: 0, 1 or 2. weights: a state dict of tensors for that variant.
+    variant: 0, 1 or 2. weights: a file with the state dict of that variant. `identity` is the variant with the file's
+    SHA-256. Raises UsageError for a file with anything else.
     """
 
     dim = 1280
@@ -25,7 +29,11 @@ class EfficientNetLite(nn.Module):
         self.side = SIDES[variant]
         self.score_name = f"Fréchet distance (EfficientNet-Lite{variant})"
         network = EfficientNet.from_name(f"efficientnet-lite{variant}")
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        state = read_weights(weights)
+        check_shapes(network, {name: tuple(tensor.shape) for name, tensor in state.items()}, weights)
+        network.load_state_dict(state)
+        with open(weights, "rb") as file:
+            self.identity = f"efficientnet-lite{variant}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> EfficientNetLite:

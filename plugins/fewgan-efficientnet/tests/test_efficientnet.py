@@ -7,7 +7,7 @@ import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from fewgan_efficientnet import Options, build, plugin
-from fewgan_efficientnet.network import SIDES
+from fewgan_efficientnet.network import SIDES, EfficientNetLite
 
 from fewgan.plugin import Features, UsageError
 from fewgan.testing import FeaturesTests
@@ -35,6 +35,18 @@ def test_features(network):
     assert "FID" not in network.score_name
     assert not network.train().training
     assert all(not parameter.requires_grad for parameter in network.parameters())
+
+
+def test_its_identity_is_the_hash_of_its_weights(network):
+    """Equal to that of a discriminator on the same weights, so that `fid` can tell."""
+    digest = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    assert network.identity == f"efficientnet-lite0:{digest}"
+
+
+def test_a_file_of_other_weights(tmp_path):
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "a.pth")
+    with pytest.raises(UsageError, match=r"a\.pth: tensor \S+ is missing"):
+        EfficientNetLite(0, tmp_path / "a.pth")
 
 
 def test_features_are_those_before_the_classifier(network):
