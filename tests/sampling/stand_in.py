@@ -20,6 +20,7 @@ class Generator(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.classes = classes
+        self.class_counts = ()
         self.linear = nn.Linear(6 + 3, 3 * 16 * 16)
         self.norm = nn.BatchNorm1d(3 * 16 * 16, momentum=None)
 
