@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from fewgan.errors import UsageError
-from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file, shown
+from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file
 from fewgan.photos.kinds import HEAD, Refused, check_head, check_large, plugin_for
+from fewgan.screen import safe
 
 MEMBER_BYTES = 256 * 1024**2
 """Members are read whole; larger ones are refused."""
@@ -41,7 +42,7 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
 
     Raises UsageError where it is none, or damaged.
     """
-    name = shown(str(source))
+    name = safe(str(source))
     try:
         file: IO[bytes] = stack.enter_context(open_file(Path(os.path.realpath(source))))
         magic = file.read(6)

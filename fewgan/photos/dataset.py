@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from fewgan.errors import UsageError
-from fewgan.photos.found import shown
 from fewgan.photos.place import FACTS, IMAGES, is_dataset, recover
 from fewgan.photos.store import FORMAT
 from fewgan.run import regular
+from fewgan.screen import safe
 
 __all__ = ["Dataset", "indices", "is_dataset", "load", "name_of", "order", "photos"]
 
@@ -71,17 +71,17 @@ def load(folder: Path) -> Dataset:
             marked = (file.metadata() or {}).get("fingerprint")
             images: Tensor = file.get_tensor("images")
     except FileNotFoundError:
-        raise UsageError(f"{shown(str(path))} is missing: {again}") from None
+        raise UsageError(f"{safe(str(path))} is missing: {again}") from None
     except (SafetensorError, OSError) as error:
         words = " ".join(str(error).split())
-        raise UsageError(f"{shown(str(path))} is damaged or cut short ({words}): {again}") from None
+        raise UsageError(f"{safe(str(path))} is damaged or cut short ({words}): {again}") from None
     if tuple(images.shape) != (count, 3, size, size) or images.dtype != torch.uint8:
         raise UsageError(
-            f"{shown(str(path))} holds {images.dtype} {list(images.shape)} where {FACTS} says uint8 "
+            f"{safe(str(path))} holds {images.dtype} {list(images.shape)} where {FACTS} says uint8 "
             f"{[count, 3, size, size]}: {again}"
         )
     if marked not in (None, facts["fingerprint"]):
-        raise UsageError(f"{shown(str(path))} and {FACTS} are of different datasets: {again}")
+        raise UsageError(f"{safe(str(path))} and {FACTS} are of different datasets: {again}")
     rows = facts["images"]
     return Dataset(
         folder=Path(folder),
@@ -104,7 +104,7 @@ def photos(dataset: Dataset, *, held_out: bool, size: int | None = None) -> tupl
     """
     if size is not None and size > dataset.size:
         raise UsageError(
-            f"{shown(str(dataset.folder))} holds photos of {dataset.size} px, {size} px are asked for: prepare it with "
+            f"{safe(str(dataset.folder))} holds photos of {dataset.size} px, {size} px are asked for: prepare it with "
             f"--size {size}, or ask for {dataset.size}"
         )
     chosen = torch.nonzero(dataset.held_out == held_out)[:, 0]
@@ -150,11 +150,11 @@ def _order(count: int, epoch: int, seed: int) -> Tensor:
 def _facts(folder: Path) -> dict[str, Any]:
     """dataset.json, checked field by field."""
     path = folder / FACTS
-    name = shown(str(path))
+    name = safe(str(path))
     recover(folder)
     if path.is_file() and not (folder / IMAGES).exists() and not is_dataset(folder):
         raise UsageError(
-            f"{shown(str(folder))} is not a dataset of fewgan, its {FACTS} is damaged or another program's: make "
+            f"{safe(str(folder))} is not a dataset of fewgan, its {FACTS} is damaged or another program's: make "
             "one with fewgan prepare PHOTOS"
         )
     try:
@@ -162,7 +162,7 @@ def _facts(folder: Path) -> dict[str, Any]:
             regular(path)
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{shown(str(folder))} is not a dataset: make one with fewgan prepare PHOTOS") from None
+        raise UsageError(f"{safe(str(folder))} is not a dataset: make one with fewgan prepare PHOTOS") from None
     except (ValueError, OSError, RecursionError) as error:
         raise UsageError(f"{name} cannot be read ({' '.join(str(error).split())}): run fewgan prepare again") from None
     if isinstance(facts, dict) and isinstance(facts.get("format"), int) and facts["format"] > FORMAT:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from fewgan.errors import UsageError
 from fewgan.photos.kinds import Refused, pictured
+from fewgan.screen import safe
 
 NOT_A_FILE = "not a file: pipes, devices and sockets are never opened"
 _JUNK = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
@@ -46,11 +47,6 @@ class Found:
     refused: list[Refusal]
     read: Callable[[Photo], bytes | Path]
     own: tuple[str, ...] = ()
-
-
-def shown(name: str) -> str:
-    """A file's name on one line of a screen, whatever is in it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def ignored(name: str) -> bool:
@@ -106,7 +102,7 @@ def _below(name: str, folders: set[str]) -> bool:
 
 def nothing(found: Found, where: str) -> UsageError:
     """The error for a place without pictures: what lies there instead, as far as it was looked at."""
-    there = [f"{shown(refusal.name)}: {refusal.reason}" for refusal in found.refused[:3]]
+    there = [f"{safe(refusal.name)}: {refusal.reason}" for refusal in found.refused[:3]]
     if len(found.refused) > 3:
         there.append(f"and {len(found.refused) - 3} more")
     if found.own:

@@ -19,8 +19,10 @@ from typing import BinaryIO
 
 from fewgan.errors import UsageError
 from fewgan.photos import archive
-from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, nothing, open_file, shown
+from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, nothing, open_file
 from fewgan.photos.kinds import Refused, pictured
+from fewgan.screen import safe
+from fewgan.screen import safe as shown
 
 __all__ = ["Found", "Photo", "Refusal", "gather", "missing", "open_photo", "pictured", "shown", "with_groups"]
 
@@ -44,10 +46,10 @@ def gather(
         found = _found(source, skip, spool, stack)
         if "" in found.own:
             raise UsageError(
-                f"{shown(str(source))} was written by fewgan, not a folder of photos: give the photos themselves"
+                f"{safe(str(source))} was written by fewgan, not a folder of photos: give the photos themselves"
             )
         if not found.photos and (found.refused or found.own):
-            raise nothing(found, shown(str(source)))
+            raise nothing(found, safe(str(source)))
         yield with_groups(found) if grouped else found
 
 
@@ -58,15 +60,15 @@ def _found(source: Path, skip: Path | None, spool: Path | None, stack: ExitStack
             return _folder(source, skip)
         if stat.S_ISREG(mode):
             return archive.members(source, spool, stack)
-        raise UsageError(f"{shown(str(source))} is a pipe or device: give a folder of photos, a zip or a tar")
+        raise UsageError(f"{safe(str(source))} is a pipe or device: give a folder of photos, a zip or a tar")
     except (FileNotFoundError, NotADirectoryError):
         raise missing(source) from None
     except PermissionError as error:
-        raise UsageError(f"{shown(str(error.filename or source))} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{safe(str(error.filename or source))} cannot be read: {error.strerror}") from None
 
 
 def missing(source: Path) -> UsageError:
-    return UsageError(f"{shown(str(source))} does not exist: give a folder of photos, a zip or a tar")
+    return UsageError(f"{safe(str(source))} does not exist: give a folder of photos, a zip or a tar")
 
 
 def with_groups(found: Found) -> Found:
@@ -123,7 +125,7 @@ def _folder(source: Path, skip: Path | None) -> Found:
             refused.append(Refusal(prefix, "unreadable", f"unreadable: {error.strerror}"))
             continue
         if folder == root and {"dataset.json", "images.safetensors"} <= {entry.name for entry in entries}:
-            raise UsageError(f"{shown(str(source))} is a dataset already: train on it, or give a folder of photos")
+            raise UsageError(f"{safe(str(source))} is a dataset already: train on it, or give a folder of photos")
         for entry in entries:
             name = prefix + entry.name
             if ignored(entry.name) or entry.path == passed:

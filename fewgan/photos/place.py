@@ -22,8 +22,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fewgan.errors import UsageError
-from fewgan.photos.found import shown
 from fewgan.run import sync_folder
+from fewgan.screen import safe
 
 FACTS, IMAGES, PREVIEW, REJECTED = "dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"
 _ORDER = (IMAGES, PREVIEW, REJECTED, FACTS)  # dataset.json last: with it a dataset is complete
@@ -79,7 +79,7 @@ def replacing(out: Path, photos: Path, force: bool) -> Iterator[Path]:
         try:
             partial.mkdir(parents=True)
         except (FileExistsError, NotADirectoryError):
-            raise UsageError(f"--out {shown(str(out))}: a file is in the way of a folder; give another --out") from None
+            raise UsageError(f"--out {safe(str(out))}: a file is in the way of a folder; give another --out") from None
         with _locked(partial):
             yield partial
             if os.name == "posix":  # the lock is held until the folder is in its place; Windows renames no open file
@@ -177,7 +177,7 @@ def _key(place: Path) -> str:
 
 
 def _check(out: Path, place: Path, photos: Path, force: bool) -> None:
-    name = shown(str(out))
+    name = safe(str(out))
     if photos == place or place in photos.parents:
         raise UsageError(f"--out {name} is where the photos are: give another --out")
     if not os.path.lexists(place):
@@ -191,5 +191,5 @@ def _check(out: Path, place: Path, photos: Path, force: bool) -> None:
         raise UsageError(f"{name} is not a dataset: --force replaces nothing else; give another --out")
     if others := sorted(there - set(_ORDER)):
         raise UsageError(
-            f"{name} also holds {shown(others[0])}, which --force would delete: move it, or give another --out"
+            f"{name} also holds {safe(others[0])}, which --force would delete: move it, or give another --out"
         )

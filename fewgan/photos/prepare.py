@@ -20,12 +20,12 @@ from fewgan.errors import FewganError, UsageError
 from fewgan.photos.decode import CROPS
 from fewgan.photos.duplicates import DUPLICATES, EXACT, NEAR
 from fewgan.photos.fill import Choice, fill
-from fewgan.photos.found import Found, Refusal, nothing, shown
+from fewgan.photos.found import Found, Refusal, nothing
 from fewgan.photos.gather import gather, missing, with_groups
 from fewgan.photos.kinds import is_fault, pictured
 from fewgan.photos.place import replacing
 from fewgan.photos.store import Entry, Writer
-from fewgan.screen import Screen
+from fewgan.screen import Screen, safe
 
 SIZES = (8, 2048)
 FEW = 20
@@ -88,7 +88,7 @@ def prepare(
     _check_numbers(limit=(limit, 1), holdout=(holdout, 0), seed=(seed, 0), workers=(workers, 1))
     try:
         if os.path.isfile(photos):
-            screen.note(f"Reading {shown(str(photos))}")
+            screen.note(f"Reading {safe(str(photos))}")
         with (
             replacing(out, photos, force) as folder,
             gather(photos, grouped=classes, skip=out, spool=folder) as found,
@@ -106,7 +106,7 @@ def prepare(
             _hold_out(writer.entries, holdout, seed)
             writer.finish(names)
     except OSError as error:
-        raise FewganError(f"{shown(str(error.filename or out))}: {error.strerror or error}") from None
+        raise FewganError(f"{safe(str(error.filename or out))}: {error.strerror or error}") from None
     return Summary(
         out=out,
         count=len(writer.entries),
@@ -138,7 +138,7 @@ def _check_numbers(**options: tuple[int | None, int]) -> None:
 
 def _check_found(found: Found, photos: Path, classes: bool, most: int, holdout: int) -> None:
     """What can be refused before any photo is read. most: how many can be kept."""
-    where = shown(str(photos))
+    where = safe(str(photos))
     if not found.photos and not any(pictured(refusal.name) for refusal in found.refused):
         raise nothing(found, where)
     if not found.photos and classes:
@@ -153,13 +153,13 @@ def _tell_of_folders(found: Found, photos: Path, screen: Screen) -> None:
     groups = sorted({photo.group for photo in with_groups(found).photos if pictured(photo.name)})
     if len(groups) > 1:
         screen.note(
-            f"{shown(str(photos))}: {len(groups)} folders ({_listed(groups)}) are taken as one set; --classes makes "
+            f"{safe(str(photos))}: {len(groups)} folders ({_listed(groups)}) are taken as one set; --classes makes "
             "each a class"
         )
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(shown, names[:3])) + (", …" if len(names) > 3 else "")
+    return ", ".join(map(safe, names[:3])) + (", …" if len(names) > 3 else "")
 
 
 def _tell_left_out(writer: Writer, screen: Screen) -> None:
@@ -180,7 +180,7 @@ def _tell_left_out(writer: Writer, screen: Screen) -> None:
 
 def _check_kept(writer: Writer, found: Found, photos: Path, strict: bool, screen: Screen) -> None:
     """What there is to say once every photo was read."""
-    where = shown(str(photos))
+    where = safe(str(photos))
     faults = [refusal for refusal in writer.rejected if is_fault(refusal.name, refusal.kind)]
     if not writer.entries:
         counts = ", ".join(f"{count} {kind}" for kind, count in _counted(writer.rejected).items())
@@ -191,7 +191,7 @@ def _check_kept(writer: Writer, found: Found, photos: Path, strict: bool, screen
         screen.note(f"{writer.enlarged} photos have fewer than {writer.size} pixels a side and were enlarged")
     empty = {photo.group for photo in found.photos if pictured(photo.name)} - {entry.group for entry in writer.entries}
     if empty:
-        screen.warn(f"these classes have no usable photo: {', '.join(shown(name) for name in sorted(empty))}")
+        screen.warn(f"these classes have no usable photo: {', '.join(safe(name) for name in sorted(empty))}")
     if len(writer.entries) < FEW:
         screen.warn(f"only {len(writer.entries)} photos; at least 100 are recommended")
 
@@ -201,7 +201,7 @@ def _counted(rejected: Iterable[Refusal]) -> dict[str, int]:
 
 
 def _told(refusals: Sequence[Refusal], most: int) -> str:
-    told = "; ".join(f"{shown(refusal.name)}: {shown(refusal.reason)}" for refusal in refusals[:most])
+    told = "; ".join(f"{safe(refusal.name)}: {safe(refusal.reason)}" for refusal in refusals[:most])
     return told + (f"; and {len(refusals) - most} more" if len(refusals) > most else "")
 
 

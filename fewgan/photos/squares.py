@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from fewgan.errors import FewganError
 from fewgan.photos.decode import WHITE, Decoded, decode
 from fewgan.photos.duplicates import Print, fingerprint
-from fewgan.photos.found import Found, Photo, Refusal, shown
+from fewgan.photos.found import Found, Photo, Refusal
 from fewgan.photos.gather import open_photo
 from fewgan.photos.kinds import HEAD, Refused, check_head, check_name, pictured
+from fewgan.screen import safe
 
 _BYTES_UNDER_WAY = 512 * 1024**2
 
@@ -113,7 +114,7 @@ def squares(
         while pending:
             yield oldest()
     except BrokenProcessPool:
-        names = [shown(photo.name) for photo, _, result in pending if not isinstance(result, Refusal)] or ["the first"]
+        names = [safe(photo.name) for photo, _, result in pending if not isinstance(result, Refusal)] or ["the first"]
         raise FewganError(
             f"A worker process died while it read a photo between {names[0]} and {names[-1]}: out of memory, or a file "
             "that crashes the decoder. Remove that file, or use fewer --workers"

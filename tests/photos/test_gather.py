@@ -13,7 +13,7 @@ from drawn import smooth
 
 from fewgan.photos import archive
 from fewgan.photos.decode import Refused
-from fewgan.photos.gather import gather, open_photo, shown
+from fewgan.photos.gather import gather, open_photo
 from fewgan.plugin import UsageError
 from fewgan.sampling import imagefile
 
@@ -338,7 +338,3 @@ def test_one_folder_is_one_group(tmp_path):
     fill(tmp_path, ["cat/1.jpg", "cat/2.jpg"])
     with gather(tmp_path, grouped=True) as found:
         assert {photo.group for photo in found.photos} == {"cat"}
-
-
-def test_names_on_one_line():
-    assert shown("a\nb\x1b[31m\udcff é") == "a\\nb\\x1b[31m\\udcff é"
