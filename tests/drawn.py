@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,8 @@ def avatars(side: int = 64) -> list[Image.Image]:
             pen.ellipse((56, 84, 72, 100), fill="red")
         made.append(image.resize((side, side), Image.Resampling.LANCZOS))
     return made
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")

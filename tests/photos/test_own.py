@@ -1,0 +1,65 @@
+"""What fewgan itself wrote is no photo, wherever it lies."""
+
+import pytest
+from drawn import smooth
+from test_gather import fill, taken, zipped
+
+from fewgan.photos.gather import gather
+from fewgan.plugin import UsageError
+from fewgan.sampling import imagefile
+
+RUN = ["config.json", "metrics.jsonl", "real.png", "samples/000200.png", "generator.safetensors", "fid/nearest.png"]
+OWN = {
+    "datasets": ["dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"],
+    "runs": RUN,
+    "runs without lines yet": ["config.json", "samples/000000.png"],
+    "runs of a generator alone": ["config.json", "generator.safetensors", "real.png"],
+    "scores": ["scores.json", "nearest.png", "sweep.png"],
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", OWN)
+def test_what_fewgan_wrote_is_passed_over_wherever_it_lies(tmp_path, kind, packed):
+    theirs = [
+        "a.jpg",
+        "sub/b.jpg",
+        "sub/config.json",
+        "dataset.json",
+        "labels/dataset.json",
+        "labels/c.jpg",
+        "scores.json",
+    ]
+    for place in ("made/", "deep/er/made/"):
+        names = theirs + [place + name for name in OWN[kind]]
+        source = tmp_path / place.replace("/", "-")
+        source = zipped(source.with_suffix(".zip"), names) if packed else fill(source, names)
+        assert taken(source) == sorted(theirs)
+        with gather(source) as found:
+            assert found.own == (place[:-1],)
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_what_fewgan_wrote_is_no_folder_of_photos(tmp_path, kind):
+    fill(tmp_path / "made", OWN[kind])
+    with pytest.raises(UsageError, match=r"written by fewgan|dataset already|No pictures"):
+        taken(tmp_path / "made")
+    with pytest.raises(UsageError, match="passed over"):
+        taken(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_generated_pictures_are_passed_over_beside_photos(tmp_path, form):
+    name = f"pictures/00001-x-seed0/000000.{form}"
+    (tmp_path / "pictures" / "00001-x-seed0").mkdir(parents=True)
+    imagefile.save_picture(tmp_path / name, smooth(32, 32), form, {"model": "x"})
+    imagefile.save_picture(tmp_path / f"grid.{form}", smooth(64, 64), form, {"model": "x"})
+    frames = [smooth(32, 32, seed) for seed in range(3)]
+    for animation in ("webp", "gif"):
+        imagefile.save_animation(tmp_path / f"loop.{animation}", frames, animation, {"model": "x"})
+    with gather(tmp_path) as found:  # they are all there is, so they are what is meant
+        assert len(found.photos) == 4
+    smooth(32, 32).save(tmp_path / f"photo.{form}")
+    with gather(tmp_path) as found:
+        assert [photo.name for photo in found.photos] == [f"photo.{form}"]
+        assert found.own == tuple(sorted((f"grid.{form}", "loop.gif", "loop.webp", "pictures/00001-x-seed0")))
