@@ -43,7 +43,7 @@ def draw(panels: Sequence[Panel], *, title: str, x_label: str) -> Image.Image:
     made.subplots_adjust(
         left=0.09, right=0.97, bottom=0.7 / made.get_figheight(), top=1 - 0.95 / made.get_figheight(), hspace=0.36
     )
-    made.text(0.09, 1 - 0.3 / made.get_figheight(), label(title, 66), fontsize=15, color=INK, va="center")
+    made.text(0.09, 1 - 0.3 / made.get_figheight(), label(title, 74), fontsize=13, color=INK, va="center")
     several: Any = made.subplots(len(panels), 1, sharex=True, squeeze=False)
     for axes, panel in zip(several[:, 0], panels, strict=True):
         _panel(axes, panel, x_label)
@@ -63,7 +63,7 @@ def _panel(axes: Any, panel: Panel, x_label: str) -> None:
     for line, colour in lines:
         if line.best is not None and all(map(math.isfinite, line.points[line.best])):
             _mark(axes, line.points[line.best], colour, panel.note)
-    axes.set_title(label(panel.label, 64), loc="left", fontsize=12, color=INK, pad=10)
+    axes.set_title(label(panel.label, 56), loc="left", fontsize=12, color=INK, pad=10)
     axes.set_xlabel(label(x_label, 60), fontsize=12, color=INK, labelpad=8)
     axes.grid(axis="y", color=FAINT)
     axes.set_axisbelow(True)

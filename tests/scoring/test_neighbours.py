@@ -4,7 +4,7 @@ import pytest
 import torch
 from scored import QUIET, Tiny
 
-from fewgan.scoring import distances, neighbours, page
+from fewgan.scoring import distances, manifold, neighbours, page
 from fewgan.scoring.extract import cache_key, extract, of_tensor
 from fewgan.scoring.neighbours import NearestNeighbours, ReferenceSet
 
@@ -78,3 +78,34 @@ def test_few_samples_and_few_photos_are_drawn(count, photos):
 def test_the_cache_key_follows_the_weights():
     assert cache_key(Tiny()) == cache_key(Tiny())
     assert cache_key(Tiny()) != cache_key(Tiny(seed=1))
+
+
+def test_copies_of_mirrored_photos_are_found():
+    """Training shows mirrored photos, so their copies are copies. Tiny sees left and right apart."""
+    generator = torch.Generator().manual_seed(0)
+    photos = torch.randint(0, 256, (30, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    features, flipped = Tiny()(photos), Tiny()(photos.flip(3))
+    found = {}
+    for name, mirrored in (("plain", None), ("mirrored", flipped)):
+        seen = NearestNeighbours(ReferenceSet.of(features, None, mirrored), 30)
+        seen.see(0, photos.flip(3), flipped)
+        found[name] = seen.result()
+    assert found["plain"].copies < 0.3
+    assert found["mirrored"].copies == 1
+    assert found["mirrored"].mirrored
+    for sample in seen.closest:
+        nearest = sample.neighbours[0]
+        assert (nearest.photo, nearest.mirrored) == (sample.index, True)
+        assert len({neighbour.photo for neighbour in sample.neighbours}) == 3  # each photo once
+    page.draw(seen, of_tensor(photos, "train"), title="mirrored")
+    assert manifold.authentic(features, flipped) > 0.5
+    assert manifold.authentic(features, flipped, flipped) == 0
+
+
+def test_a_photo_and_its_mirror_image_are_one_photo():
+    """Nearly symmetric photos are near their own mirror images, which says nothing about other photos."""
+    photos = 10.0 * torch.arange(6.0).unsqueeze(1).expand(6, 4)
+    reference = ReferenceSet.of(photos, None, photos + 0.01)
+    assert reference.typical == pytest.approx(19.98, abs=0.03)
+    assert reference.smallest == pytest.approx(19.98, abs=0.03)
+    assert ReferenceSet.of(photos[:2], None, photos[:2]).smallest == pytest.approx(20)
