@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def _load_run(file: Path, folder: Path | None) -> Model:
     storage.load_state(networks.generator, storage.part(tensors, "generator."), file)
     if mapper is not None:
         storage.load_state(mapper, storage.part(tensors, "mapper."), file)
-    discriminator = partial(_discriminator_of, networks, folder) if folder is not None and _has_d(folder) else None
+    files = _files_of_d(folder) if folder is not None else []
+    discriminator = partial(_discriminator_of, networks, files) if files else None
     return Model(
         folder or file,
         networks,
@@ -98,25 +100,34 @@ def _check_header(build: Callable[[], Networks], shapes: Mapping[str, tuple[int,
     storage.check_shapes(generator, shapes, file)
 
 
-def _has_d(folder: Path) -> bool:
-    return (folder / DISCRIMINATOR).exists() or bool(run.checkpoints(folder))
+def _files_of_d(folder: Path) -> list[tuple[Path, str]]:
+    """Where a discriminator is, and the prefix of its tensors there: a source's own file, or checkpoints, newest first.
 
-
-def _discriminator_of(networks: Networks, folder: Path) -> nn.Module:
-    """D from a source's own file, or from a run's newest checkpoint that is whole."""
+    Files whose header is damaged are left out.
+    """
     files = [(folder / DISCRIMINATOR, "")] if (folder / DISCRIMINATOR).exists() else []
     files += [(path, "discriminator.") for _, path in reversed(run.checkpoints(folder))]
+    whole = []
+    for path, prefix in files:
+        with suppress(storage.Damaged):
+            storage.read_facts(path)
+            whole.append((path, prefix))
+    return whole
+
+
+def _discriminator_of(networks: Networks, files: Sequence[tuple[Path, str]]) -> nn.Module:
+    """D from the first of these files that is whole; the next one is nearly as good."""
+    module: nn.Module = networks.with_discriminator().discriminator
     for path, prefix in files:
         try:
             state = storage.read_tensors(path, prefix)[0]
-        except storage.Damaged:  # the one before it is nearly as good
+        except storage.Damaged:
             if path is files[-1][0]:
                 raise
             continue
-        module: nn.Module = networks.with_discriminator().discriminator
         storage.load_state(module, state, path)
-        return module
-    raise UsageError(f"{folder}: has no discriminator")
+        break
+    return module
 
 
 def build_empty(plugin: Plugin, options: Any, *, size: int | None, classes: int) -> Networks:

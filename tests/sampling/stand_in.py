@@ -55,11 +55,12 @@ class Mapper(nn.Module):
 
 
 class Model:
-    """Stands in for fewgan.source.Model."""
+    """Stands in for fewgan.sources.model.Model."""
 
     def __init__(self, generator: Any = None, mapper: Any = None, classes: tuple[str, ...] = ()) -> None:
         self.generator = (generator or Generator(len(classes))).eval()
         self.mapper, self.classes, self.name, self.device = mapper, classes, "00001-cats", torch.device("cpu")
+        self.class_counts: tuple[int, ...] = ()
         self.largest = 0
 
     def to(self, device: torch.device) -> Model:
