@@ -57,7 +57,7 @@ def test_classes_are_taken_in_turn() -> None:
 def test_values_that_are_not_finite() -> None:
     generator = Generator()
     generator.linear.bias.data[5] = torch.nan
-    with pytest.raises(FewganError, match="not finite"):
+    with pytest.raises(FewganError, match="NaN or infinity"):
         all_of(Model(generator), 1)
 
 

@@ -117,7 +117,8 @@ WATCHED = {"preexec_fn": heed, "stdout": subprocess.PIPE, "stderr": subprocess.P
 
 def test_a_second_signal_stops_at_once(place, tmp_path):
     slow = "import time\nfrom fewgan.cli import commands\nfrom fewgan.training import batches\n"
-    slow += "def batch(work):\n    print('in a step', flush=True)\n    time.sleep(60)\nbatches.batch = batch\ncommands.main()"
+    slow += "def batch(work):\n    print('in a step', flush=True)\n    time.sleep(60)\nbatches.batch = batch\n"
+    slow += "commands.main()"
     command = [sys.executable, "-c", slow, *TRAIN[3:], str(place / "dataset"), "--out", str(tmp_path)]
     with subprocess.Popen(command, **WATCHED) as job:
         assert job.stdout.readline() == "in a step\n"
@@ -221,7 +222,8 @@ def test_every_file_says_its_format_and_a_newer_one_is_refused(place, tmp_path):
 
 def test_it_imports_where_there_is_no_resource_module(tmp_path):
     code = "import sys; sys.modules['resource'] = None\n"
-    code += "from pathlib import Path\nimport fewgan.cli.commands, fewgan.training.loop, fewgan.scoring.fid, fewgan.photos.prepare\n"
+    code += "from pathlib import Path\nimport fewgan.cli.commands, fewgan.training.loop\n"
+    code += "import fewgan.scoring.fid, fewgan.photos.prepare\n"
     code += "from fewgan import run\nwith run.locked(Path('.')): print('locked')"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "locked\n"
