@@ -103,6 +103,7 @@ class Discriminator(nn.Module):
     """
 
     separate = True
+    r1_gamma: float | None = None  # of the configuration that the discriminator is trained with
 
     def __init__(self, shape: DiscriminatorShape) -> None:
         super().__init__()

@@ -56,6 +56,11 @@ def is_official(state: Mapping[str, Any]) -> bool:
     return {"mapping.fc0.weight", "synthesis.b4.const", "synthesis.b4.conv1.weight"} <= state.keys()
 
 
+def is_official_discriminator(state: Mapping[str, Any]) -> bool:
+    """Whether these are the tensors of a StyleGAN2 discriminator in the official names."""
+    return {"b4.conv.weight", "b4.fc.weight", "b4.out.weight", "b8.conv0.weight"} <= state.keys()
+
+
 def from_official(
     generator: State,
     discriminator: State | None = None,
@@ -181,7 +186,7 @@ def to_official(network: Generator | Discriminator) -> tuple[dict[str, Tensor], 
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     shape = network.shape
-    rule = _channel_rule(shape.channels)
+    rule = channel_rule(shape.channels)
     if rule is None or shape.embedded or shape.hidden:
         return state, None
     arguments: dict[str, Any] = {
@@ -199,7 +204,7 @@ def to_official(network: Generator | Discriminator) -> tuple[dict[str, Tensor], 
     return state, arguments | ({"cmap_dim": shape.projected} if shape.projected else {})
 
 
-def _channel_rule(channels: Mapping[int, int]) -> tuple[int, int] | None:
+def channel_rule(channels: Mapping[int, int]) -> tuple[int, int] | None:
     """(base, max) such that min(base // side, max) gives the channels at each side."""
     most = max(channels.values())
     base = max(count * side for side, count in channels.items())

@@ -176,6 +176,7 @@ class Generator(nn.Module):
     """
 
     moving = ("w_avg",)
+    path_length_weight: float | None = None  # of the configuration that the generator is trained with
 
     def __init__(
         self, shape: GeneratorShape, *, mixing: float = 0.9, noise: Noise = "random", cutoff: int | None = None
@@ -223,9 +224,12 @@ class Generator(nn.Module):
     def sample(self, z: Tensor, condition: Tensor, truncation: float | None) -> Tensor:
         """Images with truncation psi in w, without style mixing and without a step of w_avg."""
         ws = self.mapping(z, condition)[:, None].expand(-1, self.synthesis.styles, -1)
-        images: Tensor = self.synthesis(self.truncated(ws, truncation), self.noise)
+        return self.synthesize(self.truncated(ws, truncation))
+
+    def synthesize(self, ws: Tensor) -> Tensor:
+        """ws [N, layers, w_dim] -> images, with the generator's noise."""
+        images: Tensor = self.synthesis(ws, self.noise)
         return images
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        images: Tensor = self.synthesis(self.styles(z, condition), self.noise)
-        return images
+        return self.synthesize(self.styles(z, condition))
