@@ -13,7 +13,7 @@ from plain.networks import Discriminator, Generator
 from plain.training import CR_WEIGHT, Training
 
 from fewgan import registry
-from fewgan.architectures.biggan import ATTENTION, WIDTHS
+from fewgan.architectures.biggan.build import ATTENTION, WIDTHS
 from fewgan.photos import dataset
 from fewgan.photos.prepare import prepare
 from fewgan.screen import Screen

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from fewgan import screen
-from fewgan.cli import failures
+from fewgan.cli import failures, threads
 from fewgan.errors import FewganError, UsageError
 
 TOGETHER = ("train", "fid")  # commands whose work is shared by the processes
@@ -20,6 +20,10 @@ def launch(run: Callable[[Sequence[str], Speaks], int], arguments: Sequence[str]
     try:
         rank, world_size = _ranks()
     except UsageError as error:
+        return failures.report(error, arguments)
+    try:
+        threads.mind_others(arguments, alone=world_size == 1)
+    except KeyboardInterrupt as error:
         return failures.report(error, arguments)
     if world_size == 1:
         return run(arguments, failures.always)
