@@ -25,7 +25,7 @@ class Options:
         "auto", "Configuration of the reference: auto, stylegan2, paper256, paper512, paper1024, cifar."
     )
     channel_base: int | None = option(
-        None, "Channels times side, before --stylegan2-channel-max. Default: the config's.", min=1, max=2**20
+        None, "Channels at a side are this over the side. Default: the config's.", min=1, max=2**20
     )
     channel_max: int | None = option(None, "Most channels of a layer. Default: the config's.", min=1, max=4096)
     latent_dim: int | None = option(None, "Length of z and of w. Default: the config's.", min=1, max=4096)
@@ -170,7 +170,7 @@ def write(networks: Networks) -> dict[str, dict[str, Any]]:
 
 plugin = Plugin(
     api=API,
-    summary="StyleGAN2, 8 to 1024 px, with official and rosinality weights (Karras et al. 2020)",
+    summary="StyleGAN2, 8 to 1024 px, with official and rosinality weights",
     options=Options,
     build=build,
     read=read,

@@ -1,0 +1,161 @@
+"""Files of other codes as models and sources: which file holds what, and the numbers of the published code."""
+
+import dataclasses
+import shutil
+
+import pytest
+import torch
+from fewgan_stylegan2.architecture import Options, build, read, write
+from safetensors.torch import load_file, save_file
+from test_files import PKL, ROSINALITY
+from test_golden import GOLDEN, near
+from test_plugins import TINY
+
+import fewgan
+from fewgan.cli import commands as cli
+from fewgan.errors import UsageError
+from fewgan.sources import pickles
+
+
+def tiny(classes=0, seed=0, **options):
+    torch.manual_seed(seed)
+    return build(Options(**TINY, **options), size=32, classes=classes).with_discriminator()
+
+
+def saved(folder, files):
+    folder.mkdir(exist_ok=True)
+    for name, state in files.items():
+        torch.save(state, folder / name)
+    return folder
+
+
+@torch.no_grad()
+def check(model, io):
+    model.generator.noise = "const"
+    z, none = io["z"], torch.zeros(3, 0)
+    near(model.generator(z, none), io["image_noise_const"])
+    near(model.discriminator(io["x"], None), io["logits"].squeeze(1))
+    return model.generator.sample(z, none, 0.5)
+
+
+def test_the_official_pickle_is_a_model():
+    io = load_file(PKL / "io.safetensors")
+    model = fewgan.load(PKL / "network-snapshot.pkl")
+    near(check(model, io), io["image_psi0.5"])
+    shape = model.generator.shape
+    assert (model.architecture.name, shape.clamp, model.discriminator.shape.group) == ("stylegan2", 256, 4)
+    options = model.architecture.options
+    assert (options["latent_dim"], options["mapping_layers"], options["clamp"]) == (shape.z_dim, 2, 256)
+    z, labels = io["z"], torch.zeros(3, dtype=torch.int64)
+    near(model.generate(z, labels, 0.5), io["image_psi0.5"])
+
+
+@pytest.mark.parametrize("name", ["converted.pt", "010000.pt"])
+def test_rosinality_files_are_models(name):
+    io = load_file(ROSINALITY / "io.safetensors")
+    model = fewgan.load(ROSINALITY / name)
+    images = check(model, io)
+    if name == "converted.pt":
+        near(images, io["image_psi0.5"])
+    else:
+        assert "latent_avg" in model.config["notes"][0]
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_official_state_dicts_in_files_of_their_own(tmp_path, suffix):
+    for name in ("G_ema", "D"):
+        state = load_file(GOLDEN / f"{name}.safetensors")
+        place = tmp_path / f"{name}.{suffix}"
+        torch.save(state, place) if suffix == "pth" else save_file(state, place)
+    model = fewgan.load(tmp_path)
+    io = load_file(GOLDEN / "io.safetensors")
+    near(check(model, io), io["image_psi0.5"])
+    alone = fewgan.load(tmp_path / f"G_ema.{suffix}")
+    assert not alone.has_discriminator
+    assert alone.networks.with_discriminator
+
+
+def test_several_networks_in_one_file():
+    files = write(tiny())
+    found = read({"both.pt": {"G_ema": files["G_ema.pth"], "D": files["D.pth"]}})
+    assert found.discriminator.keys() == files["D.pth"].keys()
+    assert found.generator.keys() == files["G_ema.pth"].keys()
+
+
+def test_what_is_written_comes_back_with_what_leaves_no_trace(tmp_path):
+    made = tiny(classes=3, clamp=64.0, group=2, architecture="orig")
+    model = fewgan.load(saved(tmp_path / "a", write(made)))
+    assert model.generator.shape == made.generator.shape
+    assert model.discriminator.shape == made.discriminator.shape
+    model.export(tmp_path / "b")
+    again = fewgan.load(tmp_path / "b")
+    assert again.discriminator.shape == made.discriminator.shape
+    ours, theirs = made.generator.state_dict(), again.generator.state_dict()
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+    unclamped = write(tiny(clamp=0.0))
+    assert "conv_clamp" not in unclamped["arguments.pth"]
+
+
+def test_the_last_average_is_taken_and_its_own_discriminator():
+    first, second = (write(tiny(seed=seed)) for seed in (1, 2))
+    files = {}
+    for name, state in (("network-snapshot-000200.pkl", first), ("network-snapshot-001000.pkl", second)):
+        files |= {f"{name}:G": first["G_ema.pth"], f"{name}:D": state["D.pth"], f"{name}:G_ema": state["G_ema.pth"]}
+    found = read(files)
+    for network, name in ((found.generator, "G_ema.pth"), (found.discriminator, "D.pth")):
+        assert all(torch.equal(tensor, second[name][key]) for key, tensor in network.items())
+    del files["network-snapshot-001000.pkl:D"]
+    assert read(files).discriminator is None
+
+
+def test_networks_that_do_not_belong_together_are_refused():
+    generator, other = write(tiny()), write(tiny(classes=3))
+    with pytest.raises(UsageError, match=r"D\.pth: is of 32 px and 3 classes, G_ema\.pth of 32 px and 0"):
+        read({"G_ema.pth": generator["G_ema.pth"], "D.pth": other["D.pth"]})
+
+
+def test_other_layouts_are_left_to_others():
+    assert read({}) is None
+    assert read({"x.pth": {"x": torch.zeros(1)}, "y.pth": [1], "z.pt": {"g": torch.zeros(1)}}) is None
+    assert read({"D.pth": write(tiny())["D.pth"]}) is None
+
+
+def test_a_damaged_file_is_one_line(tmp_path):
+    files = write(tiny())
+    del files["G_ema.pth"]["synthesis.b8.conv1.bias"]
+    with pytest.raises(UsageError) as error:
+        fewgan.load(saved(tmp_path / "damaged", files))
+    assert "G_ema.pth: tensor synthesis.b8.conv1.bias is missing" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_generator_without_a_discriminator_gets_one_of_its_shape():
+    found = read({"G_ema.pth": write(tiny())["G_ema.pth"]})
+    made = build(found.options, size=32, classes=0).with_discriminator()
+    assert made.discriminator.shape.channels == made.generator.shape.channels
+
+
+def test_shapes_take_another_number_of_classes():
+    found = read(write(tiny(classes=3)))
+    made = build(found.options, size=32, classes=5).with_discriminator()
+    assert made.generator.classes == made.discriminator.classes == 5
+    shape = dataclasses.replace(made.generator.shape, classes=3)
+    assert shape == build(found.options, size=32, classes=3).generator.shape
+
+
+def test_the_commands_take_a_pickle(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(PKL / "network-snapshot.pkl", "faces.pkl")
+    assert cli.run(["sample", "faces.pkl", "--count", "3", "--truncation", "0.5", "--out", "pictures"]) == 0
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 3
+    assert cli.run(["fid", "faces.pkl", "--against", "pictures", "--features", "random", "--count", "8"]) == 0
+    assert "random" in capsys.readouterr().out.lower()
+
+
+def test_nothing_in_a_pickle_is_executed_on_the_way(monkeypatch):
+    # Everything of the file goes through the one reader that executes nothing.
+    seen = []
+    monkeypatch.setattr(pickles, "read", lambda path, read=pickles.read: seen.append(path.name) or read(path))
+    monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("torch.load was called for a .pkl"))
+    fewgan.load(PKL / "network-snapshot.pkl").sample(1)
+    assert seen == ["network-snapshot.pkl"]

@@ -1,0 +1,141 @@
+"""Short trainings at 32 px: every transfer method, augmentation and regularizer that is installed, on StyleGAN2."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from fewgan_stylegan2.architecture import write
+from test_plugins import TINY
+from test_sources import saved, tiny
+
+import fewgan
+from fewgan import registry, run, storage
+from fewgan.architectures.biggan import plugin as biggan
+from fewgan.errors import UsageError
+from fewgan.testing.base import QUIET, config, difference, install_tiny, same
+from fewgan.training.loop import resume, train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny(tmp_path_factory):
+    """The kit's networks, which its config names before they are replaced."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")))
+        yield
+
+
+def chosen(kind, name, **options):
+    return registry.choose(kind, name, registry.options_from(registry.load(kind, name), name, options))
+
+
+def started(folder, **changes):
+    values = {"architecture": chosen("architectures", "stylegan2", **TINY), "size": 32, "steps": 6} | changes
+    return train(config(folder, dataset_size=32, **values), QUIET).folder
+
+
+def metrics(folder):
+    lines = run.read_metrics(folder)
+    assert not any(line["skipped_d"] + line["skipped_g"] for line in lines)
+    return lines[-1]
+
+
+@pytest.fixture(scope="module")
+def source(_tiny, tmp_path_factory):
+    return started(tmp_path_factory.mktemp("source"), steps=1)
+
+
+def transferred(folder, source, **changes):
+    """A training in which the source decides the architecture."""
+    plain = {"architecture": registry.choose("architectures", registry.default("architectures")), "size": None}
+    return started(folder, source=str(source), **(plain | changes))
+
+
+METHODS = [
+    ("finetune", {}),
+    ("minegan", {"miner_steps": 3}),
+    ("freezed", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_transfer_methods(tmp_path, source, name, options):
+    folder = transferred(tmp_path, source, transfer=chosen("transfers", name, **options))
+    last = metrics(folder)
+    assert last["pathlength.mean"] > 0
+    content = run.read_config(folder)
+    assert content["architecture"]["name"] == "stylegan2"
+    assert [choice["name"] for choice in content["regularizers"]] == ["r1", "pathlength"]
+    assert fewgan.load(folder).sample(2, truncation=0.5).shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize("name", ["diffaugment", "ada"])
+def test_augmentations(tmp_path, source, name):
+    changes = {"augmentation": chosen("augmentations", name), "transfer": chosen("transfers", "finetune")}
+    metrics(transferred(tmp_path, source, **changes))
+
+
+@pytest.mark.parametrize("name", ["cr", "lecam", "visionaided"])
+def test_regularizers(tmp_path, source, name):
+    options = {"channels": 4} if name == "visionaided" else {}
+    changes = {"regularizers": (chosen("regularizers", name, **options),), "transfer": chosen("transfers", "finetune")}
+    folder = transferred(tmp_path, source, **changes)
+    metrics(folder)
+    assert [c["name"] for c in run.read_config(folder)["regularizers"]] == [name, "r1", "pathlength"]
+
+
+def test_resume_is_exact_with_both_regularizers(tmp_path):
+    whole = started(tmp_path, steps=18, save_every=10)
+    half = Path(shutil.copytree(whole, tmp_path / "runs" / "00099-half"))
+    run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped after 10 steps
+    resume(str(half), QUIET, steps=18)
+    ours, theirs = (storage.read_tensors(run.checkpoints(folder)[-1][1])[0] for folder in (half, whole))
+    assert same(ours, theirs), difference(ours, theirs)
+    assert ours["regularizer.pathlength.mean"] > 0
+    assert ours["generator.mapping.w_avg"].any()
+
+
+def test_the_regularizers_count_and_can_be_left_out(tmp_path):
+    states = {}
+    for left_out in ((), ("r1",), ("pathlength",), ("r1", "pathlength")):
+        folder = started(tmp_path, steps=1, no_regularizers=left_out, save_every=1)
+        assert ("pathlength.mean" in metrics(folder)) == ("pathlength" not in left_out)
+        states[left_out] = storage.read_tensors(run.checkpoints(folder)[-1][1])[0]
+    for left_out, network in (("r1", "discriminator"), ("pathlength", "generator")):
+        with_it, without = (storage.part(states[key], f"{network}.") for key in ((), (left_out,)))
+        assert not same(with_it, without), f"{left_out} changed nothing in the {network}"
+
+
+def test_in_bfloat16(tmp_path):
+    metrics(started(tmp_path, steps=9, precision="bf16", augmentation=chosen("augmentations", "diffaugment")))
+
+
+def test_a_source_with_other_classes(tmp_path):
+    folder = saved(tmp_path / "source", write(tiny(classes=3)))
+    for method in ("finetune", "minegan"):
+        found = transferred(tmp_path, folder, transfer=chosen("transfers", method), steps=2)
+        metrics(found)
+        assert fewgan.load(found).generator.classes == 1
+
+
+def test_an_option_that_the_source_decides_is_refused(tmp_path, source):
+    changes = {"architecture": chosen("architectures", "stylegan2", channel_base=512), "size": 32}
+    with pytest.raises(UsageError, match=r"--stylegan2-channel-base 512: the source .* has 256; leave"):
+        started(tmp_path, source=str(source), transfer=chosen("transfers", "finetune"), **changes)
+
+
+def test_path_length_on_another_architecture_is_refused(tmp_path):
+    changes = {"architecture": registry.choose("architectures", "biggan", biggan.options()), "steps": 1}
+    with pytest.raises(UsageError, match="--pathlength: the generator has no w space"):
+        started(tmp_path, regularizers=(chosen("regularizers", "pathlength"),), **changes)
+
+
+def test_the_average_follows_buffers_by_copy(tmp_path):
+    folder = started(tmp_path, steps=2, save_every=2)
+    tensors, _ = storage.read_tensors(run.checkpoints(folder)[-1][1])
+    live = tensors["generator.mapping.w_avg"]
+    averages = [
+        t for name, t in tensors.items() if name.endswith("mapping.w_avg") and not name.startswith("generator.")
+    ]
+    assert averages
+    assert all(torch.equal(average, live) for average in averages)
