@@ -1,4 +1,4 @@
-"""A regularizer: D's logits for photos shall not grow. What it remembers lies in a buffer."""
+"""A regularizer: a penalty on the squares of D's logits for photos. Its state is a buffer, so checkpoints hold it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def build(options: Options, *, networks: Networks) -> nn.Module:
 
         def __init__(self) -> None:
             super().__init__()
-            self.register_buffer("largest", torch.tensor(0.0))  # 0-d: it is logged as template-calm.largest
+            self.register_buffer("largest", torch.tensor(0.0))  # 0-d buffers are logged: template-calm.largest
 
         def observe(self, step: Step) -> None:
             assert step.logits_real is not None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fewgan.plugin import API, Defaults, Networks, Plugin, UsageError, option
+from fewgan.plugin import API, Adam, Defaults, Networks, Plugin, UsageError, option
+
+ADAM = Adam(betas=(0.5, 0.999))  # learning rates and all else are fewgan's defaults
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    width: int = option(32, "Channels next to the picture; twice as many at each halving, 256 at most", min=1, max=256)
+    width: int = option(32, "Channels at full size; they double at each halving of the size, up to 256", min=1, max=256)
 
 
 def build(options: Options, *, size: int, classes: int) -> Networks:
@@ -18,8 +20,11 @@ def build(options: Options, *, size: int, classes: int) -> Networks:
     from fewgan_template.networks import Discriminator, Generator
 
     channels = [min(options.width * 2**level, 256) for level in range(size.bit_length() - 3)]
-    defaults = Defaults(loss="nonsaturating", betas=(0.5, 0.999))
-    return Networks(Generator(channels, size, classes), Discriminator(channels, size, classes), defaults)
+    return Networks(
+        generator=Generator(channels, size, classes),
+        discriminator=lambda: Discriminator(channels, size, classes),  # built only where D is needed: not for sampling
+        defaults=Defaults(loss="nonsaturating", generator=ADAM, discriminator=ADAM),
+    )
 
 
 plugin = Plugin(api=API, summary="Net: a small DCGAN, 16 to 256 px", options=Options, build=build)

@@ -12,7 +12,7 @@ LATENT, CONDITION = 64, 16
 
 
 class Norm(nn.Module):
-    """Batch norm through fewgan's, which knows of other processes."""
+    """Batch norm over the batch of all processes."""
 
     mean: Tensor
     var: Tensor
@@ -28,7 +28,7 @@ class Norm(nn.Module):
 
 
 class Generator(nn.Module):
-    """channels: by resolution, from the picture down to 4 x 4."""
+    """channels: at each resolution, from full size down to 8 x 8."""
 
     def __init__(self, channels: list[int], size: int, classes: int) -> None:
         super().__init__()

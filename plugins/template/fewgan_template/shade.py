@@ -1,4 +1,4 @@
-"""An augmentation: each picture darker or brighter by chance."""
+"""An augmentation: the brightness of each image changes at random."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    strength: float = option(0.2, "Largest change of brightness, of a range from -1 to 1", min=0, max=1)
+    strength: float = option(0.2, "Largest change of brightness; images are in [-1, 1]", min=0, max=1)
 
 
 def build(options: Options, *, size: int) -> nn.Module:
@@ -29,4 +29,4 @@ def build(options: Options, *, size: int) -> nn.Module:
     return Shade()
 
 
-plugin = Plugin(api=API, summary="Shade: pictures darker or brighter by chance", options=Options, build=build)
+plugin = Plugin(api=API, summary="Shade: random changes of brightness", options=Options, build=build)

@@ -1,4 +1,4 @@
-"""A transfer method: from a pretrained GAN, D alone learns for the first steps."""
+"""A transfer method: both networks start from a pretrained GAN, and for the first steps only D learns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    steps: int = option(50, "Steps in which G stands still", min=0)
+    steps: int = option(50, "Steps in which only D learns", min=0)
 
 
 def build(options: Options, *, networks: Networks) -> nn.Module:
