@@ -224,12 +224,9 @@ class Generator(nn.Module):
     def sample(self, z: Tensor, condition: Tensor, truncation: float | None) -> Tensor:
         """Images with truncation psi in w, without style mixing and without a step of w_avg."""
         ws = self.mapping(z, condition)[:, None].expand(-1, self.synthesis.styles, -1)
-        return self.synthesize(self.truncated(ws, truncation))
-
-    def synthesize(self, ws: Tensor) -> Tensor:
-        """ws [N, layers, w_dim] -> images, with the generator's noise."""
-        images: Tensor = self.synthesis(ws, self.noise)
+        images: Tensor = self.synthesis(self.truncated(ws, truncation), self.noise)
         return images
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        return self.synthesize(self.styles(z, condition))
+        images: Tensor = self.synthesis(self.styles(z, condition), self.noise)
+        return images

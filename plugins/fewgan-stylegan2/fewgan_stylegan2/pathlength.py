@@ -23,7 +23,7 @@ def build(options: Options, *, networks: Networks) -> PathLength:
     from fewgan_stylegan2.regularizers import PathLength
 
     generator = networks.generator
-    if not (hasattr(generator, "styles") and hasattr(generator, "synthesize")):
+    if not (hasattr(generator, "mapping") and hasattr(generator, "synthesis")):
         raise UsageError("--pathlength: the generator has no w space; leave it out or choose --arch stylegan2")
     weight = options.weight
     if weight is None:

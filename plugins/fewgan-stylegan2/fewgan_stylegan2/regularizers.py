@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -41,18 +45,33 @@ class PathLength(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
 
     def generator_loss(self, step: Step) -> Tensor:
-        generator = step.generator
-        if not any(parameter.requires_grad for parameter in generator.parameters()):  # type: ignore[attr-defined]
+        generator: Any = step.generator
+        if not any(parameter.requires_grad for parameter in generator.parameters()):
             return torch.zeros((), device=step.fake.device)  # a mapper alone learns, which changes no path
         count = max(len(step.z) // 2, 1)
-        z = torch.randn_like(step.z[:count])
-        labels = step.fake_labels
-        if labels is None:
-            labels = torch.zeros(len(step.z), dtype=torch.int64, device=z.device)
-        ws: Tensor = generator.styles(z, generator.embed(labels[:count]))  # type: ignore[attr-defined]
-        if not ws.requires_grad:
-            ws = ws.detach().requires_grad_()
-        lengths = losses.path_lengths(generator.synthesize(ws), ws)  # type: ignore[attr-defined]
+        labels = None if step.fake_labels is None else step.fake_labels[:count]
+        with _styles(generator.synthesis) as found:
+            images = step.generate(torch.randn_like(step.z[:count]), labels)
+        lengths = losses.path_lengths(images, found[-1])
         loss, mean = losses.path_length(lengths, self.mean.clone(), self.weight)
         self.mean.copy_(mean.detach())
         return loss
+
+
+@contextmanager
+def _styles(synthesis: nn.Module) -> Iterator[list[Tensor]]:
+    """The ws that images come from, as long as it lasts: latents pass the mapper on their way, which no one else calls.
+
+    They get a gradient also where nothing before them learns.
+    """
+    found: list[Tensor] = []
+
+    def keep(module: nn.Module, given: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
+        found.append(given[0] if given[0].requires_grad else given[0].detach().requires_grad_())
+        return found[-1], *given[1:]
+
+    handle = synthesis.register_forward_pre_hook(keep)
+    try:
+        yield found
+    finally:
+        handle.remove()

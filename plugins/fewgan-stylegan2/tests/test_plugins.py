@@ -101,10 +101,15 @@ def test_path_length_needs_a_w_space():
         pathlength.build(pathlength.options(), networks=networks())
 
 
-def step(made, **parts):
+def step(made, mapper=None, **parts):
     """A step with these parts alone."""
     names = Step.__dataclass_fields__
-    known = {"generator": made.generator, "discriminator": made.discriminator, "index": 0}
+
+    def generate(z, labels):
+        z = z if mapper is None else mapper(z)
+        return made.generator(z, made.generator.embed(torch.zeros(len(z), dtype=torch.int64)))
+
+    known = {"generator": made.generator, "discriminator": made.discriminator, "index": 0, "generate": generate}
     return Step(**(dict.fromkeys(names) | known | parts))
 
 
@@ -124,10 +129,10 @@ def test_path_length_follows_half_a_batch():
     made = build(Options(**TINY), size=32, classes=2).with_discriminator()
     module = pathlength.build(pathlength.options(weight=1.0), networks=made)
     counts = []
-    made.generator.register_forward_hook(lambda *_: counts.append("forward"))
     made.generator.synthesis.register_forward_hook(lambda _, given, __: counts.append(len(given[0])))
     loss = module.generator_loss(step(made, z=torch.randn(7, 8), fake_labels=torch.arange(7) % 2))
-    assert counts == [3]
+    assert counts == [3]  # half the batch, once
+    assert not made.generator.synthesis._forward_pre_hooks
     assert module.mean > 0
     # From a mean of 0, a hundredth of the way: the loss is nearly the mean square of the lengths themselves.
     assert loss > (99 * module.mean) ** 2 * 0.999
@@ -137,12 +142,24 @@ def test_path_length_follows_half_a_batch():
     assert module.every == 4
 
 
+def test_path_length_goes_through_the_mapper():
+    torch.manual_seed(0)
+    made = build(Options(**TINY), size=32, classes=0).with_discriminator()
+    module = pathlength.build(pathlength.options(), networks=made)
+    mapper = torch.nn.Linear(8, 8)
+    module.generator_loss(step(made, mapper, z=torch.randn(4, 8))).backward()
+    assert mapper.weight.grad.any()
+
+
 def test_path_length_where_parts_are_frozen():
     made = build(Options(**TINY), size=32, classes=0).with_discriminator()
     module = pathlength.build(pathlength.options(), networks=made)
     made.generator.mapping.requires_grad_(False)
     given = step(made, z=torch.randn(4, 8), fake=torch.zeros(()))
-    assert module.generator_loss(given).requires_grad
+    loss = module.generator_loss(given)
+    loss.backward()
+    assert made.generator.synthesis.b32.conv1.weight.grad.any()
+    assert made.generator.mapping.fc0.weight.grad is None
     before = module.mean.clone()
     made.generator.requires_grad_(False)
     assert module.generator_loss(given).item() == 0
