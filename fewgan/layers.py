@@ -247,9 +247,8 @@ class Frozen(nn.Module):
         return self.part(*args, **kwargs)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Frozen:
-        super()._apply(fn, recurse)
-        move: Any = self.part._apply
-        move(fn)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.part._apply(fn)
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Frozen:

@@ -22,9 +22,8 @@ from fewgan.photos import archive
 from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, nothing, open_file
 from fewgan.photos.kinds import Refused, pictured
 from fewgan.screen import safe
-from fewgan.screen import safe as shown
 
-__all__ = ["Found", "Photo", "Refusal", "gather", "missing", "open_photo", "pictured", "shown", "with_groups"]
+__all__ = ["Found", "Photo", "Refusal", "gather", "missing", "open_photo", "pictured", "with_groups"]
 
 _MADE = b"fewgan {"  # how the comment in a picture made by fewgan sample starts
 _LOOKED_AT = 4096  # bytes at the start and at the end of a file, where formats keep comments

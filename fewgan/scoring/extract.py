@@ -19,11 +19,11 @@ from torch import Tensor
 from fewgan import distributed, storage
 from fewgan.errors import FewganError, UsageError
 from fewgan.photos.decode import Refused, decode, picture
-from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured, shown
+from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured
 from fewgan.plugin import Features
 from fewgan.sampling.generate import GROUP, GROUP_ON_GPU
 from fewgan.sampling.imagefile import facts_of
-from fewgan.screen import Screen
+from fewgan.screen import Screen, safe
 from fewgan.sources import cache
 
 CACHE_FORMAT = 2  # goes up when the same pictures and the same features module give other numbers
@@ -91,13 +91,13 @@ def of_folder(
     grids = [photo for photo in photos if _is_grid(found.read(photo), photo.name)]
     if grids:
         photos = [photo for photo in photos if photo not in grids]
-        screen.note(f"{shown(grids[0].name)} is left out: fewgan made it of several pictures, it is no sample")
+        screen.note(f"{safe(grids[0].name)} is left out: fewgan made it of several pictures, it is no sample")
     if not photos:
-        raise UsageError(f"{shown(str(folder))}: no pictures in it")
+        raise UsageError(f"{safe(str(folder))}: no pictures in it")
     if found.refused:
         first = found.refused[0]
         screen.warn(
-            f"{shown(str(folder))}: {len(found.refused)} files are left out ({shown(first.name)}: {first.reason})"
+            f"{safe(str(folder))}: {len(found.refused)} files are left out ({safe(first.name)}: {first.reason})"
         )
     if count is not None and count < len(photos):
         photos = [photos[index * len(photos) // count] for index in range(count)]
@@ -127,7 +127,7 @@ def _decoded(folder: Path, found: Found, largest: int | None, photo: Photo) -> T
             pixels = decode(file, min(side, largest or side)).pixels
     except (Refused, OSError) as error:
         reason = error.reason if isinstance(error, Refused) else error.strerror or str(error)
-        where = shown(f"{folder}/{photo.name}")
+        where = safe(f"{folder}/{photo.name}")
         raise UsageError(f"{where}: {reason}; take it out, or let 'fewgan prepare' sort the folder") from None
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 

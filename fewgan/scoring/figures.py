@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fewgan.photos.gather import shown
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -40,7 +38,7 @@ def drawn(made: Figure) -> Image.Image:
 def label(name: str, most: int) -> str:
     """A name as text for a figure: one line, at most so many letters wide (Chinese ones count twice), no formulas."""
     safe, width = "", 0
-    for letter in shown(name):
+    for letter in safe(name):
         width += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         if width > most:
             safe = safe[:-1] + "…"

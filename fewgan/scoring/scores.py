@@ -12,9 +12,9 @@ from typing import Any
 from PIL import Image
 
 from fewgan import run
-from fewgan.photos.gather import shown
 from fewgan.scoring import curve
 from fewgan.scoring.neighbours import Memorising
+from fewgan.screen import safe
 
 WIDTH = 100  # of the table, characters
 LEARNED = "Not comparable"  # how the note begins that D learned from the same weights
@@ -110,7 +110,7 @@ class Report:
         """What is compared, the rows as a table of 100 columns, the best of several, the search for copies, files."""
         varied = varies(self.rows)
         real = {row.against: row.real_count for row in self.rows}
-        photos = " and ".join(f"{count} {shown(name)}" for name, count in real.items())
+        photos = " and ".join(f"{count} {safe(name)}" for name, count in real.items())
         lines = [
             f"{self.score_name} (FD) and KID, lower is better; {self.main.count} pictures against {photos} photos",
             *self._table(varied),
@@ -118,15 +118,13 @@ class Report:
             "Vendi relative to the photos",
         ]
         if varied:
-            beside = f", {shown(str(self.generator))}" if varied == "step" else ""
-            lines.append(
-                f"best by KID against {shown(self.chosen_by)}: {varied} {getattr(self.main, varied):g}{beside}"
-            )
+            beside = f", {safe(str(self.generator))}" if varied == "step" else ""
+            lines.append(f"best by KID against {safe(self.chosen_by)}: {varied} {getattr(self.main, varied):g}{beside}")
         lines.append(f"{self.memorising}")
         lines += [note for note in self.notes if not self.comparable and note.startswith(LEARNED)]
         folder = self.files[0].parent
-        kept = f" (kept in {shown(self.settings)})" if (folder / self.settings).is_dir() else ""
-        lines.append(f"{shown(str(folder))}: {', '.join(path.name for path in self.files)}{kept}")
+        kept = f" (kept in {safe(self.settings)})" if (folder / self.settings).is_dir() else ""
+        lines.append(f"{safe(str(folder))}: {', '.join(path.name for path in self.files)}{kept}")
         return "\n".join(lines)
 
     def _table(self, varied: str | None) -> list[str]:
@@ -149,7 +147,7 @@ class Report:
 def _cells(row: Row) -> list[str]:
     shares = [f"{value:.2f}" for value in (row.precision, row.recall, row.density, row.coverage)]
     last = [f"{100 * row.authentic:.0f}", f"{row.vendi_ratio:.2f}"]
-    return [shown(row.against), _short(row.frechet_distance), _kid(row), *shares, *last]
+    return [safe(row.against), _short(row.frechet_distance), _kid(row), *shares, *last]
 
 
 def _kid(row: Row) -> str:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from fewgan import run
 from fewgan.errors import UsageError
-from fewgan.photos.gather import pictured, shown
+from fewgan.photos.dataset import is_dataset
+from fewgan.photos.gather import pictured
 from fewgan.scoring.extract import Pictures, of_folder, of_tensor
-from fewgan.screen import Screen
+from fewgan.screen import Screen, safe
 
 if TYPE_CHECKING:
     from fewgan.photos.dataset import Dataset
@@ -52,9 +53,9 @@ def subject(target: Path, count: int, stack: ExitStack, *, screen: Screen) -> Su
     count: the most pictures to take from a folder. Raises UsageError where it is none of these.
     """
     if not target.exists():
-        raise UsageError(f"{shown(str(target))}: no such file or folder; give a run or a folder of pictures")
+        raise UsageError(f"{safe(str(target))}: no such file or folder; give a run or a folder of pictures")
     inside = [path.name for path in target.iterdir()] if target.is_dir() else [target.name]
-    if "dataset.json" in inside:
+    if is_dataset(target):
         photos = _of_dataset(_dataset(target), None, screen)[0]
         name = target.resolve().name
         return Subject(name, photos.size, Path(f"fid-{name}"), pictures=photos)
@@ -77,7 +78,7 @@ def _model(target: Path, inside: Sequence[str], screen: Screen) -> Model | None:
     except UsageError:
         if is_run or not any(map(pictured, inside)):
             raise
-    screen.note(f"{shown(weights[0])} is no generator that fewgan can read; the pictures beside it are scored")
+    screen.note(f"{safe(weights[0])} is no generator that fewgan can read; the pictures beside it are scored")
     return None
 
 
@@ -139,7 +140,7 @@ def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Sc
     if against is None:
         data = _own(subject, screen)
         found = _of_dataset(data, subject.size, screen)
-    elif (against / "dataset.json").exists():
+    elif is_dataset(against):
         found = _of_dataset(_dataset(against), subject.size, screen)
     else:
         found = [of_folder(against, stack, screen=screen, largest=subject.size)]

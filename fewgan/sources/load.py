@@ -18,7 +18,7 @@ from fewgan.errors import UsageError
 from fewgan.networks import Networks, Pretrained
 from fewgan.plugin import Plugin
 from fewgan.screen import Screen
-from fewgan.sources import known, pickles
+from fewgan.sources import known, pickles, weights
 from fewgan.sources.model import DISCRIMINATOR, Model
 from fewgan.training.config import Config
 
@@ -49,7 +49,7 @@ def _is_own(path: Path) -> bool:
     except storage.Damaged:
         raise
     except UsageError:
-        content = _read_safetensors(path)
+        content = weights.read_safetensors(path)
         if any(name.startswith("generator.") for name in content):
             raise  # a later fewgan's, or one whose description was lost
         return False
@@ -190,7 +190,8 @@ class _Files(Mapping[str, Any]):
         if name not in self._loaded:
             path = self._paths[name]
             safe = path.suffix.lower() == ".safetensors"
-            self._loaded[name] = _read_safetensors(path) if safe else pickles.read(path)
+            content = weights.read_safetensors(path) if safe else pickles.read(path)
+            self._loaded[name] = weights.without_prefixes(content) if isinstance(content, dict) else content
         return self._loaded[name]
 
     def __getitem__(self, name: str) -> Any:
@@ -216,16 +217,6 @@ class NetworkState(dict[str, Tensor]):
         super().__init__(network.state)
         self.arguments: dict[str, Any] = network.kwargs
         self.class_name = network.class_name
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(run.regular(path))
-    except (SafetensorError, OSError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}); the file is damaged") from None
 
 
 def _load_foreign(path: Path) -> Model:

@@ -45,7 +45,7 @@ class Model:
         self.mapper = mapper
         self.config = dict(config or {})
         self.classes: tuple[str, ...] = tuple(self.config.get("classes", ()))
-        self.class_counts: tuple[int, ...] = tuple(self.config.get("class_counts", ()))
+        self.class_counts: tuple[int, ...] = tuple(self.config.get("class_counts") or ())
         for module in self._modules:
             module.eval().requires_grad_(False)
 

@@ -21,7 +21,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     that torch.compile and DataParallel put before all names are removed. Raises UsageError, one line that says what
     the file is, for anything else.
     """
-    content = _safetensors(path) if path.suffix.lower() == ".safetensors" else pickles.read(path)
+    content = read_safetensors(path) if path.suffix.lower() == ".safetensors" else pickles.read(path)
     if (whole := pickles.networks(content).get("")) is not None:
         content = whole.state
     for key in ("state_dict", "model"):
@@ -32,10 +32,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise UsageError(f"{path}: holds no state dict of tensors; {str(name)[:60]!r} is {_kind(value)}")
+    return without_prefixes(content)
+
+
+def without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict without what torch.compile and DataParallel put before all names."""
     for prefix in _PREFIXES:
-        if content and all(name.startswith(prefix) for name in content):
-            content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
-    return content
+        if state and all(isinstance(name, str) and name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
 
 
 def _kind(value: object) -> str:
@@ -44,7 +49,7 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
+def read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

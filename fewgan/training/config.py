@@ -96,6 +96,9 @@ class Config:
         kinds = typing.get_type_hints(cls)
         if missing := FACTS.keys() - content.keys():
             raise UsageError(f"config.json: damaged, {min(missing)} is missing")
+        counts = content.get("class_counts", [])
+        if not isinstance(counts, list) or not all(_is(count, int) for count in counts):
+            raise UsageError(f"config.json: damaged, class_counts is {str(counts)[:40]!r}")
         for name, value in content.items():
             seed = name == "seed" and type(value) is int and 0 <= value < 2**63
             if not seed and not _is(value, kinds.get(name, FACTS.get(name, object))):

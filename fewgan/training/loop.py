@@ -136,7 +136,7 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     if stopping and state.step < config.steps:
         name = signal.Signals(stopping[0]).name
         again = command("fewgan", "train", "--resume", str(folder))
-        raise Stopped(f"stopped by {name} at step {state.step}, saved; resume with: {again}", stopping[0])
+        raise Stopped(f"stopped by {name} at step {state.step}, saved; go on with '{again}'", stopping[0])
     return Trained(folder, state.step, time.monotonic() - started, ticks.last)
 
 

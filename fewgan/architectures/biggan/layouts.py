@@ -26,7 +26,7 @@ from fewgan.architectures.biggan.networks import (
 from fewgan.plugin import Networks, Pretrained, UsageError
 
 State = Mapping[str, Tensor]
-_FILE = re.compile(r"(G_ema|G|D)(_\w+)?\.pth")
+_FILE = re.compile(r"(G_ema|G|D)(_\w+)?(\.(?:pth|pt|bin|safetensors))")
 
 
 def read(files: Mapping[str, Any]) -> Pretrained | None:
@@ -93,8 +93,8 @@ def _choose(files: Mapping[str, Any]) -> tuple[str, str | None] | None:
     match = next((match for match in ranked if match[1] != "D"), None)
     if match is None:
         return None
-    discriminator = f"D{match[2] or ''}.pth"
-    return match[0], discriminator if discriminator in files else None
+    names = [f"D{match[2] or ''}{suffix}" for suffix in (match[3], ".pth", ".pt", ".bin", ".safetensors")]
+    return match[0], next((name for name in names if name in files), None)
 
 
 def _one_class(state: dict[str, Tensor] | None, table: str) -> dict[str, Tensor] | None:
