@@ -9,7 +9,7 @@ from fewgan import device
 from fewgan.device import resolve
 from fewgan.plugin import UsageError
 from fewgan.screen import Screen
-from fewgan.training import session
+from fewgan.training import settle
 
 
 @pytest.fixture
@@ -81,8 +81,16 @@ def test_where_bfloat16_is_slow(monkeypatch, machine_name, capability, name, slo
 def test_it_is_said_where_bfloat16_is_slow(monkeypatch, capsys):
     monkeypatch.setattr(device, "slow_in_bfloat16", lambda _: True)
     for precision in ("fp32", "bf16"):
-        session._device(types.SimpleNamespace(device="cpu", precision=precision), Screen())
-        assert ("leave it out" in capsys.readouterr().err) == (precision == "bf16")
+        settle.precision(types.SimpleNamespace(precision=precision), torch.device("cpu"), Screen())
+        assert ("use --precision fp32" in capsys.readouterr().err) == (precision == "bf16")
+
+
+@pytest.mark.parametrize(("fast", "chosen"), [(True, "bf16"), (False, "fp32")])
+def test_precision_auto_takes_bfloat16_where_it_is_known_to_be_faster(monkeypatch, capsys, fast, chosen):
+    monkeypatch.setattr(device, "fast_in_bfloat16", lambda _: fast)
+    asked = types.SimpleNamespace(precision="auto")
+    assert settle.precision(asked, torch.device("cpu"), Screen()) == chosen
+    assert ("Precision: bf16" in capsys.readouterr().err) == fast
 
 
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):

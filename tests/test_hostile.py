@@ -15,12 +15,12 @@ from drawn import draw
 import fewgan
 from fewgan import registry, run, storage
 from fewgan.architectures.biggan import Options
-from fewgan.features.inception import weights
 from fewgan.photos import dataset
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import FewganError
 from fewgan.registry import choose
 from fewgan.screen import Screen
+from fewgan.sources import weights
 from fewgan.training import loop as train
 from fewgan.training.config import Config
 
@@ -80,7 +80,7 @@ READERS = {
     "run/generator.safetensors": lambda place: fewgan.load(place / "run"),
     "foreign/G_ema.pth": lambda place: fewgan.load(place / "foreign"),
     "foreign/D.pth": lambda place: fewgan.load(place / "foreign"),
-    "inception.pth": lambda place: weights.read(place / "inception.pth"),
+    "inception.pth": lambda place: weights.read_weights(place / "inception.pth"),
     "dataset/dataset.json": lambda place: dataset.load(place / "dataset"),
     "dataset/images.safetensors": lambda place: dataset.load(place / "dataset"),
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+from fewgan.screen import safe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,6 +21,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # Okabe and I
 
 def figure(width: float, height: float, dpi: int = 100) -> Figure:
     """An empty white figure of `width` by `height` inches."""
+    # It says on stderr that it has no home folder for its cache, where there is none.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -37,11 +42,11 @@ def drawn(made: Figure) -> Image.Image:
 
 def label(name: str, most: int) -> str:
     """A name as text for a figure: one line, at most so many letters wide (Chinese ones count twice), no formulas."""
-    safe, width = "", 0
+    text, width = "", 0
     for letter in safe(name):
         width += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         if width > most:
-            safe = safe[:-1] + "…"
+            text = text[:-1] + "…"
             break
-        safe += letter
-    return safe.replace("$", r"\$")
+        text += letter
+    return text.replace("$", r"\$")

@@ -53,6 +53,8 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
     if generator is None or not {"linear.weight", "output_layer.2.weight"} <= generator.keys():
         return None
     discriminator = tensors(discriminator_file) if discriminator_file is not None else None
+    if discriminator is None and discriminator_file is not None:
+        raise UsageError(f"{discriminator_file}: holds no state dict of tensors")
     miner = _tensors(files["M.pth"]) if "M.pth" in files else None
     try:
         options, size, classes = derive(generator, discriminator, discriminator_file or "D.pth")
