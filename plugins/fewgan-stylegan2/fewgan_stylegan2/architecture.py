@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fewgan.plugin import API, Adam, Defaults, Networks, Plugin, Pretrained, UsageError, option
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fewgan_stylegan2.configs import Configuration
     from fewgan_stylegan2.discriminator import Discriminator
     from fewgan_stylegan2.generator import GeneratorShape
+
+Shape = TypeVar("Shape")
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 NOISES = ("random", "const", "none")
@@ -108,7 +110,7 @@ def _generator_shape(options: Options, found: Configuration, size: int, classes:
     from fewgan_stylegan2.generator import GeneratorShape
 
     if options.generator_shape is not None:
-        return GeneratorShape(**_facts(options.generator_shape, size), classes=classes)
+        return _shape(GeneratorShape, options.generator_shape, size, classes)
     return GeneratorShape(
         size=size,
         channels=found.channels(size),
@@ -124,8 +126,7 @@ def _discriminator(options: Options, found: Configuration, generator: GeneratorS
     from fewgan_stylegan2.discriminator import Discriminator, DiscriminatorShape
 
     if options.discriminator_shape is not None:
-        facts = _facts(options.discriminator_shape, generator.size)
-        shape = DiscriminatorShape(**facts, classes=generator.classes)
+        shape = _shape(DiscriminatorShape, options.discriminator_shape, generator.size, generator.classes)
     else:
         shape = DiscriminatorShape(
             size=generator.size,
@@ -147,11 +148,24 @@ def text(shape: Any) -> str:
     return json.dumps(content)
 
 
-def _facts(shape: str, size: int) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(shape)
+def _shape(kind: Callable[..., Shape], text: str, size: int, classes: int) -> Shape:
+    """Raises UsageError for what `text` did not write, and for networks of another size."""
+    from fewgan_stylegan2.generator import sides
+
+    try:
+        content = dict(json.loads(text))
+        content["channels"] = {int(side): count for side, count in content["channels"].items()}
+        shape = kind(**content, classes=classes)
+        numbers = [*content["channels"].values(), *(value for value in content.values() if isinstance(value, int))]
+        sound = all(type(number) is int and 0 < number <= 2**16 for number in numbers)
+        sound = sound and content.get("mapping_layers", 8) <= 64
+        if not sound or (content["size"] == size and set(content["channels"]) != set(sides(size))):
+            raise ValueError(text)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UsageError("stylegan2: the shape of the networks in this file is damaged") from None
     if content["size"] != size:
         raise UsageError(f"--size {size}: these networks are of {content['size']} px")
-    return content | {"channels": {int(side): count for side, count in content["channels"].items()}}
+    return shape
 
 
 def read(files: Mapping[str, Any]) -> Pretrained | None:

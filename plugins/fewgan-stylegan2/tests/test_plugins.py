@@ -79,9 +79,33 @@ def test_what_it_cannot_serve_is_said_in_one_line(options, size, message):
     assert str(error.value).startswith(message)
 
 
-def test_shapes_of_another_size_are_refused():
-    shape = json.dumps({"size": 64, "channels": {"4": 8}})
+SHAPE = {"size": 32, "channels": {"4": 8, "8": 8, "16": 8, "32": 8}}
+
+
+def test_a_shape_is_taken_and_another_size_refused():
+    made = build(Options(generator_shape=json.dumps(SHAPE | {"z_dim": 5, "w_dim": 6})), size=32, classes=2)
+    assert (made.generator.latent_dim, made.generator.shape.w_dim, made.generator.classes) == (5, 6, 2)
+    shape = {"size": 64, "channels": {"4": 8}}
     with pytest.raises(UsageError, match="--size 32: these networks are of 64 px"):
+        build(Options(generator_shape=json.dumps(shape)), size=32, classes=0)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "{",
+        "[]",
+        "3",
+        json.dumps({"size": 32}),
+        json.dumps(SHAPE | {"channels": {"4": 8}}),
+        json.dumps(SHAPE | {"channels": {"4": 8, "8": 8, "16": 8, "32": "8"}}),
+        json.dumps(SHAPE | {"surprise": 1}),
+        json.dumps(SHAPE | {"mapping_layers": 1000}),
+        json.dumps(SHAPE | {"z_dim": -1}),
+    ],
+)
+def test_a_damaged_shape_is_one_line(shape):
+    with pytest.raises(UsageError, match="stylegan2: the shape of the networks in this file is damaged"):
         build(Options(generator_shape=shape), size=32, classes=0)
 
 
