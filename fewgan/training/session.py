@@ -90,9 +90,10 @@ def create_folder(session: Session, folder: Path | None) -> Path:
             others = [choice.name for choice in config.choices[1:] if choice.name != registry.default(choice.kind)]
             name = "-".join([dataset.name_of(Path(config.data)), config.architecture.name, *others])
             folder = run.create(Path(config.out), name)
+        else:
+            run.cut_metrics(folder, -1)
         session.record["data_relative"] = _relative(session.record["data_path"], folder)
         run.write_json(folder / "config.json", session.record)
-        run.cut_metrics(folder, -1)
     return Path(distributed.broadcast_object(folder))
 
 
