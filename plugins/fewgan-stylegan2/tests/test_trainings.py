@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from fewgan_stylegan2.architecture import write
+from fewgan_stylegan2.discriminator import Discriminator
 from test_plugins import TINY
 from test_sources import saved, tiny
 
@@ -139,3 +140,13 @@ def test_the_average_follows_buffers_by_copy(tmp_path):
     ]
     assert averages
     assert all(torch.equal(average, live) for average in averages)
+
+
+def test_photos_and_fakes_are_judged_apart(tmp_path, monkeypatch):
+    counts = []
+    forward = Discriminator.features
+    monkeypatch.setattr(
+        Discriminator, "features", lambda self, images: counts.append(len(images)) or forward(self, images)
+    )
+    started(tmp_path, steps=1)
+    assert counts == [4, 4, 4, 4]  # fakes, photos, the photos of R1; then G's fakes
