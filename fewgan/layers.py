@@ -154,7 +154,7 @@ class SpectralEmbedding(Spectral):
 
 
 def advance(module: nn.Module) -> None:
-    """Calls advance() of every module in the tree that has one; a module that has one speaks for what lies below it."""
+    """Calls advance() of every module that has one; such a module is responsible for the modules inside it."""
     own = getattr(module, "advance", None)
     if own is not None:
         own()

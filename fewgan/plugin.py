@@ -15,7 +15,7 @@ lives in buffers and parameters, so that a checkpoint holds it; a 0-d buffer is 
 Shapes: N batch, S side, Z latent, C condition, F features, L logits per image. Images are float [N, 3, S, S], about
 [-1, 1]. Hooks marked optional may be left out. Any module of a plugin may have `advance()`: the core calls it once
 before each optimizer step, and spectral norm's power iteration belongs there, so that every forward of one step shares
-one sigma. A module that has one speaks for what lies below it.
+one sigma. A module that has one is responsible for the modules inside it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Plugin:
 
     summary: one line for `--help` and `fewgan plugins`. options: a frozen keyword-only dataclass of `option` fields.
     build: makes the module or networks (see the top of this file); raises UsageError for what it cannot serve.
-    needs_source: transfers only; a pretrained source must be given. It stands here, and not on the built module,
+    needs_source: transfers only; a pretrained source must be given. It is here, and not on the built module,
         because the source decides the size of the networks that the module is built around.
     read, write: architectures only, optional; foreign layouts, so that the core knows none.
 

@@ -1,4 +1,4 @@
-"""Latents and labels as functions of (seed, picture): picture i is the same whatever is made before or beside it.
+"""Latents and labels as functions of (seed, picture): picture i does not depend on which others are made.
 
 Everything starts from standard normal numbers. Truncation is the paper's truncated normal (Brock et al. 2018, arXiv
 1809.11096, section 3.1), by inverse CDF: each number goes through the normal's CDF and comes back through that of the
@@ -30,7 +30,7 @@ def latents(
 ) -> Tensor:
     """float32 [count, dim] for the pictures first … first + count − 1; row i depends on (seed, first + i) alone.
 
-    truncation t: every value lies in [−t, t]; None: standard normal. Raises UsageError unless t is finite and above 0,
+    truncation t: every value is in [−t, t]; None: standard normal. Raises UsageError unless t is finite and above 0,
     and for a seed outside 0 … 2^63 − 1.
     """
     return truncate(_normals(seed, first, count, dim, stream), truncation)

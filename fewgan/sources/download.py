@@ -29,7 +29,7 @@ PAUSE = 1.0  # seconds before the second try, twice as long before each further 
 
 
 class _Broken(OSError):
-    """The connection ended before the file did; what came is kept, and the next try goes on from there."""
+    """The connection ended before the file did; what was received is kept, and the next try resumes from it."""
 
 
 def fetch(url: str, sha256: str, *, otherwise: str = "") -> Path:
@@ -128,7 +128,7 @@ def _load(url: str, part: Path, name: str, screen: Screen) -> None:
 
 
 def _tag(part: Path, content: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What the server calls the file whose beginning is at `part`, remembered beside it."""
+    """The ETag of the file that `part` is the beginning of, stored beside it."""
     place = part.with_name(part.name + ".json")
     if content is not None:
         place.write_text(json.dumps(content), encoding="utf-8")
@@ -145,6 +145,6 @@ def _forget(part: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    told = isinstance(error, urllib.error.HTTPError)  # its reason leaves out the number
-    reason = error if told else getattr(error, "reason", None) or error
+    status = isinstance(error, urllib.error.HTTPError)  # its reason leaves out the number
+    reason = error if status else getattr(error, "reason", None) or error
     return (str(reason).strip().splitlines() or [type(error).__name__])[0]

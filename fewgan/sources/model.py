@@ -22,7 +22,7 @@ DISCRIMINATOR = "discriminator.safetensors"
 class Model:
     """A trained GAN, ready to make pictures.
 
-    generator: in eval mode (a run's weight average). mapper: None, or what stands before the generator (a miner).
+    generator: in eval mode (a run's weight average). mapper: None, or the module before the generator (a miner).
     discriminator: None where there is none; built and read when first asked for. classes: names, empty where
     unlabelled. class_counts: photos of each class that it was trained on, empty where unknown. config: of the run, {}
     elsewhere. name: of the run, file or folder, for the names of what is made of it.

@@ -61,11 +61,11 @@ class ArchitectureTests(PluginTests):
             images = generator(z, condition)
             self.must(tuple(images.shape) == (4, 3, self.size, self.size), "images are [N, 3, S, S]", images.shape)
             self.must(finite(images), "images are finite")
-            for told in (labels, None) if classes else (None,):
-                logits = discriminator(images, told)
+            for labels_shown in (labels, None) if classes else (None,):
+                logits = discriminator(images, labels_shown)
                 self.must(logits.dim() in (1, 2) and len(logits) == 4, "logits are [N] or [N, L]", logits.shape)
                 self.must(finite(logits), "logits are finite")
-                parts = discriminator.head(discriminator.features(images), told)
+                parts = discriminator.head(discriminator.features(images), labels_shown)
                 self.must(torch.allclose(parts, logits, atol=1e-5), "D's forward is head of features")
             features = discriminator.features(images)
             self.must(features.dim() == 2, "features(images) are [N, F]", features.shape)
@@ -144,10 +144,10 @@ class ArchitectureTests(PluginTests):
         self.must(finite((images.float(), logits.float())), "forward is finite under autocast to bfloat16")
         for module in modules(made):
             module.double()
-        z, told = self._latents(made)
-        wide = made.generator(z.double(), made.generator.embed(told))
+        z, labels_shown = self._latents(made)
+        wide = made.generator(z.double(), made.generator.embed(labels_shown))
         self.must(wide.dtype == torch.float64, "networks moved to float64 compute in it", wide.dtype)
-        self.must(finite(made.discriminator(wide, told)), "D in float64 is finite")
+        self.must(finite(made.discriminator(wide, labels_shown)), "D in float64 is finite")
 
     def test_defaults_make_sense(self) -> None:
         defaults = self.made().defaults
@@ -173,7 +173,7 @@ class ArchitectureTests(PluginTests):
         run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped in the middle
         resume(str(half), QUIET, steps=4)
         ours, theirs = (storage.read_tensors(run.checkpoints(folder)[-1][1])[0] for folder in (half, whole))
-        rule = "a resumed run gives the same, bit for bit: all state lies in parameters and buffers"
+        rule = "a resumed run gives the same, bit for bit: all state is in parameters and buffers"
         self.must(same(ours, theirs), rule, difference(ours, theirs))
         model = load(whole / run.GENERATOR)
         pictures = model.sample(3, seed=1)

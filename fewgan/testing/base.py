@@ -106,7 +106,7 @@ class PluginTests:
             except RuntimeError as error:
                 self.must(False, "build makes every module by shape alone, so that a state dict fits", error)
         a, b = self.used(first), self.used(second)
-        rule = "all that a module remembers lies in its parameters and buffers, so that a checkpoint holds it"
+        rule = "all state of a module is in its parameters and buffers, so that a checkpoint holds it"
         self.must(alike(a, b), rule, "two modules of one state dict give different results")
 
     def made(self) -> Any:
@@ -143,9 +143,7 @@ class TrainedTests(PluginTests):
         run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped in the middle
         resume(str(half), QUIET, steps=STEPS)
         ours, theirs = (storage.read_tensors(run.checkpoints(folder)[-1][1])[0] for folder in (half, whole))
-        rule = (
-            "a resumed run gives the same, bit for bit: state lies in buffers, randomness comes from torch's generator"
-        )
+        rule = "a resumed run gives the same, bit for bit: state is in buffers, randomness comes from torch's generator"
         self.must(same(ours, theirs), rule, difference(ours, theirs))
 
 

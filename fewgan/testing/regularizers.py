@@ -58,22 +58,22 @@ class RegularizerTests(TrainedTests):
         fake = players.generate(z, labels)
         if side == "discriminator":
             fake = fake.detach()
-        told = labels if classes else None
+        labels_shown = labels if classes else None
         common: dict[str, Any] = {"index": index, "images_seen": 4 * index, "planned_images": 40_000, "z": z}
-        common |= {"fake": fake, "fake_labels": told}
-        common |= {"fake_augmented": fake.flip(3), "logits_fake": players.discriminate(fake.flip(3), told)}
+        common |= {"fake": fake, "fake_labels": labels_shown}
+        common |= {"fake_augmented": fake.flip(3), "logits_fake": players.discriminate(fake.flip(3), labels_shown)}
         doors: dict[str, Any] = {"generator": among.generator, "discriminator": among.discriminator}
         doors |= {"generate": players.generate, "augment": lambda images: images.flip(3)}
         absent: dict[str, Any] = dict.fromkeys(("real", "real_augmented", "labels", "logits_real"))
         if side == "generator":
             if self._needs_real:
-                absent |= {"real": real, "real_augmented": real.flip(3), "labels": told}
+                absent |= {"real": real, "real_augmented": real.flip(3), "labels": labels_shown}
             return Step(**common, **absent, **doors)
         shown: dict[str, Any] = {
             "real": real,
             "real_augmented": real.flip(3),
-            "labels": told,
-            "logits_real": players.discriminate(real.flip(3), told),
+            "labels": labels_shown,
+            "logits_real": players.discriminate(real.flip(3), labels_shown),
         }
         return Step(**common, **shown, **doors)
 

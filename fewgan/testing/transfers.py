@@ -77,7 +77,7 @@ class TransferTests(TrainedTests):
                 rule = "trainable(index, steps) names parameters of the networks and of itself, or is None"
                 self.must(set(ids) <= owned, rule, "others are among them")
                 self.must(bool(ids), rule, f"nothing learns at step {index}")
-                rule = "trainable depends on index and steps alone, so that a resume goes on alike"
+                rule = "trainable depends on index and steps alone, so that a resumed run is the same"
                 self.must(set(ids) == {id(p) for p in second}, rule)
         if hasattr(made, "groups"):
             named = [id(p) for group in made.groups() for p in group.parameters]

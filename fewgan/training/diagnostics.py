@@ -1,4 +1,4 @@
-"""Signs that a training goes wrong, read from its metrics. Each is told once a run."""
+"""Signs of a failing training, read from its metrics. Each is reported once per run."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 Line = Mapping[str, Any]
 
 LONG = 200  # steps that a sign must last
-NO_GAP = 0.05  # mean logit of photos minus that of generated pictures, where D hardly tells them apart
-NO_LOSS = 0.05  # D's loss where it tells nearly every picture
-ALIKE = 0.1  # spread of generated pictures, in that of the photos
+NO_GAP = 0.05  # mean logit of photos minus that of samples below which D hardly separates them
+NO_LOSS = 0.05  # D's loss below which it separates nearly all of them
+ALIKE = 0.1  # spread of samples relative to that of the photos
 
 
 def signs(lines: Sequence[Line], loss: str) -> dict[str, str]:
-    """Name -> advice of every sign that the newest of these metrics shows and that no earlier one has told.
+    """Name -> advice for every sign that the newest of these metrics shows and no earlier one has reported.
 
     lines: of metrics.jsonl, oldest first. loss: hinge, nonsaturating or wasserstein.
     """
-    told = {name for line in lines for name in line.get("signs", ())}
+    reported = {name for line in lines for name in line.get("signs", ())}
     rules: dict[str, Callable[[Sequence[Line], str], str | None]] = {
         "discriminator-lost": _lost,
-        "discriminator-tells-all": _tells_all,
+        "discriminator-too-strong": _too_strong,
         "samples-alike": _alike,
     }
-    found = {name: rule(lines, loss) for name, rule in rules.items() if name not in told}
+    found = {name: rule(lines, loss) for name, rule in rules.items() if name not in reported}
     return {name: advice for name, advice in found.items() if advice is not None}
 
 
@@ -45,18 +45,18 @@ def _lost(lines: Sequence[Line], loss: str) -> str | None:
     if sum(losses) / len(losses) < 0.95 * undecided:
         return None
     return (
-        f"D has hardly told photos from generated pictures for {LONG} steps (logit gap {sum(gaps) / len(gaps):.3f}, "
+        f"D has hardly separated photos from samples for the last {LONG} steps (logit gap {sum(gaps) / len(gaps):.3f}, "
         f"loss {sum(losses) / len(losses):.2f}). If samples stop improving: lower --lr-g, raise --d-steps, or weaken "
         "the augmentation or the regularizers"
     )
 
 
-def _tells_all(lines: Sequence[Line], loss: str) -> str | None:
+def _too_strong(lines: Sequence[Line], loss: str) -> str | None:
     losses = _recent(lines, "loss_d")
     if not losses or loss == "wasserstein" or max(losses) > NO_LOSS:
         return None
     return (
-        f"D has told nearly every generated picture from the photos for {LONG} steps (loss {max(losses):.3f} at most), "
+        f"D has separated photos from samples almost perfectly for the last {LONG} steps (loss {max(losses):.3f} at most), "
         "which leaves G little to learn from: add an augmentation or a regularizer, or lower --lr-d"
     )
 
@@ -72,6 +72,6 @@ def _alike(lines: Sequence[Line], loss: str) -> str | None:
     if since is None or samplings[-1][0] - since < LONG:
         return None
     return (
-        f"the samples have been nearly alike since step {since} (spread {samplings[-1][1]:.2f} of that of the photos): "
-        "go back to an earlier save, lower --lr-g, or use more photos"
+        f"the samples have been nearly identical since step {since} (spread {samplings[-1][1]:.2f} of that of the photos): "
+        "use an earlier checkpoint, lower --lr-g, or use more photos"
     )

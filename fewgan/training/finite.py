@@ -46,7 +46,7 @@ def snapshot_buffers(modules: Iterable[nn.Module]) -> Snapshot:
 
 @torch.no_grad()
 def restore_buffers(snapshot: Snapshot, undo: Tensor) -> None:
-    """Sets the buffers back to their copies where `undo` is 1, those that were assigned anew included."""
+    """Sets the buffers back to their copies where `undo` is 1, including those that a plugin has replaced."""
     by_dtype: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
     for owner, name, before in snapshot:
         now = owner._buffers[name]

@@ -23,7 +23,7 @@ GRID_SIZE = 32  # pictures in a grid
 
 
 class Ticks:
-    """The metrics of a run. status: what stands beside the progress bar; last: the newest line of metrics."""
+    """The metrics of a run. status: the text beside the progress bar; last: the newest line of metrics."""
 
     def __init__(self, work: Session, folder: Path, screen: Screen) -> None:
         self._work, self._folder, self._screen = work, folder, screen

@@ -112,7 +112,7 @@ BROKEN = [
     (AugmentationTests, LOADS, {"source": HEAD + "plugin = 3"}, "an entry point names a Plugin"),
     (AugmentationTests, HELP, {"source": HEAD.replace("How strong it is", "?") + "class Made(nn.Module):\n    pass\n" + BUILDS[AugmentationTests] + TAIL.format(summary="A", extra="{}")}, "says what it does"),
     (AugmentationTests, SEED, {"body": "def __init__(self):\n    super().__init__()\n    self.p = nn.Parameter(torch.tensor(random.SystemRandom().random()))"}, "the same from the same seed"),
-    (AugmentationTests, STATE, {"body": "def __init__(self):\n    super().__init__()\n    self.shift = torch.rand(1)\n" + FORWARD + "return images + self.shift"}, "lies in its parameters and buffers"),
+    (AugmentationTests, STATE, {"body": "def __init__(self):\n    super().__init__()\n    self.shift = torch.rand(1)\n" + FORWARD + "return images + self.shift"}, "is in its parameters and buffers"),
     (AugmentationTests, "test_shape_and_type_stay", {"body": FORWARD + "return images[..., 1:]"}, "keeps the shape"),
     (AugmentationTests, "test_shape_and_type_stay", {"body": FORWARD + "return images.double()"}, "keeps the type"),
     (AugmentationTests, "test_shape_and_type_stay", {"body": FORWARD + "return images / 0"}, "is finite"),

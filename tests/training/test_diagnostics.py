@@ -35,7 +35,7 @@ def test_a_gap_that_comes_and_goes_is_no_sign():
 
 def test_a_discriminator_that_tells_all():
     values = HEALTHY | {"loss_d": 0.01, "logit_gap": 5.0}
-    assert list(signs(lines(21, **values), "hinge")) == ["discriminator-tells-all"]
+    assert list(signs(lines(21, **values), "hinge")) == ["discriminator-too-strong"]
     assert signs(lines(21, **values), "wasserstein") == {}  # its loss has no such floor
     once_more = HEALTHY | {"loss_d": lambda step: 0.3 if step == 150 else 0.01, "logit_gap": 5.0}
     assert signs(lines(21, **once_more), "hinge") == {}

@@ -89,7 +89,7 @@ def test_signs_of_failure_are_told_once_and_logged(data, tmp_path, monkeypatch, 
     done = train.train(config(data, tmp_path, steps=60, sample_every=10), QUIET)
     lines = run.read_metrics(done.folder)
     assert [line["step"] for line in lines if line.get("signs") == ["samples-alike"]] == [30]
-    assert capsys.readouterr().err.count("the samples have been nearly alike since step 10") == 1
+    assert capsys.readouterr().err.count("the samples have been nearly identical since step 10") == 1
     assert all(0 < line["sample_spread"] < 100 for line in lines)
 
 

@@ -44,7 +44,7 @@ class Miner(nn.Module):
 
 
 class MineGAN(nn.Module):
-    """Stage 1: the miner and D learn, G stands still. Stage 2: all three learn.
+    """Stage 1: the miner and D learn, G is frozen. Stage 2: all three learn.
 
     miner_steps: length of stage 1 in steps; None: default_steps, but at most a quarter of the run. learning_rate: the
     miner's, in both stages.
