@@ -10,6 +10,7 @@ Line = Mapping[str, Any]
 LONG = 200  # steps that a sign must last
 NO_GAP = 0.05  # mean logit of photos minus that of samples below which D hardly separates them
 NO_LOSS = 0.05  # D's loss below which it separates nearly all of them
+SKIPPED = 0.1  # updates that were not finite, for each step
 ALIKE = 0.1  # spread of samples relative to that of the photos
 
 
@@ -23,6 +24,7 @@ def signs(lines: Sequence[Line], loss: str) -> dict[str, str]:
         "discriminator-lost": _lost,
         "discriminator-too-strong": _too_strong,
         "samples-alike": _alike,
+        "updates-skipped": _skipped,
     }
     found = {name: rule(lines, loss) for name, rule in rules.items() if name not in reported}
     return {name: advice for name, advice in found.items() if advice is not None}
@@ -56,8 +58,18 @@ def _too_strong(lines: Sequence[Line], loss: str) -> str | None:
     if not losses or loss == "wasserstein" or max(losses) > NO_LOSS:
         return None
     return (
-        f"D has separated photos from samples almost perfectly for the last {LONG} steps (loss {max(losses):.3f} at most), "
-        "which leaves G little to learn from: add an augmentation or a regularizer, or lower --lr-d"
+        f"D has separated photos from samples almost perfectly for the last {LONG} steps (loss {max(losses):.3f} at "
+        "most), which leaves G little to learn from: add an augmentation or a regularizer, or lower --lr-d"
+    )
+
+
+def _skipped(lines: Sequence[Line], loss: str) -> str | None:
+    skipped = sum(_recent(lines, "skipped_d")) + sum(_recent(lines, "skipped_g"))
+    if skipped <= SKIPPED * LONG:
+        return None
+    return (
+        f"{skipped:.0f} updates of the last {LONG} steps were skipped because the loss or a gradient was NaN or "
+        "infinite: lower --lr-g and --lr-d, or use --precision fp32"
     )
 
 
@@ -72,6 +84,6 @@ def _alike(lines: Sequence[Line], loss: str) -> str | None:
     if since is None or samplings[-1][0] - since < LONG:
         return None
     return (
-        f"the samples have been nearly identical since step {since} (spread {samplings[-1][1]:.2f} of that of the photos): "
-        "use an earlier checkpoint, lower --lr-g, or use more photos"
+        f"the samples have been nearly identical since step {since} (spread {samplings[-1][1]:.2f} of that of the "
+        "photos): use an earlier checkpoint, lower --lr-g, or use more photos"
     )

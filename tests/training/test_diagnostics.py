@@ -57,3 +57,9 @@ def test_a_sign_is_told_once_a_run():
 def test_lines_of_failed_ticks_have_no_values():
     values = HEALTHY | {"loss_d": lambda step: None if step == 100 else 2.0, "logit_gap": lambda step: None}
     assert signs(lines(30, **values), "hinge") == {}
+
+
+def test_updates_that_are_skipped_again_and_again():
+    values = HEALTHY | {"skipped_d": lambda step: 10.0 if step > 100 else 0.0, "skipped_g": 0.0}
+    assert "updates of the last 200 steps were skipped" in signs(lines(40, **values), "hinge")["updates-skipped"]
+    assert signs(lines(40, **(values | {"skipped_d": 0.5})), "hinge") == {}
