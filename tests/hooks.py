@@ -75,7 +75,7 @@ HOOKS = (
         "`--standing-stats` of `sample` and `fid`"),
     must(D, "size: int", OTHERS, "any time"),
     must(D, "forward(images, labels or None) → logits [N] or [N, L]", f"{PLAYERS}:discriminate",
-         "each micro-batch of D (photos and fakes in one batch) and of G (fakes)"),
+         "each micro-batch of D (photos and fakes in one batch, unless `separate`) and of G (fakes)"),
     must(D, "features(images) → [N, F]", "D's own forward, plugins", "each forward; through `step.discriminator`"),
     must(D, "head(features, labels or None) → logits", "D's own forward, plugins",
          "each forward; through `step.discriminator`"),
