@@ -70,7 +70,8 @@ def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[s
     parser.add_argument("--resume", nargs="?", const="")
     for kind in kinds:
         if kind in CHOOSERS:
-            parser.add_argument(CHOOSERS[kind], dest=kind, nargs="?", default=registry.default(kind))
+            usual = registry.default(kind)
+            parser.add_argument(CHOOSERS[kind], dest=kind, nargs="?", default=usual, const=usual)
     for name in switches:
         parser.add_argument(flag(name), dest=f"regularizers {name}", action="store_true")
         parser.add_argument(flag(f"no-{name}"), dest=f"regularizers {name}", action="store_false")
