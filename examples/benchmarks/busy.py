@@ -11,6 +11,7 @@ C …, beside the same neighbours, processes that compute without a pause. A pro
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,7 @@ def main() -> None:
         return
     facts = {"size": options.size, "batch": options.batch, "case": options.case, "counted steps": options.steps}
     print(machine(**facts), flush=True)
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # the neighbours end then, too
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         # In a process of its own, which leaves no threads behind.

@@ -65,14 +65,14 @@ class Setting:
         )
 
 
-def write_photos(folder: Path) -> None:
-    """A dataset of 128 px at folder/dataset, of smooth noise: what a step costs does not depend on the picture."""
+def write_photos(folder: Path, side: int = 128) -> None:
+    """A dataset at folder/dataset, of smooth noise: what a step costs does not depend on the picture."""
     (folder / "photos").mkdir(parents=True)
     random = np.random.default_rng(0)
     for number in range(PHOTOS):
         noise = Image.fromarray(random.integers(0, 256, (9, 9, 3), dtype=np.uint8))
-        noise.resize((128, 128), Image.Resampling.BICUBIC).save(folder / "photos" / f"{number}.png")
-    prepare(folder / "photos", folder / "dataset", size=128, workers=1, screen=Screen(quiet=True))
+        noise.resize((side, side), Image.Resampling.BICUBIC).save(folder / "photos" / f"{number}.png")
+    prepare(folder / "photos", folder / "dataset", size=side, workers=1, screen=Screen(quiet=True))
 
 
 def write_source(folder: Path, setting: Setting) -> Path:
