@@ -105,7 +105,7 @@ class Transfer(Protocol):
         or None for all; `steps` is what the run was started for and stays the same on resume. It is asked before every
         step. What it leaves out is frozen: its power iteration stops too, but batch norm still uses and tracks the
         batch.
-    optional discriminator_loss(step), generator_loss(step), as for a regularizer.
+    optional every, needs_real, discriminator_loss(step), generator_loss(step), as for a regularizer.
     """
 
     conditional: bool
@@ -116,8 +116,8 @@ class Transfer(Protocol):
 class Augmentation(Protocol):
     """An nn.Module: forward(images) -> images, differentiable, the same for real and fake, fresh draws each call.
 
-    optional observe(logits_real) -> None: once per optimizer step of D, with the logits of all processes and
-        micro-batches (ADA's controller).
+    optional observe(logits_real, images_seen) -> None: once per optimizer step of D, with the logits of all
+        processes and micro-batches (ADA's controller).
     """
 
     def __call__(self, images: Tensor) -> Tensor: ...

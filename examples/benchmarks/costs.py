@@ -22,7 +22,7 @@ from measure import in_turns, machine, ratios, spread, table, torch_facts
 from fewgan.screen import Screen
 from fewgan.training import session
 from fewgan.training.players import Players
-from fewgan.training.steps import discriminator_step, generator_step
+from fewgan.training.steps import Clock, discriminator_step, generator_step
 
 
 class Bench:
@@ -46,13 +46,13 @@ class Bench:
         )
 
     def discriminator(self, players: Players) -> Callable[[], object]:
-        return lambda: discriminator_step(players, self.optimizers["discriminator"], [self.batch], 0, 0)
+        return lambda: discriminator_step(players, self.optimizers["discriminator"], [self.batch], Clock())
 
     def step(self, players: Players) -> Callable[[], object]:
         def both() -> None:
             for _ in range(self.d_steps):
                 self.discriminator(players)()
-            generator_step(players, self.optimizers["generator"], [self.count], 0, 0)
+            generator_step(players, self.optimizers["generator"], [self.count], Clock())
 
         return both
 

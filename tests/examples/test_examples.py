@@ -39,6 +39,7 @@ def test_demo(tmp_path, capsys):
     (grid,) = (work / "pictures").glob("*/grid.png")
     (run,) = (work / "runs").glob("0*")
     assert str(work) in done.stdout
-    assert Image.open(grid).size[0] > 8 * 64
+    with Image.open(grid) as picture:
+        assert picture.size[0] > 8 * 64
     assert json.loads((run / "config.json").read_text())["source"] == "embedded"
     assert list((run / "fid").glob("**/*.png"))

@@ -99,16 +99,16 @@ def test_filter_bank_is_complete():
 def test_p_follows_the_signs_of_four_updates():
     ada = build(Options(target=0.6, speed=0.5), size=16)  # 500 photos from 0 to 1
     for _ in range(3):
-        ada.observe(torch.full((10,), 2.0))
+        ada.observe(torch.full((10,), 2.0), 16)
         assert ada.p == 0
-    ada.observe(torch.full((10,), 0.1))
+    ada.observe(torch.full((10,), 0.1), 16)
     assert ada.p.item() == pytest.approx(40 / 500)
     assert ada.overfitting == 1
     for _ in range(4):
-        ada.observe(torch.tensor([1.0, -1.0] * 5))
+        ada.observe(torch.tensor([1.0, -1.0] * 5), 16)
     assert ada.p == 0  # mean sign 0, below the target; not below 0
     for _ in range(80):
-        ada.observe(torch.ones(100))
+        ada.observe(torch.ones(100), 16)
     assert ada.p == 1  # and not above 1
     assert (ada.signs, ada.photos, ada.updates) == (0, 0, 0)
 
@@ -116,14 +116,14 @@ def test_p_follows_the_signs_of_four_updates():
 def test_p_stands_still_exactly_at_the_target_and_state_is_restored():
     ada = build(Options(target=0.5, initial=0.25), size=16)
     for _ in range(4):
-        ada.observe(torch.tensor([1.0, 1.0, 1.0, -1.0]))
+        ada.observe(torch.tensor([1.0, 1.0, 1.0, -1.0]), 16)
     assert ada.p == 0.25
-    ada.observe(torch.ones(4))
+    ada.observe(torch.ones(4), 16)
     again = build(Options(target=0.5), size=16)
     again.load_state_dict(ada.state_dict())
     for one in (ada, again):
         for _ in range(3):
-            one.observe(torch.ones(8))
+            one.observe(torch.ones(8), 16)
     assert again.p == ada.p > 0.25
     assert {name for name, buffer in ada.named_buffers() if buffer.dim() == 0} == {"p", "overfitting"}
 
