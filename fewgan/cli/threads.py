@@ -20,7 +20,7 @@ COMPUTING = ("train", "sample", "fid")  # the commands that compute with torch
 SECONDS = 0.05  # that the machine is watched for
 CROWDED = 0.5  # cores that others use beyond those that our threads leave free
 # libgomp (torch for Linux) reads the first, Intel's and LLVM's OpenMP (macOS, Windows, conda) the second. Beside others
-# every spin costs: 1,000 of them, some microseconds, made a step a fifth slower than none.
+# every spin costs: 1,000 of them, some microseconds, made a step of small networks a fifth slower.
 PATIENT = {"GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 OF_THE_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
