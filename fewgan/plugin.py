@@ -105,7 +105,7 @@ class Transfer(Protocol):
         or None for all; `steps` is what the run was started for and stays the same on resume. It is asked before every
         step. What it leaves out is frozen: its power iteration stops too, but batch norm still uses and tracks the
         batch.
-    optional every, needs_real, discriminator_loss(step), generator_loss(step), as for a regularizer.
+    optional discriminator_loss(step), generator_loss(step), as for a regularizer.
     """
 
     conditional: bool

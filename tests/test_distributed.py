@@ -161,7 +161,8 @@ SUMS = """
         class Game:
             augmentation, regularizers = Observer(), {}
         number = float(distributed.rank())
-        steps._observe(Game, SimpleNamespace(images_seen=0), [(torch.tensor([number, number]), torch.zeros(2)), (torch.tensor([7.0]),) * 2])
+        seen = [(torch.tensor([number, number]), torch.zeros(2)), (torch.tensor([7.0]),) * 2]
+        steps._observe(Game, SimpleNamespace(images_seen=0), seen)
         assert Game.augmentation.logits.tolist() == [0, 0, 7, 1, 1, 7]
 
         assert distributed.shard_range(100, 16) == ((0, 48) if number == 0 else (48, 100))
@@ -274,7 +275,8 @@ FAILING = """
 
 
 @pytest.mark.parametrize(
-    ("how", "message"), [("raises", "photo 7 has gone"), ("killed", "another process of this command exited unexpectedly")]
+    ("how", "message"),
+    [("raises", "photo 7 has gone"), ("killed", "another process of this command exited unexpectedly")],
 )
 def test_a_process_that_fails_ends_all_with_one_message(place, how, message):
     (place / "failing.py").write_text(textwrap.dedent(FAILING))

@@ -12,7 +12,15 @@ def step(index, real, fake):
     logits_real, logits_fake = torch.tensor(real, requires_grad=True), torch.tensor(fake, requires_grad=True)
     unused = dict.fromkeys(("real", "real_augmented", "fake", "fake_augmented", "labels", "fake_labels", "z"))
     doors = dict.fromkeys(("generator", "discriminator", "generate", "augment"))
-    return Step(index=index, images_seen=0, planned_images=1, logits_real=logits_real, logits_fake=logits_fake, **unused, **doors)
+    return Step(
+        index=index,
+        images_seen=0,
+        planned_images=1,
+        logits_real=logits_real,
+        logits_fake=logits_fake,
+        **unused,
+        **doors,
+    )
 
 
 def test_averages_follow_and_the_term_counts_from_its_start_on():
