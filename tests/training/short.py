@@ -1,5 +1,7 @@
 """Trainings of a few steps on tiny networks."""
 
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -8,8 +10,10 @@ from safetensors.torch import load_file
 
 from fewgan import run
 from fewgan.architectures.biggan import Options
+from fewgan.errors import UsageError
 from fewgan.registry import choose, find
 from fewgan.screen import Screen
+from fewgan.testing import tiny
 from fewgan.training.config import Config
 
 QUIET = Screen(quiet=True)
@@ -22,6 +26,19 @@ def draw_folder(folder: Path, count: int, seed: int = 0) -> None:
     folder.mkdir(parents=True)
     for index in range(count):
         smooth(80, 60, seed + index).save(folder / f"{index:03d}.jpg")
+
+
+@cache
+def regularizers() -> list[str]:
+    """Those installed that serve any networks; others (path length) need an architecture of their own."""
+    networks = tiny.build(tiny.Options(), size=tiny.SIZE, classes=0)
+    found = []
+    for name in sorted(find("regularizers")):
+        plugin, options = choose("regularizers", name).plugin()
+        with suppress(UsageError):
+            plugin.build(options, networks=networks)
+            found.append(name)
+    return found
 
 
 def config(data: Path, out: Path, source: Path | None = None, method=("none", None, False), **changes) -> Config:
@@ -37,7 +54,7 @@ def config(data: Path, out: Path, source: Path | None = None, method=("none", No
         ),
         "transfer": choose("transfers", transfer, plugin.plugin()[0].options(**options)),
         "augmentation": choose("augmentations", augmentation) if augmentation else None,
-        "regularizers": tuple(choose("regularizers", name) for name in sorted(find("regularizers"))) if regular else (),
+        "regularizers": tuple(choose("regularizers", name) for name in regularizers()) if regular else (),
         "steps": 4,
         "batch_size": 4,
         "sample_every": 2,

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 import torch
 from PIL import Image
-from short import GOLDEN, QUIET, config, draw_folder, metrics, same_file
+from short import GOLDEN, QUIET, config, draw_folder, metrics, regularizers, same_file
 
 import fewgan
 from fewgan import run
@@ -45,7 +45,7 @@ def test_what_a_run_leaves(data, source, tmp_path):
     method = ("minegan", "diffaugment", True)
     done = train.train(config(data, tmp_path, source, method, steps=5, keep_generators=True), QUIET)
     folder = done.folder
-    assert folder.name == "-".join(["00001-dataset-biggan-minegan-diffaugment", *sorted(find("regularizers"))])
+    assert folder.name == "-".join(["00001-dataset-biggan-minegan-diffaugment", *regularizers()])
     assert [step for step, _ in run.checkpoints(folder)] == [4, 5]  # the newest two
     assert [step for step, _ in run.kept_generators(folder)] == [2, 4, 5]
     assert sorted(path.name for path in (folder / "samples").iterdir()) == [f"00000{n}.png" for n in (0, 2, 4, 5)]

@@ -9,7 +9,7 @@ from fewgan_stylegan2.architecture import Options, build, read, write
 from safetensors.torch import load_file, save_file
 from test_files import PKL, ROSINALITY
 from test_golden import GOLDEN, near
-from test_plugins import TINY
+from test_stylegan2_plugins import TINY
 
 import fewgan
 from fewgan.cli import commands as cli

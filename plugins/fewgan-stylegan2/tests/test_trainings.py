@@ -7,8 +7,8 @@ import pytest
 import torch
 from fewgan_stylegan2.architecture import write
 from fewgan_stylegan2.discriminator import Discriminator
-from test_plugins import TINY
 from test_sources import saved, tiny
+from test_stylegan2_plugins import TINY
 
 import fewgan
 from fewgan import registry, run, storage
