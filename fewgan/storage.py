@@ -83,6 +83,17 @@ def read_facts(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
         return facts, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
+def tensor_names(path: Path) -> list[str]:
+    """The names in any safetensors file, from its header alone. Raises Damaged where it is none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(run.regular(path), framework="pt") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise Damaged(f"{path}: cannot be read ({error}); the file is damaged") from None
+
+
 def read_tensors(path: Path, prefixes: str | Sequence[str] = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors whose names start with one of the prefixes, and the facts.
 

@@ -49,8 +49,7 @@ def _is_own(path: Path) -> bool:
     except storage.Damaged:
         raise
     except UsageError:
-        content = weights.read_safetensors(path)
-        if any(name.startswith("generator.") for name in content):
+        if any(name.startswith("generator.") for name in storage.tensor_names(path)):
             raise  # a later fewgan's, or one whose description was lost
         return False
 

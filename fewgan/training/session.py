@@ -177,19 +177,19 @@ def _relative(data_path: str, folder: Path) -> str | None:
 
 
 def _restore(folder: Path, state: State, screen: Screen) -> None:
-    """The newest checkpoint that is whole; a damaged one is set aside. Rank 0 chooses for all."""
+    """The newest checkpoint that is whole; a damaged one is set aside. Rank 0 reads it first and chooses for all."""
     found = run.checkpoints(folder)
     while found:
         step, path = found.pop()
         problem: str | None = None
         if distributed.rank() == 0:
             try:
-                storage.read_tensors(path)
+                checkpoint.restore(path, state)
             except storage.Damaged as error:
                 problem = str(error)
         problem = distributed.broadcast_object(problem)
         if problem is None:
-            return checkpoint.restore(path, state)
+            return None if distributed.rank() == 0 else checkpoint.restore(path, state)
         if not found:
             raise storage.Damaged(problem)
         screen.warn(f"{problem}; resuming from the checkpoint before it, step {found[-1][0]} instead of {step}")
