@@ -29,7 +29,6 @@ class Ticks:
         self._work, self._folder, self._screen = work, folder, screen
         self._lines = run.read_metrics(folder)
         self._clock = (time.monotonic(), work.state.step)
-        self._ticked = work.state.step
 
     @property
     def due(self) -> bool:
@@ -57,7 +56,6 @@ class Ticks:
         """A line of metrics, and samples if it is time. Waits for the device."""
         work = self._work
         means = work.state.meter.take_means()
-        self._ticked = work.state.step
         if distributed.rank() > 0:
             return
         spread = save_samples(work, self._folder) if self._sampling or last else None
