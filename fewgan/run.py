@@ -36,7 +36,7 @@ WRITTEN = ("samples", "checkpoints", "generators")  # the subfolders that a trai
 def create(runs: Path, name: str) -> Path:
     """A new folder `NNNNN-<name>` under `runs`, numbered after the highest; safe when two start at once."""
     runs.mkdir(parents=True, exist_ok=True)
-    with _lock(runs / ".lock", timeout=60):
+    with lock(runs / ".lock"):
         number = 1 + max((int(match[1]) for match in map(_NAME.match, os.listdir(runs)) if match), default=0)
         folder = runs / shortened(f"{number:05d}-{name}")
         folder.mkdir()
@@ -56,7 +56,7 @@ def locked(run: Path) -> Iterator[None]:
     Clears away what a killed process was just writing. Raises UsageError where another one trains the run.
     """
     try:
-        with _lock(run / ".lock", timeout=0):
+        with lock(run / ".lock", timeout=0):
             for folder in (run, *(run / name for name in WRITTEN)):
                 for left in folder.glob(".*.tmp"):
                     left.unlink(missing_ok=True)
@@ -66,13 +66,20 @@ def locked(run: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _lock(path: Path, timeout: float) -> Iterator[None]:
-    """A lock file. No lock where the file system has none. Never through a link, which may lead anywhere."""
+def lock(path: Path, timeout: float = -1) -> Iterator[None]:
+    """Holds a lock file; waits for `timeout` seconds, -1 without end. No lock where the file system has none.
+
+    Never through a link, which may lead anywhere: UsageError. Raises filelock's Timeout.
+    """
     if path.is_symlink():
         raise UsageError(f"{path}: is a symbolic link; remove it")
     lock = FileLock(path, timeout=timeout)
-    with suppress(NotImplementedError, PermissionError):
+    try:
         lock.acquire()
+    except Timeout:
+        raise
+    except (NotImplementedError, OSError):
+        pass
     try:
         yield
     finally:
@@ -149,21 +156,24 @@ def kept_generators(run: Path) -> list[tuple[int, Path]]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the same folder; on success it is synced and takes the place of `path`.
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yields a temporary path in the same folder; on success it takes the place of `path`.
 
-    Raises FewganError where it cannot be written; `path` is unchanged then.
+    durable: it is synced first, to survive a power cut; pictures by the thousand need not be. Raises FewganError where
+    it cannot be written; `path` is unchanged then.
     """
     temporary = path.with_name(f".{shortened(path.name, 120)}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        with suppress(OSError):  # a courtesy: safetensors makes files that the owner alone can read
-            os.chmod(temporary, 0o666 & ~_umask())
+        if durable:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            with suppress(OSError):  # a courtesy: safetensors makes files that the owner alone can read
+                os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
         raise FewganError(
             f"{path}: could not be written ({error.strerror or error}); the previous version is unchanged{_free(path)}"

@@ -22,7 +22,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fewgan.errors import UsageError
-from fewgan.run import sync_folder
+from fewgan.run import lock, sync_folder
 from fewgan.screen import safe
 
 FACTS, IMAGES, PREVIEW, REJECTED = "dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"
@@ -139,8 +139,8 @@ def _clear(place: Path) -> None:
 
 
 def _abandoned(folder: Path) -> bool:
-    lock = folder / _LOCK
-    if not lock.exists() or lock.is_symlink():
+    held = folder / _LOCK
+    if not held.exists() or held.is_symlink():
         newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
         return time.time() - newest > _ABANDONED
     return not _held(folder)
@@ -148,11 +148,11 @@ def _abandoned(folder: Path) -> bool:
 
 def _held(folder: Path) -> bool:
     """Whether a living process writes this folder."""
-    lock = folder / _LOCK
-    if not lock.exists() or lock.is_symlink():
+    path = folder / _LOCK
+    if not path.exists() or path.is_symlink():
         return False
     try:
-        with FileLock(lock, timeout=0):
+        with FileLock(path, timeout=0):
             return False
     except (Timeout, OSError, NotImplementedError):
         return True
@@ -161,13 +161,10 @@ def _held(folder: Path) -> bool:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Held by this process while it lives. No lock where the file system has none."""
-    lock = FileLock(folder / _LOCK, timeout=0)
-    with suppress(NotImplementedError, OSError):
-        lock.acquire()
     try:
-        yield
+        with lock(folder / _LOCK):
+            yield
     finally:
-        lock.release()
         with suppress(OSError):
             (folder / _LOCK).unlink(missing_ok=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ from torch import Tensor
 from torchvision.transforms.functional import pad
 from torchvision.utils import make_grid
 
-from fewgan.errors import FewganError, UsageError
-from fewgan.run import FORMAT
+from fewgan.errors import UsageError
+from fewgan.run import FORMAT, replacing
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif"}
 KINDS = {**{suffix: kind for kind, suffix in SUFFIXES.items()}, ".jpeg": "jpeg"}
@@ -99,15 +98,8 @@ def save_animation(path: Path, frames: Sequence[Image.Image], kind: str, facts: 
 
 
 def _replace(path: Path, image: Image.Image, kind: str, **options: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=False) as temporary:
         image.save(temporary, kind, **options)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise FewganError(f"{path}: could not be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def facts_of(path: Path) -> dict[str, Any] | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock
+from fewgan import run
 
 
 def folder() -> Path:
@@ -28,13 +27,6 @@ def _expanded(path: str) -> Path:
         return Path(tempfile.gettempdir()) / f"fewgan-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
 
 
-@contextmanager
-def waiting(place: Path) -> Iterator[None]:
+def waiting(place: Path) -> AbstractContextManager[None]:
     """Waits until no other process is in here with the same folder. A network disk without locks lets all in."""
-    lock = FileLock(place / ".lock")
-    with suppress(NotImplementedError, OSError):
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    return run.lock(place / ".lock")
