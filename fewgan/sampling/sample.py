@@ -19,13 +19,10 @@ from fewgan.device import resolve
 from fewgan.errors import UsageError
 from fewgan.sampling import generate, imagefile
 from fewgan.sampling.generate import pictures
-from fewgan.sampling.imagefile import grid, to_uint8
-from fewgan.sampling.latent import check_seed, check_truncation, labels, latents
+from fewgan.sampling.latent import check_seed, check_truncation, labels
 from fewgan.screen import Screen
 from fewgan.sources import load as source
 from fewgan.sources.model import Model
-
-__all__ = ["Sampled", "grid", "labels", "latents", "pictures", "sample", "to_uint8"]
 
 PICTURES, KEYFRAMES = 64, 8
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewgan.sampling.sample import pictures
+from fewgan.sampling.generate import pictures
 
 
 class Generator(nn.Module):

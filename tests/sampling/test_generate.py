@@ -12,8 +12,9 @@ from torch import nn
 
 from fewgan.plugin import FewganError, UsageError
 from fewgan.sampling import generate, imagefile
+from fewgan.sampling.generate import pictures
+from fewgan.sampling.imagefile import grid, to_uint8
 from fewgan.sampling.latent import latents
-from fewgan.sampling.sample import grid, pictures, to_uint8
 from fewgan.screen import Screen
 
 
