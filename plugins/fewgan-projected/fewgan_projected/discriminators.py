@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fewgan.plugin import advance
 from fewgan_projected.backbone import CHANNELS, STRIDES
-from fewgan_projected.layers import BatchNorm, SpectralConv2d, advance
+from fewgan_projected.layers import BatchNorm, SpectralConv2d
 from fewgan_projected.projector import Projector
 
 # Channels of a head's maps; the published network names them by the side that they would have in a 256 px image.
@@ -181,7 +182,8 @@ class Discriminator(nn.Module):
         return [cast(HeadNetwork, head) for head in self.heads]
 
     def advance(self) -> None:
-        advance(self)
+        for child in self.children():
+            advance(child)
 
     def projected(self, images: Tensor) -> list[Tensor]:
         """The mixed features, finest first."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fewgan.plugin import advance
 from fewgan_projected.layers import (
     BatchNorm,
     ConditionalBatchNorm,
@@ -16,7 +17,6 @@ from fewgan_projected.layers import (
     Noise,
     SpectralConv2d,
     UpsampleConv2d,
-    advance,
     gated,
 )
 
@@ -150,7 +150,8 @@ class Generator(nn.Module):
         return list(found)
 
     def advance(self) -> None:
-        advance(self)
+        for child in self.children():
+            advance(child)
 
     def embed(self, labels: Tensor) -> Tensor:
         if self.embedding is None:

@@ -137,14 +137,17 @@ class UpsampleConv2d(Spectral):
     sigma is that of the 3x3 kernel.
     """
 
+    taps: Tensor
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self._take(nn.Conv2d(in_channels, out_channels, 3, bias=False))
+        taps = torch.tensor(UPSAMPLING_TAPS)
+        self.register_buffer("taps", torch.kron(taps, taps), persistent=False)  # for both axes at once
 
     def _make_kernel(self) -> Tensor:
         weight = self.weight.transpose(0, 1)
-        taps = torch.tensor(UPSAMPLING_TAPS, dtype=weight.dtype, device=weight.device)
-        both = torch.kron(taps, taps) / self.sigma()  # the product for both axes at once; the division costs nothing
+        both = self.taps / self.sigma()  # where the division costs nothing
         kernels = torch.bmm(both.expand(len(weight), 16, 9), weight.permute(0, 2, 3, 1).flatten(1, 2).contiguous())
         return kernels.view(len(weight), 4, 4, -1).permute(0, 3, 1, 2)
 
@@ -235,10 +238,3 @@ class Noise(nn.Module):
 def gated(x: Tensor) -> Tensor:
     """The first half of the channels times the sigmoid of the second; x [N, 2C, H, W] -> [N, C, H, W]."""
     return F.glu(x, dim=1)
-
-
-def advance(module: nn.Module) -> None:
-    """One power iteration in every spectrally normalised layer below `module`."""
-    for layer in module.modules():
-        if isinstance(layer, Spectral):
-            layer.advance()
