@@ -1,33 +1,23 @@
 """What plugins may do, and what the core does for them, with networks of 16 px."""
 
 import dataclasses
-import json
-import shutil
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-import fewgan
 from fewgan import run, storage
-from fewgan.errors import UsageError
 from fewgan.networks import Adam, Networks
 from fewgan.plugin import SpectralLinear
 from fewgan.registry import choose
-from fewgan.sources.load import load
-from fewgan.sources.model import name_of
 from fewgan.testing import tiny
-from fewgan.testing.base import QUIET, config, install_tiny
+from fewgan.testing.base import QUIET, config
 from fewgan.training import checkpoint, loop
 from fewgan.training.average import Average
 from fewgan.training.players import Players, apply_schedules, assemble, optimizers
 from fewgan.training.steps import Clock, discriminator_step, generator_step
 
-
-@pytest.fixture(autouse=True)
-def _tiny(tmp_path_factory, monkeypatch):
-    monkeypatch.syspath_prepend(str(install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")))
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("tiny_installed")
 
 
 def team(device="cpu", *, classes=0, discriminator=None, defaults=None, **regularizers) -> Players:
@@ -299,147 +289,3 @@ def test_tied_weights_are_saved(tmp_path):
     found, _ = storage.read_tensors(tmp_path / "x.safetensors")
     assert torch.equal(found["a"], found["b"])
     assert torch.equal(found["c"], weight[:2])
-
-
-class Noisy(tiny.Generator):
-    """Noise in forward, and a plain tensor that is no state."""
-
-    def __init__(self, classes):
-        super().__init__(classes)
-        self.scale = torch.tensor(0.9)
-
-    def forward(self, z, condition):
-        images = super().forward(z, condition)
-        return self.scale * images + 0.1 * torch.randn_like(images)
-
-
-@pytest.fixture
-def noisy(tmp_path, monkeypatch):
-    """A run whose generator is Noisy, and whose D cannot be built where it is only sampled."""
-    monkeypatch.setattr(tiny, "Generator", Noisy)
-    return loop.train(config(tmp_path, steps=2, save_every=2), QUIET).folder
-
-
-def test_noise_in_forward_is_seeded_and_plain_tensors_are_kept(noisy):
-    model = load(noisy)
-    first = model.sample(20, seed=3)
-    torch.manual_seed(99)
-    assert torch.equal(load(noisy).sample(18, seed=3), first[:18])
-    assert not torch.equal(model.sample(2, seed=4), first[:2])
-    state = torch.random.get_rng_state()
-    model.sample(1)
-    assert torch.equal(torch.random.get_rng_state(), state)
-
-
-def test_a_generator_file_needs_neither_d_nor_the_transfer(tmp_path, monkeypatch):
-    folder = loop.train(config(tmp_path, steps=1), QUIET).folder
-    expected = load(folder).sample(2)
-    content = run.read_config(folder)
-    content["transfer"] |= {"name": "gone", "package": "fewgan-gone"}
-    tensors, facts = storage.read_tensors(folder / run.GENERATOR)
-    storage.write_tensors(folder / run.GENERATOR, tensors, facts | {"config": content})
-
-    def build(options, *, size, classes):
-        made = tiny.build.__wrapped__(options, size=size, classes=classes)
-        return Networks(made.generator, lambda: pytest.fail("D was built"), made.defaults)
-
-    build.__wrapped__ = tiny.build
-    tiny_build = tiny.build
-    plugin = dataclasses.replace(
-        tiny.plugin,
-        build=lambda options, *, size, classes: dataclasses.replace(
-            tiny_build(options, size=size, classes=classes), discriminator=lambda: pytest.fail("D was built")
-        ),
-    )
-    monkeypatch.setattr(tiny, "plugin", plugin)
-    assert torch.equal(fewgan.load(folder / run.GENERATOR).sample(2), expected)
-    assert torch.equal(fewgan.load(folder).sample(2), expected)  # D is built when asked for, not before
-
-
-@pytest.mark.parametrize("labels", [[9], [], [-1], [0.5]])
-def test_wrong_labels_are_one_message(tmp_path, labels):
-    folder = loop.train(config(tmp_path, steps=1), QUIET).folder
-    with pytest.raises(UsageError, match="labels"):
-        load(folder).sample(2, labels=torch.tensor(labels))
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("runs/00001-photos.v2-biggan/generator.safetensors", "00001-photos.v2-biggan"),
-        ("runs/00001-photos.v2-biggan", "00001-photos.v2-biggan"),
-        ("runs/00001-a/generators/000500.safetensors", "00001-a-000500"),
-        ("weights/cat.v3.pkl", "cat.v3"),
-    ],
-)
-def test_names_are_whole_and_unique(tmp_path, path, name):
-    place = tmp_path / path
-    place.parent.mkdir(parents=True)
-    place.touch() if "." in place.name and "photos" not in place.name else place.mkdir()
-    assert name_of(place) == name
-
-
-def test_a_folder_named_by_a_dot_has_its_own_name(tmp_path, monkeypatch):
-    (tmp_path / "00007-x").mkdir()
-    monkeypatch.chdir(tmp_path / "00007-x")
-    from pathlib import Path
-
-    assert name_of(Path()) == "00007-x"
-
-
-def test_a_run_is_named_by_its_architecture_once(tmp_path):
-    folder = loop.train(config(tmp_path, steps=1), QUIET).folder
-    assert folder.name == "00001-dataset-tiny"
-
-
-def test_resume_to_fewer_steps_than_are_made_is_refused(tmp_path):
-    folder = loop.train(config(tmp_path, steps=2), QUIET).folder
-    with pytest.raises(UsageError, match="has made 2 steps already"):
-        loop.resume(str(folder), QUIET, steps=1)
-    assert run.read_config(folder)["steps"] == 2
-
-
-def test_a_project_that_was_moved_resumes_and_a_dataset_may_be_named(tmp_path):
-    (tmp_path / "here").mkdir()
-    whole = loop.train(config(tmp_path / "here", steps=4, save_every=2), QUIET).folder
-    run.checkpoints(whole)[-1][1].unlink()
-    moved = shutil.move(tmp_path / "here", tmp_path / "there")
-    folder = moved / "runs" / whole.name
-    assert loop.resume(str(folder), QUIET).step == 4
-    run.checkpoints(folder)[-1][1].unlink()
-    shutil.move(moved / "dataset", tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="is not a dataset"):
-        loop.resume(str(folder), QUIET)
-    assert loop.resume(str(folder), QUIET, data=str(tmp_path / "elsewhere")).step == 4
-
-
-def test_the_same_command_resumes_its_unfinished_run(tmp_path):
-    asked = config(tmp_path, steps=4, save_every=2)
-    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
-    expected, _ = storage.read_tensors(folder / run.GENERATOR)
-    run.checkpoints(folder)[-1][1].unlink()
-    assert loop.train(asked, QUIET, resume_unfinished=True).folder == folder
-    found, _ = storage.read_tensors(folder / run.GENERATOR)
-    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
-    assert loop.train(asked, QUIET, resume_unfinished=True).step == 4  # finished: nothing is done again
-    shutil.rmtree(folder / "checkpoints")  # stopped before its first checkpoint: started again in the same folder
-    assert loop.train(asked, QUIET, resume_unfinished=True).folder == folder
-    other = dataclasses.replace(asked, seed=1)
-    assert loop.train(other, QUIET, resume_unfinished=True).folder != folder
-    assert loop.train(asked, QUIET).folder not in (folder,)
-
-
-def test_a_seed_may_have_63_bits(tmp_path):
-    folder = loop.train(config(tmp_path, steps=1, seed=2**63 - 1), QUIET).folder
-    assert json.loads((folder / "config.json").read_text())["seed"] == 2**63 - 1
-    run.checkpoints(folder)
-    assert loop.resume(str(folder), QUIET, steps=2).step == 2
-
-
-def test_sizes_from_a_file_are_compared_before_anything_is_allocated(tmp_path):
-    folder = loop.train(config(tmp_path, steps=1), QUIET).folder
-    tensors, facts = storage.read_tensors(folder / run.GENERATOR)
-    facts["config"]["network_classes"] = 2**31 - 1
-    storage.write_tensors(folder / run.GENERATOR, tensors, facts)
-    with pytest.raises(UsageError, match=r"tensor .* is missing|expected"):
-        load(folder)
