@@ -5,25 +5,42 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import types
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from fewgan.errors import UsageError
 
-TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-"""The types of an option, each also `| None`, and their names in messages."""
+TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "texts"}
+"""The types of an option, and their names in messages."""
+
+HINTS: dict[Any, tuple[type, bool]] = {
+    **{kind: (kind, False) for kind in (bool, int, float, str)},
+    **{kind | None: (kind, True) for kind in (bool, int, float, str)},
+    tuple[str, ...]: (tuple, False),
+}
+"""How an option may be annotated: its type, and whether None is a value too."""
 
 
-def option(default: Any, help: str, *, min: float | None = None, max: float | None = None, hidden: bool = False) -> Any:
-    """One field of a plugin's options; it becomes the flag `--<plugin>-<field>`.
+def option(
+    default: Any,
+    help: str,
+    *,
+    min: float | None = None,
+    max: float | None = None,
+    hidden: bool = False,
+    argument: bool = False,
+) -> Any:
+    """One field of a plugin's options; it becomes the flag `--<plugin>-<field>`, of a command `--<field>`.
 
     min and max are inclusive. A field typed `X | None` with default None means "chosen by the plugin". A hidden field
-    has no flag: it holds a fact that `read` finds in a pretrained file and that `config.json` must keep.
-    Types: bool, int, float, str, and each of them `| None`.
+    has no flag: it holds a fact that `read` finds in a pretrained file and that `config.json` must keep. argument: of a
+    command only, a word without a flag, in the order of the fields; `tuple[str, ...]` takes all words that are left.
+    An argument whose default is empty, "" or (), must be given.
+    Types: bool, int, float, str, and each of them `| None`; `tuple[str, ...]` of a command.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "min": min, "max": max, "hidden": hidden})
+    facts = {"help": help, "min": min, "max": max, "hidden": hidden, "argument": argument}
+    return dataclasses.field(default=default, metadata=facts)
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,7 @@ class Field:
     min: float | None
     max: float | None
     hidden: bool
+    argument: bool
 
 
 def limits(low: float | None, high: float | None) -> str:
@@ -54,12 +72,15 @@ def flag(text: str) -> str:
     return "--" + text.replace("_", "-")
 
 
-def flags_of(name: str, options: type) -> list[str]:
-    """The flags of a plugin's options, the `--no-` ones too. Raises ValueError as `fields_of` does."""
+def flags_of(prefix: str, options: type) -> list[str]:
+    """The flags of a plugin's options, the `--no-` ones too. Raises ValueError as `fields_of` does.
+
+    prefix: what stands before the name of a field: `cr-`, nothing for a command.
+    """
     return [
-        flag(f"{start}{name}-{item.name}")
+        flag(f"{start}{prefix}{item.name}")
         for item in fields_of(options)
-        if not item.hidden
+        if not item.hidden and not item.argument
         for start in (("", "no-") if item.type is bool else ("",))
     ]
 
@@ -95,18 +116,16 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _field(item: dataclasses.Field[Any], hint: Any) -> Field:
-    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    inner = [part for part in parts if part is not type(None)]
-    if len(inner) != 1 or inner[0] not in TYPES:
+    if hint not in HINTS:
         shown = hint.__name__ if isinstance(hint, type) else str(hint)
         raise ValueError(
             f"its option {item.name!r} is {shown}; an option is bool, int, float or str, or one of them | None"
         )
-    if item.metadata.keys() != {"help", "min", "max", "hidden"} or item.default is dataclasses.MISSING:
+    if "argument" not in item.metadata or item.default is dataclasses.MISSING:
         raise ValueError(f"its option {item.name!r} must be made with fewgan.plugin.option(default, help)")
     if not (item.kw_only and item.init):
         raise ValueError(f"its option {item.name!r} must be keyword-only: @dataclass(frozen=True, kw_only=True)")
-    found = Field(item.name, inner[0], hint is not inner[0], item.default, **item.metadata)
+    found = Field(item.name, *HINTS[hint], item.default, **item.metadata)
     try:
         _checked(found, item.default)
     except ValueError as error:

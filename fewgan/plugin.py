@@ -1,12 +1,14 @@
 """What a plugin author imports: the seams of fewgan, written as protocols. Importing this module imports no torch.
 
-A plugin is one frozen `Plugin` object, named by an entry point in one of five groups:
+A plugin is one frozen `Plugin` object, named by an entry point in one of seven groups:
 
     fewgan.architectures   build(options, *, size, classes) -> Networks
     fewgan.transfers       build(options, *, networks)      -> Transfer
     fewgan.augmentations   build(options, *, size)          -> Augmentation
     fewgan.regularizers    build(options, *, networks)      -> Regularizer
     fewgan.features        build(options)                   -> Features
+    fewgan.trackers        build(options)                   -> Tracker
+    fewgan.commands        build(options)                   -> Command
 
 `build` makes every module by shape alone and reads no weights but those of a `Frozen` part: it runs for a new run, a
 resume and for sampling. It imports torch inside itself, so that listing plugins stays fast. What a method must remember
@@ -33,15 +35,16 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, batch_norm
+    from fewgan.screen import Screen
     from fewgan.sources.download import fetch
     from fewgan.sources.weights import read_weights
     from fewgan.storage import check_shapes
 
 __all__ = [
-    "API", "Adam", "Augmentation", "Defaults", "Discriminator", "Features", "FewganError", "Frozen", "Generator",
-    "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d", "SpectralEmbedding",
-    "SpectralLinear", "Step", "Transfer", "UsageError", "advance", "batch_norm", "check_shapes", "fetch", "option",
-    "read_weights",
+    "API", "Adam", "Augmentation", "Command", "Defaults", "Discriminator", "Features", "FewganError", "Frozen",
+    "Generator", "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d",
+    "SpectralEmbedding", "SpectralLinear", "Step", "Tracker", "Transfer", "UsageError", "advance", "batch_norm",
+    "check_shapes", "fetch", "option", "read_weights",
 ]  # fmt: skip
 
 API = 1
@@ -56,6 +59,9 @@ class Plugin:
     needs_source: transfers only; a pretrained source must be given. It is here, and not on the built module,
         because the source decides the size of the networks that the module is built around.
     read, write: architectures only, optional; foreign layouts, so that the core knows none.
+    sources: architectures only, optional; pretrained networks that `--source` knows by name, as "package:file" of a
+        TOML file: [name] with summary, licence, get (where a person finds it) and files, each with its name and, where
+        it can be downloaded, url and sha256; base is what stands before each url.
 
     read(files) -> Pretrained, or None where the files are of another layout. files maps the names found in the folder
     (`G_ema.pth`) to state dicts, each loaded when first asked for. A missing, extra or misshapen tensor raises
@@ -69,6 +75,7 @@ class Plugin:
     needs_source: bool = False
     read: Callable[[Mapping[str, Any]], Pretrained | None] | None = None
     write: Callable[[Networks], dict[str, dict[str, Tensor]]] | None = None
+    sources: str | None = None
 
 
 class Mapper(Protocol):
@@ -186,6 +193,44 @@ class Features(Protocol):
     score_name: str
 
     def __call__(self, images: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Shows a run elsewhere: `--track NAME`. `metrics.jsonl` stays the truth.
+
+    It is built and called by the first process alone. An error in it is printed, and the run continues without it.
+    """
+
+    def start(self, record: Mapping[str, Any]) -> None:
+        """Once, before the first step. record: what config.json holds, and `folder`, the run's, and `step`.
+
+        step is 0, or where the run is resumed: what was shown of later steps is to be taken back.
+        """
+        ...
+
+    def line(self, metrics: Mapping[str, Any]) -> None:
+        """A line of metrics.jsonl: `step`, `images_seen`, numbers by name, None for one that is not finite."""
+        ...
+
+    def pictures(self, step: int, pictures: Tensor) -> None:
+        """Samples from latents that stay the same over the run, uint8 [N, 3, S, S] on the CPU."""
+        ...
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Once, when the training ends, stops or fails. summary: the last line of metrics."""
+        ...
+
+
+@runtime_checkable
+class Command(Protocol):
+    """A command of its own: `fewgan NAME`. Its options are its flags, `--<field>`, and its arguments.
+
+    The core adds `--quiet` and `--json`, and prints what run() returns: text, a mapping, or a dataclass with a method
+    text(). The first line of its help is the plugin's summary.
+    """
+
+    def run(self, options: Any, screen: Screen) -> Any: ...
 
 
 _LAYERS = ("Frozen", "SpectralConv2d", "SpectralEmbedding", "SpectralLinear", "advance", "batch_norm")

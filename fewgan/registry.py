@@ -1,62 +1,32 @@
 """Find, load and check plugins, through the metadata of installed packages. Importing this imports no plugin.
 
-Kinds are named as their entry-point groups are: `transfers` stands for the group `fewgan.transfers`. The group
-`fewgan.defaults` of fewgan's own package gives the name of each kind's default plugin, so that the code names none.
+Kinds are named as their entry-point groups are: `transfers` for `fewgan.transfers`. The group `fewgan.defaults` of
+fewgan's own package gives the name of each kind's default plugin, so that the code names none.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import re
-import sys
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.metadata import Distribution, EntryPoint, distributions
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from fewgan.errors import FewganError, UsageError
+from fewgan.installed import KINDS, Entry, installed, same
 from fewgan.options import checked, fields_of, flag, flags_of, suggestion
 from fewgan.plugin import API, Plugin
 from fewgan.screen import command, one_line
 
-KINDS = {
-    "architectures": "architecture",
-    "transfers": "transfer method",
-    "augmentations": "augmentation",
-    "regularizers": "regularizer",
-    "features": "feature network",
-}
-"""Each kind and what a person calls one of it, in the order of every list."""
-
-PACKAGES = tuple(
-    f"fewgan-{name}"
-    for name in ("ada", "contrad", "efficientnet", "freezed", "lecam", "projected", "stylegan2", "transgan")
-)
+PACKAGES = (
+    "fewgan-ada", "fewgan-contrad", "fewgan-efficientnet", "fewgan-freezed", "fewgan-lecam", "fewgan-project",
+    "fewgan-projected", "fewgan-stylegan2", "fewgan-transgan",
+)  # fmt: skip
 """The packages in the plugins/ folder of fewgan's repository: the only ones that a message tells how to install."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
-
-
-@dataclass(frozen=True, order=True)
-class Entry:
-    """One plugin as its package's metadata tells it, nothing imported. summary is the package's own."""
-
-    kind: str
-    name: str
-    package: str
-    version: str
-    summary: str
-    value: str = field(repr=False)
-
-    @property
-    def origin(self) -> str:
-        return f"{self.package} {self.version}".rstrip()
-
-    def __str__(self) -> str:
-        return f"{KINDS[self.kind]} {self.name!r} of {self.origin}"
 
 
 @dataclass(frozen=True)
@@ -72,11 +42,11 @@ class Choice:
     def plugin(self) -> tuple[Plugin, Any]:
         """The plugin and an instance of its options. Raises UsageError, for a package that is gone among others."""
         entries = find(self.kind).get(self.name, []) if self.kind in KINDS else []
-        if not any(_same(entry.package, self.package) for entry in entries):
+        if not any(same(entry.package, self.package) for entry in entries):
             # These names come out of a file that somebody may have sent: they are shown, and never to be run.
             word, name, package = (one_line(text)[:60] for text in (self.kind, self.name, self.package))
             there = f" ({entries[0].origin} has one of that name)" if entries else ""
-            known = next((known for known in PACKAGES if _same(known, self.package)), None)
+            known = next((known for known in PACKAGES if same(known, self.package)), None)
             raise UsageError(
                 f"the {KINDS.get(word, word)} {name!r} is needed and not installed{there}: "
                 + (how_to_install(known) if known else f"install the package that provides it, named {package!r} here")
@@ -92,23 +62,20 @@ def how_to_install(package: str) -> str:
 
 def find(kind: str) -> dict[str, list[Entry]]:
     """The installed plugins of a kind by name; several entries: several packages claim the name."""
-    found: dict[str, list[Entry]] = {}
-    for entry in describe():
-        if entry.kind == kind:
-            found.setdefault(entry.name, []).append(entry)
-    return found
+    entries = [entry for entry in describe() if entry.kind == kind]
+    return {entry.name: [other for other in entries if other.name == entry.name] for entry in entries}
 
 
 def describe() -> list[Entry]:
     """Every installed plugin, by kind and name, from metadata alone."""
     order = list(KINDS)
-    entries = [entry for entry in _installed(_path()) if entry.kind in KINDS]
+    entries = [entry for entry in installed() if entry.kind in KINDS]
     return sorted(entries, key=lambda entry: (order.index(entry.kind), entry))
 
 
 def default(kind: str) -> str | None:
     """The name of the plugin that a command takes when none is given, or None."""
-    own = (entry for entry in _installed(_path()) if entry.kind == "defaults" and _same(entry.package, "fewgan"))
+    own = (entry for entry in installed() if entry.kind == "defaults" and same(entry.package, "fewgan"))
     return next((entry.value for entry in own if entry.name == kind), None)
 
 
@@ -167,13 +134,13 @@ def choose(kind: str, name: str, options: Any = None) -> Choice:
 
 def check(core: Collection[str] = ()) -> list[tuple[Entry, str | None]]:
     """Loads every installed plugin; with each entry the message of what is wrong with it, or None. core: see load()."""
-    results: list[tuple[Entry, str | None]] = []
-    loaded: dict[tuple[str, str], Plugin] = {}
+    results, loaded = list[tuple[Entry, str | None]](), dict[tuple[str, str], Plugin]()
     for entry in describe():
         try:
             plugin = load(entry.kind, entry.name, core)
-            refuse_clashes({**loaded, (entry.kind, entry.name): plugin})
-            loaded[entry.kind, entry.name] = plugin
+            if entry.kind != "commands":  # its flags are beside no other plugin's
+                refuse_clashes({**loaded, (entry.kind, entry.name): plugin})
+                loaded[entry.kind, entry.name] = plugin
             results.append((entry, None))
         except UsageError as error:
             results.append((entry, str(error)))
@@ -184,7 +151,7 @@ def refuse_clashes(plugins: Mapping[tuple[str, str], Plugin]) -> None:
     """Raises UsageError where two of these plugins, by (kind, name), have the same flag."""
     owners: dict[str, str] = {}
     for (kind, name), plugin in plugins.items():
-        for text in (*_switch(kind, name), *flags_of(name, plugin.options)):
+        for text in (*_switch(kind, name), *flags_of(prefix(kind, name), plugin.options)):
             if owners.setdefault(text, name) != name:
                 raise UsageError(f"{owners[text]!r} and {name!r} both have the flag {text}; they cannot go together")
 
@@ -200,13 +167,18 @@ def switches(core: Collection[str]) -> dict[str, Entry]:
     return found
 
 
+def prefix(kind: str, name: str) -> str:
+    """What stands before the name of an option in its flag: a command's options are its own."""
+    return "" if kind == "commands" else f"{name}-"
+
+
 def _switch(kind: str, name: str) -> tuple[str, ...]:
     return (flag(name), flag(f"no-{name}")) if kind == "regularizers" else ()
 
 
 def _entry(kind: str, name: str) -> Entry:
     """The one entry of this name. Raises UsageError where there is none, and where there are several in any kind."""
-    claims = [entry for entry in describe() if _same(entry.name, name)]
+    claims = [entry for entry in describe() if same(entry.name, name)]
     mine = [entry for entry in claims if (entry.kind, entry.name) == (kind, name)]
     if not mine:
         raise _unknown(KINDS[kind], name, find(kind), claims)
@@ -218,13 +190,13 @@ def _entry(kind: str, name: str) -> Entry:
 
 def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable[Entry] = ()) -> UsageError:
     names = sorted(installed)
-    close = difflib.get_close_matches(name, names, n=1)
-    hints = [f"it is a {KINDS[entry.kind]}" for entry in elsewhere][:1] or [
-        f"did you mean {found!r}?" for found in close
+    hints = [f"it is a {KINDS[entry.kind]}" for entry in elsewhere][:1]
+    hints = hints or [f"did you mean {close!r}?" for close in difflib.get_close_matches(name, names, n=1)]
+    hints = hints or [
+        f"the package {package} may bring it: {how_to_install(package)}"
+        for package in PACKAGES
+        if same(package, f"fewgan-{name}")
     ]
-    package = next((package for package in PACKAGES if _same(package, f"fewgan-{name}")), None)
-    if package and not hints:
-        hints = [f"the package {package} may bring it: {how_to_install(package)}"]
     return UsageError("; ".join([f"no {word} is called {name!r} (installed: {', '.join(names) or 'none'})", *hints]))
 
 
@@ -237,59 +209,19 @@ def _check(entry: Entry, plugin: Any, core: Collection[str]) -> None:
         raise UsageError(
             f"{entry} is written for plugin api {plugin.api}, and this fewgan has plugin api {API}; {change}"
         )
-    for name in ("build", "read", "write"):
-        function = getattr(plugin, name)
-        if not callable(function) and (name == "build" or function is not None):
+    for name, function in (("build", plugin.build), ("read", plugin.read or print), ("write", plugin.write or print)):
+        if not callable(function):
             raise UsageError(f"{entry}: its {name} is a {type(function).__name__}, and must be a function")
     try:
-        own = {flag(entry.name), *_switch(entry.kind, entry.name), *flags_of(entry.name, plugin.options)}
+        command = entry.kind == "commands"
+        own = {entry.name if command else flag(entry.name), *_switch(entry.kind, entry.name)}
+        own.update(flags_of(prefix(entry.kind, entry.name), plugin.options))
+        if not command and any(item.argument for item in fields_of(plugin.options)):
+            raise ValueError("only a command may have option(…, argument=True)")
         plugin.options()
     except Exception as error:
         raise UsageError(f"{entry}: {one_line(str(error))}") from error
     taken = sorted(own.intersection(core))
     if taken:
-        raise UsageError(f"{entry}: {taken[0]} is an option of fewgan itself; the plugin needs another name for it")
-
-
-def _same(one: str, other: str) -> bool:
-    """Names that differ in case, dash, underscore or dot alone count as one (as for packages)."""
-    return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()
-
-
-def _path() -> tuple[tuple[str, int], ...]:
-    """sys.path, and when each folder on it last changed, so that what has been installed since is found."""
-    return tuple((folder, os.stat(folder or ".").st_mtime_ns) for folder in sys.path if os.path.exists(folder or "."))
-
-
-@lru_cache(maxsize=8)
-def _installed(path: tuple[tuple[str, int], ...]) -> tuple[Entry, ...]:
-    """All entry points of fewgan's groups on sys.path; the cache spares a command a dozen walks over it."""
-    entries: list[Entry] = []
-    packages: list[str] = []
-    for distribution in distributions(path=[folder for folder, _ in path]):
-        try:
-            points = _points(distribution)
-        except Exception:  # damaged metadata of one package must not stop every command
-            continue
-        package = _fact(distribution, "Name") or "a package without a name" if points else ""
-        if not points or any(_same(package, other) for other in packages):
-            continue  # one package seen twice, such as an editable install beside its build
-        packages.append(package)
-        version, summary = _fact(distribution, "Version"), _fact(distribution, "Summary")
-        for point in dict.fromkeys((point.group, point.name, point.value) for point in points):
-            kind = point[0].removeprefix("fewgan.")
-            entries.append(Entry(kind, point[1], package, version, summary, point[2]))
-    return tuple(entries)
-
-
-def _points(distribution: Distribution) -> list[EntryPoint]:
-    if "[fewgan." not in (distribution.read_text("entry_points.txt") or ""):
-        return []
-    return [point for point in distribution.entry_points if point.group.startswith("fewgan.")]
-
-
-def _fact(distribution: Distribution, key: str) -> str:
-    try:
-        return one_line(distribution.metadata[key] or "")
-    except Exception:  # no metadata file, or one without this field
-        return ""
+        what = f"{taken[0]} is {'an option' if taken[0].startswith('-') else 'a command'} of fewgan itself"
+        raise UsageError(f"{entry}: {what}; the plugin needs another name for it")

@@ -44,6 +44,7 @@ LOAD, EXTRACT, FID = "sources/load.py", "scoring/extract.py", "scoring/fid.py"
 ANY, PLUGIN, G, D = "every module", "`Plugin`", "generator", "discriminator"
 OTHERS = "transfers, the conformance kit"
 TRANSFER, AUGMENTATION, REGULARIZER, FEATURES = "transfer", "augmentation", "regularizer", "features"
+TRACKER, COMMAND, TICKS = "tracker", "command", "training/ticks.py"
 
 HOOKS = (
     must(PLUGIN, "build(options, …)", f"{SESSION}:begin {PLAYERS}:assemble {LOAD}:build_empty {FID}:_built",
@@ -119,6 +120,12 @@ HOOKS = (
          "the name of the Fréchet distance; FID only for the standard weights"),
     may(FEATURES, "identity: str", f"{FID}:score {EXTRACT}:cache_key",
         "scores are marked as not comparable if D learned from the same weights"),
+    must(TRACKER, "start(record)", f"{TICKS}:__enter__", "once, before the first step of a run or a resume"),
+    must(TRACKER, "line(metrics)", f"{TICKS}:tick", "each line of metrics.jsonl, every 10 steps"),
+    must(TRACKER, "pictures(step, uint8 [N, 3, S, S])", f"{TICKS}:tick", "every `--sample-every` steps"),
+    must(TRACKER, "end(summary)", f"{TICKS}:__exit__", "once, whatever ends the training"),
+    must(COMMAND, "run(options, screen) → result", "cli/plugin_commands.py:_command",
+         "`fewgan NAME`; the result is printed, as JSON with `--json`"),
 )  # fmt: skip
 
 

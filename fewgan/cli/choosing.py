@@ -17,6 +17,7 @@ import typer
 from fewgan import registry
 from fewgan.cli.flags import escaped, finite
 from fewgan.errors import FewganError, UsageError
+from fewgan.installed import KINDS, Entry
 from fewgan.options import Field, fields_of, flag, flags_of
 from fewgan.plugin import Plugin
 from fewgan.registry import Choice
@@ -25,15 +26,18 @@ from fewgan.screen import command, one_line
 Command = Callable[..., None]
 
 COMMANDS = {
-    "train": ("architectures", "transfers", "augmentations", "regularizers"),
+    "train": ("architectures", "transfers", "augmentations", "regularizers", "trackers"),
     "fid": ("features",),
 }
 """The commands that take plugins, and of which kinds."""
 
-CHOOSERS = {"architectures": "--arch", "transfers": "--transfer", "augmentations": "--aug", "features": "--features"}
+CHOOSERS = {
+    "architectures": "--arch", "transfers": "--transfer", "augmentations": "--aug", "features": "--features",
+    "trackers": "--track",
+}  # fmt: skip
 """The option of each kind whose value is a plugin's name. A regularizer's name is a flag of its own."""
 
-METAVARS = {int: "N", float: "X", str: "TEXT", bool: ""}
+METAVARS = {int: "N", float: "X", bool: ""}
 
 Key = tuple[str, str]
 """(kind, name)"""
@@ -54,10 +58,9 @@ class Chosen:
 
     def need(self, kind: str) -> Choice:
         """The choice of this kind. Raises UsageError where there is none, and no default either."""
-        found = self.one(kind)
-        if found is None:
-            raise UsageError(f"no {registry.KINDS[kind]} is chosen and there is no default; add {CHOOSERS[kind]} NAME")
-        return found
+        if found := self.one(kind):
+            return found
+        raise UsageError(f"no {KINDS[kind]} is chosen and there is no default; add {CHOOSERS[kind]} NAME")
 
 
 def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[str]) -> list[Key]:
@@ -68,21 +71,29 @@ def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[s
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--resume", nargs="?", const="")
-    for kind in kinds:
-        if kind in CHOOSERS:
-            usual = registry.default(kind)
-            parser.add_argument(CHOOSERS[kind], dest=kind, nargs="?", default=usual, const=usual)
+    for kind in (kind for kind in kinds if kind in CHOOSERS):
+        usual = registry.default(kind)
+        action = "append" if kind == "trackers" else "store"
+        parser.add_argument(CHOOSERS[kind], dest=kind, nargs="?", action=action, default=usual, const=usual)
     for name in switches:
-        parser.add_argument(flag(name), dest=f"regularizers {name}", action="store_true")
-        parser.add_argument(flag(f"no-{name}"), dest=f"regularizers {name}", action="store_false")
+        parser.add_argument(flag(name), dest="on", action="append_const", const=name)
+        parser.add_argument(flag(f"no-{name}"), dest="on", action="append_const", const=f"no-{name}")
     try:
         line = vars(parser.parse_known_args(arguments)[0])
     except argparse.ArgumentError:  # typer says what is wrong with it
         return []
-    if line.pop("resume") is not None:  # a run has its own plugins
+    if line["resume"] is not None:  # a run has its own plugins
         return []
-    one = [(kind, name) for kind, name in line.items() if name and kind in CHOOSERS]
-    return one + [("regularizers", name) for name in switches if line[f"regularizers {name}"]]
+    words = line.get("on") or []
+    on = [name for name in switches if [word for word in words if word in (name, f"no-{name}")][-1:] == [name]]
+    return _keys({kind: line.get(kind) for kind in kinds}, on)
+
+
+def _keys(chosen: Mapping[str, Any], regularizers: Sequence[str]) -> list[Key]:
+    """chosen: by kind one name, several, or None."""
+    each = {kind: names if isinstance(names, list) else [names] for kind, names in chosen.items()}
+    keys = [(kind, name) for kind, names in each.items() for name in dict.fromkeys(names) if name]
+    return keys + [("regularizers", name) for name in regularizers]
 
 
 def of_core(commands: Mapping[str, Command]) -> set[str]:
@@ -92,10 +103,9 @@ def of_core(commands: Mapping[str, Command]) -> set[str]:
     """
     app = typer.Typer(add_completion=False)
     for name, function in commands.items():
-        app.command(name)(_extended(function, COMMANDS[name], {}, {}, ()))
+        app.command(name)(attach(function, None, COMMANDS[name], ()))
     group: Any = typer.main.get_command(app)
-    parameters = [parameter for parser in group.commands.values() for parameter in parser.params]
-    options = [parameter for parameter in parameters if parameter.param_type_name == "option"]
+    options = [one for parser in group.commands.values() for one in parser.params if one.param_type_name == "option"]
     return {"--help"}.union(*((*option.opts, *option.secondary_opts) for option in options))
 
 
@@ -106,11 +116,10 @@ def attach(function: Command, arguments: Sequence[str] | None, kinds: Sequence[s
     the command's name, None for a command that does not run. core: see of_core(). Raises UsageError for a plugin that
     cannot be loaded, except where a shell asks for completions.
     """
-    if arguments is None:
-        return _extended(function, kinds, {}, {}, core)
-    switches = registry.switches(core) if "regularizers" in kinds else {}
+    running = arguments is not None
+    switches = registry.switches(core) if running and "regularizers" in kinds else {}
     plugins: dict[Key, Plugin] = {}
-    for key in named(arguments, kinds, switches):
+    for key in named(arguments, kinds, switches) if arguments is not None else ():
         try:
             plugins[key] = registry.load(*key, core)
             registry.refuse_clashes(plugins)
@@ -118,9 +127,44 @@ def attach(function: Command, arguments: Sequence[str] | None, kinds: Sequence[s
             if not completing():
                 raise
             plugins.pop(key, None)
-    taken = {text for (_, name), plugin in plugins.items() for text in flags_of(name, plugin.options)}
-    switches = {name: entry for name, entry in switches.items() if not taken & {flag(name), flag(f"no-{name}")}}
-    return _extended(function, kinds, switches, plugins, core)
+    taken = {text for (_, name), plugin in plugins.items() for text in flags_of(f"{name}-", plugin.options)}
+    choosers = {kind: _chooser(kind) for kind in kinds if kind in CHOOSERS}
+    turns = {
+        name: _switch(name, entry, plugins.get(("regularizers", name)))
+        for name, entry in switches.items()
+        if not taken & {flag(name), flag(f"no-{name}")}
+    }
+    options = {
+        (key, item.name): parameter(item, f"{key[1]}-", _panel(key[1], plugin.summary))
+        for key, plugin in plugins.items()
+        for item in fields_of(plugin.options)
+        if not item.hidden
+    }
+
+    def run(**line: Any) -> None:
+        chosen = {kind: line.pop(one.name) for kind, one in choosers.items()}
+        on = {name: line.pop(one.name) for name, one in turns.items()}
+        values: dict[Key, dict[str, Any]] = {}
+        for (key, name), one in options.items():
+            values.setdefault(key, {})[name] = line.pop(one.name)
+        choices = []
+        if line.get("resume") is None:
+            for key in _keys(chosen, [name for name, value in on.items() if value]):
+                plugin = plugins.get(key) or registry.load(*key, core)
+                choices.append(registry.choose(*key, registry.options_from(plugin, key[1], values.get(key, {}))))
+        off = tuple(name for name, value in on.items() if value is False)
+        function(**line, plugins=Chosen(tuple(choices), off))
+
+    own = [one for one in inspect.signature(function, eval_str=True).parameters.values() if one.name != "plugins"]
+    return with_parameters(run, function, [*choosers.values(), *turns.values(), *own, *options.values()])
+
+
+def with_parameters(run: Command, like: Command, parameters: Sequence[inspect.Parameter]) -> Command:
+    """run with the name and help of another function, and with these parameters for typer to read."""
+    run.__name__, run.__doc__ = like.__name__, like.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def completing() -> bool:
@@ -140,71 +184,33 @@ def words() -> list[str]:
 def hint(option: str, command_name: str) -> str | None:
     """What to say of an option that this command lacks, where it seems to be a plugin's."""
     bare = option.removeprefix("--").removeprefix("no-")
-    entries = [entry for entry in registry.describe() if bare.startswith(flag(entry.name)[2:] + "-")]
-    if entries:
-        entry = max(entries, key=lambda entry: len(entry.name))
-        try:
-            exists = option in flags_of(entry.name, registry.load(entry.kind, entry.name).options)
-        except FewganError:
-            exists = True
-        where = next(name for name, kinds in COMMANDS.items() if entry.kind in kinds)
+    for entry in sorted(registry.describe(), key=lambda entry: -len(entry.name)):
+        where = command_of(entry.kind, entry.name)
+        if not bare.startswith(flag(entry.name)[2:] + "-") or where not in COMMANDS:
+            continue
         if where != command_name:
             return f"{option} is an option of {entry.name}, which is for '{command('fewgan', where)}'"
+        try:
+            exists = option in flags_of(f"{entry.name}-", registry.load(entry.kind, entry.name).options)
+        except FewganError:
+            exists = True
         if exists:
             return f"{option} is an option of {entry.name}; add {chooser(entry.kind, entry.name)}"
         return f"{entry.name} has no option {option}. See '{command('fewgan', 'plugins', 'show', entry.name)}'."
-    for package in registry.PACKAGES:
-        name = package.removeprefix("fewgan-")
-        if f"{bare}-".startswith(f"{name}-") and command_name in COMMANDS:
+    for package in registry.PACKAGES if command_name in COMMANDS else ():
+        if f"{bare}-".startswith(package.removeprefix("fewgan-") + "-"):
             return f"No such option: {option}. For that of the package {package}: {registry.how_to_install(package)}"
     return None
 
 
+def command_of(kind: str, name: str) -> str:
+    """The command that a plugin is for; a command is for itself."""
+    return next((command for command, kinds in COMMANDS.items() if kind in kinds), name)
+
+
 def chooser(kind: str, name: str) -> str:
-    """What to add to a command line to choose a plugin: `--transfer NAME` or `--NAME`."""
-    return f"{CHOOSERS[kind]} {name}" if kind in CHOOSERS else flag(name)
-
-
-def _extended(
-    function: Command,
-    kinds: Sequence[str],
-    switches: Mapping[str, registry.Entry],
-    plugins: Mapping[Key, Plugin],
-    core: Collection[str],
-) -> Command:
-    """function with a keyword for each flag, which it gets back gathered in its `plugins`, by signature alone."""
-    signature = inspect.signature(function, eval_str=True)
-    choosers = {kind: _chooser(kind) for kind in kinds if kind in CHOOSERS}
-    turns = {name: _switch(name, entry, plugins.get(("regularizers", name))) for name, entry in switches.items()}
-    options = {
-        (key, item.name): _own(key[1], plugin, item)
-        for key, plugin in plugins.items()
-        for item in fields_of(plugin.options)
-        if not item.hidden
-    }
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != "plugins"]
-    parameters = [*choosers.values(), *turns.values(), *own, *options.values()]
-
-    def run(**line: Any) -> None:
-        chosen = [(kind, line.pop(parameter.name)) for kind, parameter in choosers.items()]
-        on = {name: line.pop(parameter.name) for name, parameter in turns.items()}
-        chosen += [("regularizers", name) for name, value in on.items() if value]
-        values: dict[Key, dict[str, Any]] = {key: {} for key in plugins}
-        for (key, name), parameter in options.items():
-            values[key][name] = line.pop(parameter.name)
-        choices = []
-        for key in chosen if line.get("resume") is None else ():
-            if key[1]:
-                plugin = plugins.get(key) or registry.load(*key, core)
-                made = registry.options_from(plugin, key[1], values.get(key, {}))
-                choices.append(registry.choose(*key, made))
-        off = tuple(name for name, value in on.items() if value is False)
-        function(**line, plugins=Chosen(tuple(choices), off))
-
-    run.__name__, run.__doc__ = function.__name__, function.__doc__
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
+    """What to add to a command line to choose a plugin: `--transfer NAME` or `--NAME`; a command needs nothing."""
+    return f"{CHOOSERS[kind]} {name}" if kind in CHOOSERS else flag(name) if kind == "regularizers" else ""
 
 
 def _chooser(kind: str) -> inspect.Parameter:
@@ -213,36 +219,43 @@ def _chooser(kind: str) -> inspect.Parameter:
     def complete(incomplete: str) -> list[tuple[str, str]]:
         return [(name, claims[0].origin) for name, claims in entries.items() if name.startswith(incomplete)]
 
-    return _keyword(
-        f"plugin_{kind}", str | None, registry.default(kind), CHOOSERS[kind], metavar="NAME", rich_help_panel="Plugins",
-        help=f"{registry.KINDS[kind].capitalize()}: {', '.join(entries) or 'none is installed'}.",
-        autocompletion=complete,
+    several = kind == "trackers"
+    names = ", ".join(entries) or "none is installed"
+    return keyword(
+        f"plugin_{kind}", list[str] | None if several else str | None, registry.default(kind), CHOOSERS[kind],
+        help=f"{KINDS[kind].capitalize()}: {names}{'; may be given several times' if several else ''}.",
+        metavar="NAME", rich_help_panel="Plugins", autocompletion=complete,
     )  # fmt: skip
 
 
-def _switch(name: str, entry: registry.Entry, plugin: Plugin | None) -> inspect.Parameter:
+def _switch(name: str, entry: Entry, plugin: Plugin | None) -> inspect.Parameter:
     more = command("fewgan", "plugins", "show", name)
-    return _keyword(
+    return keyword(
         f"switch_{name}", bool | None, None, f"{flag(name)}/{flag(f'no-{name}')}", metavar="", show_default=False,
         help=plugin.summary if plugin else f"From {entry.origin}; its options: {more}", rich_help_panel="Regularizers",
     )  # fmt: skip
 
 
-def _own(name: str, plugin: Plugin, item: Field) -> inspect.Parameter:
-    text = flag(f"{name}-{item.name}")
-    # The title of a panel is no wider than the terminal, which would break its frame.
-    title = plugin.summary if plugin.summary.lower().startswith(name.lower()) else f"{name}: {plugin.summary}"
-    room = max(20, shutil.get_terminal_size().columns - 6)
-    return _keyword(
-        f"option_{name}_{item.name}", item.type | None if item.optional else item.type, item.default,
-        f"{text}/{flag(f'no-{name}-{item.name}')}" if item.type is bool else text,
-        metavar=METAVARS[item.type], min=item.min, max=item.max, help=item.help,
-        callback=finite if item.type is float else None,
-        rich_help_panel=escaped(textwrap.shorten(one_line(title), room, placeholder=" …")),
+def parameter(item: Field, prefix: str, panel: str | None = None) -> inspect.Parameter:
+    """An option of a plugin for typer. prefix: `cr-`; nothing for a command."""
+    text = flag(f"{prefix}{item.name}")
+    kind: Any = tuple[str, ...] if item.type is tuple else item.type
+    return keyword(
+        f"option_{prefix}{item.name}", kind | None if item.optional else kind, item.default,
+        f"{text}/{flag(f'no-{prefix}{item.name}')}" if item.type is bool else text,
+        metavar=METAVARS.get(item.type, "TEXT"), min=item.min, max=item.max, help=item.help,
+        callback=finite if item.type is float else None, rich_help_panel=panel,
     )  # fmt: skip
 
 
-def _keyword(name: str, annotation: Any, default: Any, flags: str, *, help: str, **more: Any) -> inspect.Parameter:
+def _panel(name: str, summary: str) -> str:
+    """The title of a panel, no wider than the terminal, which would break its frame."""
+    title = summary if summary.lower().startswith(name.lower()) else f"{name}: {summary}"
+    room = max(20, shutil.get_terminal_size().columns - 6)
+    return escaped(textwrap.shorten(one_line(title), room, placeholder=" …"))
+
+
+def keyword(name: str, annotation: Any, default: Any, flags: str, *, help: str, **more: Any) -> inspect.Parameter:
     annotation = Annotated[annotation, typer.Option(flags, help=escaped(help), **more)]
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name.replace("-", "_"), kind, default=default, annotation=annotation)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from fewgan import registry
-from fewgan.cli import choosing, failures, flags, show
+from fewgan.cli import choosing, failures, flags, plugin_commands, show
 from fewgan.cli.choosing import Chosen
 from fewgan.cli.flags import real, switch, text, whole
 from fewgan.cli.launch import Speaks, launch
@@ -127,6 +127,7 @@ def train(
         transfer=plugins.need("transfers"),
         augmentation=plugins.one("augmentations"),
         regularizers=plugins.of("regularizers"),
+        trackers=plugins.of("trackers"),
         no_regularizers=plugins.off,
     )
     if dry_run:
@@ -247,9 +248,13 @@ def root(
     """
 
 
+COMMANDS = (prepare, train, sample, fid)
+
+
 def core_flags() -> set[str]:
-    """The flags that no plugin may have."""
-    return choosing.of_core({"train": train, "fid": fid})
+    """The flags and command names that no plugin may have."""
+    names = {"plugins", *(command.__name__ for command in COMMANDS)}
+    return names | choosing.of_core({"train": train, "fid": fid})
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -259,7 +264,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     place = next((index for index, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
     running, rest = "".join(arguments[place : place + 1]), arguments[place + 1 :]
     core = core_flags() if running in choosing.COMMANDS else set()
-    for command in (prepare, train, sample, fid):
+    for command in COMMANDS:
         name = command.__name__
         kinds = choosing.COMMANDS.get(name)
         app.command(name)(
@@ -270,6 +275,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     group.command("show")(plugins_show)
     group.command("check")(plugins_check)
     app.add_typer(group, name="plugins")
+    plugin_commands.add(app, running, ("plugins", *(command.__name__ for command in COMMANDS)))
     return app
 
 

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fewgan import screen
+from fewgan import registry, screen
 from fewgan.cli import choosing
 from fewgan.errors import FewganError, UsageError
 
@@ -66,4 +66,6 @@ def _usage(error: BaseException, arguments: Sequence[str]) -> str:
             return f"{option} cannot be used with --resume, which takes the settings of the run; leave it out"
         if hint := choosing.hint(option, taken):
             return hint
-    return f"{message}{'' if message.endswith('?') else '.'} See '{path} --help'."
+    package = next((known for known in registry.PACKAGES if f"No such command '{known[7:]}'" in message), None)
+    more = f" For that of the package {package}: {registry.how_to_install(package)}." if package else ""
+    return f"{message}{'' if message.endswith('?') else '.'}{more} See '{path} --help'."

@@ -13,8 +13,8 @@ from typing import Any
 
 from fewgan import registry
 from fewgan.cli import choosing
+from fewgan.installed import KINDS
 from fewgan.options import fields_of, flag, limits
-from fewgan.registry import KINDS
 from fewgan.screen import Screen, command, duration, is_terminal, one_line, output, safe
 
 
@@ -76,10 +76,9 @@ def about(name: str, core: Collection[str]) -> dict[str, Any]:
     kind = registry.kind_of(name)
     plugin = registry.load(kind, name, core)
     entry = registry.find(kind)[name][0]
-    where = next(one for one, kinds in choosing.COMMANDS.items() if kind in kinds)
     options = [
         {
-            "flag": flag(f"{name}-{item.name}"),
+            "flag": item.name.upper() if item.argument else flag(registry.prefix(kind, name) + item.name),
             "type": item.type.__name__,
             "default": item.default,
             "min": item.min,
@@ -96,7 +95,7 @@ def about(name: str, core: Collection[str]) -> dict[str, Any]:
         "package": entry.package,
         "version": entry.version,
         "object": entry.value,
-        "use": f"{command('fewgan', where)} {choosing.chooser(kind, name)}",
+        "use": f"{command('fewgan', choosing.command_of(kind, name))} {choosing.chooser(kind, name)}".strip(),
         "options": options,
     }
 

@@ -12,8 +12,13 @@ was broken and where it is documented.
 
 from fewgan.testing.architectures import ArchitectureTests
 from fewgan.testing.augmentations import AugmentationTests
+from fewgan.testing.commands import CommandTests
 from fewgan.testing.features import FeaturesTests
 from fewgan.testing.regularizers import RegularizerTests
+from fewgan.testing.trackers import TrackerTests
 from fewgan.testing.transfers import TransferTests
 
-__all__ = ["ArchitectureTests", "AugmentationTests", "FeaturesTests", "RegularizerTests", "TransferTests"]
+__all__ = [
+    "ArchitectureTests", "AugmentationTests", "CommandTests", "FeaturesTests", "RegularizerTests", "TrackerTests",
+    "TransferTests",
+]  # fmt: skip

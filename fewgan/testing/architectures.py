@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from fewgan import run, storage
 from fewgan.plugin import Networks
 from fewgan.sources.load import load
-from fewgan.testing.base import QUIET, PluginTests, config, difference, finite, modules, same, states
+from fewgan.testing.base import QUIET, ModuleTests, config, difference, finite, modules, same, states
 from fewgan.training.config import LOSSES
 from fewgan.training.loop import resume, train
 
 
-class ArchitectureTests(PluginTests):
+class ArchitectureTests(ModuleTests):
     """size: a side that it serves, the smaller the faster; options: such that its networks are small."""
 
     kind = "architectures"

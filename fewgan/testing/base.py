@@ -83,10 +83,18 @@ class PluginTests:
         monkeypatch.setenv("COLUMNS", "300")
         cli.run([*self.choosing.format(self.plugin).split(), "--help"])
         shown = capsys.readouterr().out
-        for text in flags_of(self.plugin, self.object.options):
+        for text in flags_of(registry.prefix(self.kind, self.plugin), self.object.options):
             self.must(text in shown or text.replace("--no-", "--") in shown, f"--help shows the option {text}", shown)
         for item in fields_of(self.object.options):
             self.must(item.hidden or len(item.help) > 3, f"{flag(item.name)} says what it does", item.help)
+
+    def made(self) -> Any:
+        """What the plugin builds."""
+        raise NotImplementedError
+
+
+class ModuleTests(PluginTests):
+    """What is tested of every plugin that is a module."""
 
     def test_what_it_makes_depends_on_the_seed_alone(self) -> None:
         torch.manual_seed(3)
@@ -109,16 +117,12 @@ class PluginTests:
         rule = "all state of a module is in its parameters and buffers, so that a checkpoint holds it"
         self.must(alike(a, b), rule, "two modules of one state dict give different results")
 
-    def made(self) -> Any:
-        """What the plugin builds."""
-        raise NotImplementedError
-
     def used(self, made: Any) -> Any:
         """What it gives in a seeded test call: tensors in tuples."""
         raise NotImplementedError
 
 
-class TrainedTests(PluginTests):
+class TrainedTests(ModuleTests):
     """What is tested by training with it, too."""
 
     def config(self, folder: Path) -> Config:

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewgan.testing.base import PluginTests, finite
+from fewgan.testing.base import ModuleTests, finite
 
 
-class FeaturesTests(PluginTests):
+class FeaturesTests(ModuleTests):
     """Shapes and types for pictures of any size, and that each picture is looked at alone."""
 
     kind = "features"

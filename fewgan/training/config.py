@@ -52,6 +52,7 @@ class Config:
     augmentation: Choice | None = None
     regularizers: tuple[Choice, ...] = ()
     no_regularizers: tuple[str, ...] = ()
+    trackers: tuple[Choice, ...] = ()
     flip: bool = True
     loss: str | None = None
     steps: int = 2000
@@ -108,6 +109,7 @@ class Config:
                 values[kind] = Choice(**values[kind])
             values["augmentation"] = Choice(**values["augmentation"]) if values.get("augmentation") else None
             values["regularizers"] = tuple(Choice(**choice) for choice in values["regularizers"])
+            values["trackers"] = tuple(Choice(**choice) for choice in values.get("trackers", ()))
             values["no_regularizers"] = tuple(values.get("no_regularizers", ()))
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:

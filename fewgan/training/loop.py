@@ -94,7 +94,7 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     planned_images = (config.planned_steps or config.steps) * work.images_per_step
     ticks = Ticks(work, folder, screen)
     started = time.monotonic()
-    with _signals() as stopping, screen.progress("train", config.steps - state.step, "steps") as advance:
+    with _signals() as stopping, screen.progress("train", config.steps - state.step, "steps") as advance, ticks:
         while state.step < config.steps and not stopping:
             # Fetch: this step's randomness, learning rates, and what learns in it
             batches.seed(work)
@@ -132,7 +132,6 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             advance(1, ticks.status)
             if saving and distributed.rank() == 0:
                 checkpoint.save(folder, state, work.record, keep_generator=config.keep_generators)
-    ticks.finish()
     if stopping and state.step < config.steps:
         name = signal.Signals(stopping[0]).name
         again = command("fewgan", "train", "--resume", str(folder))

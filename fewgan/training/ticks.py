@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -17,18 +17,36 @@ from fewgan.screen import Screen
 from fewgan.sources.model import Model
 from fewgan.training import diagnostics
 from fewgan.training.session import Session
+from fewgan.training.tracking import Trackers
 
 EVERY = 10  # steps between two lines of metrics
 GRID_SIZE = 32  # pictures in a grid
 
 
 class Ticks:
-    """The metrics of a run. status: the text beside the progress bar; last: the newest line of metrics."""
+    """The metrics of a run, as a context: its trackers end with it, whatever ends it.
+
+    status: the text beside the progress bar; last: the newest line of metrics.
+    """
 
     def __init__(self, work: Session, folder: Path, screen: Screen) -> None:
         self._work, self._folder, self._screen = work, folder, screen
         self._lines = run.read_metrics(folder)
         self._clock = (time.monotonic(), work.state.step)
+        self._trackers = Trackers(work.config.trackers if distributed.rank() == 0 else (), screen)
+
+    def __enter__(self) -> Self:
+        self._trackers.start({**self._work.record, "folder": str(self._folder), "step": self._work.state.step})
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        state = self._work.state
+        try:
+            # An end between two ticks. Its line is not part of the state: a later resume with more steps drops it.
+            if error[0] is None and state.step == self._work.config.steps and state.meter.sums:
+                self.tick(last=True)
+        finally:
+            self._trackers.end(self.last)
 
     @property
     def due(self) -> bool:
@@ -58,7 +76,11 @@ class Ticks:
         means = work.state.meter.take_means()
         if distributed.rank() > 0:
             return
-        spread = save_samples(work, self._folder) if self._sampling or last else None
+        spread = None
+        if self._sampling or last:
+            pictures = save_samples(work, self._folder)
+            spread = _spread(pictures) / max(_spread(_photos(work)), 1e-6)
+            self._trackers.pictures(work.state.step, pictures)
         now, step = time.monotonic(), work.state.step
         seconds = (now - self._clock[0]) / max(step - self._clock[1], 1)
         self._clock = (now, step)
@@ -72,11 +94,7 @@ class Ticks:
             line["signs"] = list(found)
         self._lines.append(line)
         run.append_metrics(self._folder, line)
-
-    def finish(self) -> None:
-        """An end between two ticks. Its line is not part of the state: a later resume with more steps drops it."""
-        if self._work.state.step == self._work.config.steps and self._work.state.meter.sums:
-            self.tick(last=True)
+        self._trackers.line(line)
 
 
 def _known(line: dict[str, Any], key: str) -> bool:
@@ -95,7 +113,7 @@ def _line(work: Session, means: dict[str, float | None], seconds: float, spread:
         "images_seen": state.images_seen,
         **means,
         "logit_gap": None if real is None or fake is None else real - fake,
-        **({} if spread is None else {"sample_spread": spread}),
+        **({} if spread is None else {"sample_spread": spread}),  # 1: as much as the photos differ from each other
         "seconds_per_step": round(seconds, 4),
         "learning_rates": rates,
         "peak_memory_bytes": _peak_memory(work.device),
@@ -114,10 +132,10 @@ def _peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # bytes there, kibibytes elsewhere
 
 
-def save_samples(work: Session, folder: Path) -> float:
+def save_samples(work: Session, folder: Path) -> Tensor:
     """A grid of the averaged generator from latents that stay the same over the run; a row a class.
 
-    Returns how much the pictures differ from each other, 1 being as much as the photos do.
+    Returns its pictures, uint8 [N, 3, S, S].
     """
     state = work.state
     model = Model(
@@ -132,7 +150,7 @@ def save_samples(work: Session, folder: Path) -> float:
     pictures = model.sample(GRID_SIZE, seed=work.config.seed, labels=labels)
     with run.replacing(folder / "samples" / f"{state.step:06d}.png") as temporary:
         grid(pictures, columns).save(temporary, format="PNG")
-    return _spread(pictures) / max(_spread(_photos(work)), 1e-6)
+    return pictures
 
 
 def save_photos(work: Session, folder: Path) -> None:

@@ -20,14 +20,15 @@ from fewgan.plugin import FewganError, UsageError
         ("fid --cr-weight 5", "--cr-weight is an option of cr, which is for 'fewgan train'\n"),
         ("sample --inception-weights 5", "--inception-weights is an option of inception, which is for 'fewgan fid'\n"),
         (
-            "train --contrad",
-            "No such option: --contrad. For that of the package fewgan-contrad: in fewgan's repository",
+            "train --faraway",
+            "No such option: --faraway. For that of the package fewgan-faraway: in fewgan's repository",
         ),
-        ("train --transgan-depth 3", "in fewgan's repository, run pip install ./plugins/fewgan-transgan\n"),
+        ("train --faraway-depth 3", "in fewgan's repository, run pip install ./plugins/fewgan-faraway\n"),
         ("train -q", "Error: No such option: -q. See 'fewgan train --help'.\n"),
         ("train --progress", "No such option: --progress (Possible"),
-        ("sample --contrad", "No such option: --contrad (Possible"),
-        ("train --aug contrad", "in fewgan's repository, run pip install ./plugins/fewgan-contrad\n"),
+        ("sample --faraway", "No such option: --faraway"),
+        ("train --aug faraway", "in fewgan's repository, run pip install ./plugins/fewgan-faraway\n"),
+        ("faraway x", "No such command 'faraway'. For that of the package fewgan-faraway: in fewgan's repository, run"),
         ("train --stepz 3", "--steps"),
         ("train --cr --cr-weight nan", "'--cr-weight'"),
         ("train --cr --cr-weight -1", "'--cr-weight'"),
@@ -46,7 +47,8 @@ from fewgan.plugin import FewganError, UsageError
         ("plugins nothing", "No such command 'nothing'. See 'fewgan plugins --help'."),
     ],
 )
-def test_wrong_lines_get_one_line(run, calls, line, message):
+def test_wrong_lines_get_one_line(run, calls, monkeypatch, *, line, message):
+    monkeypatch.setattr("fewgan.registry.PACKAGES", ("fewgan-faraway",))
     code, out, error = run(line)
     assert (code, out, error.count("\n"), error[:7]) == (2, "", 1, "Error: ")
     assert message in error

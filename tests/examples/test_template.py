@@ -40,7 +40,7 @@ def test_a_copy_is_a_package_of_its_own(python, tmp_path):
 
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", made, folder=tmp_path)
     shown = run(python, "-m", "fewgan", "plugins", folder=tmp_path)
-    for name in ("net", "warm", "shade", "calm", "means"):
+    for name in ("net", "warm", "shade", "calm", "means", "note", "average"):
         assert f"dusk-light-{name}" in shown
     assert "passed" in run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", made, folder=tmp_path)
 

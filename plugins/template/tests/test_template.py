@@ -2,8 +2,18 @@
 
 import torch
 from fewgan_template import calm, shade, warm
+from PIL import Image
 
-from fewgan.testing import ArchitectureTests, AugmentationTests, FeaturesTests, RegularizerTests, TransferTests
+from fewgan.cli import commands as cli
+from fewgan.testing import (
+    ArchitectureTests,
+    AugmentationTests,
+    CommandTests,
+    FeaturesTests,
+    RegularizerTests,
+    TrackerTests,
+    TransferTests,
+)  # fmt: skip
 
 
 class TestNet(ArchitectureTests):
@@ -24,6 +34,22 @@ class TestCalm(RegularizerTests):
 
 class TestMeans(FeaturesTests):
     plugin = "template-means"
+
+
+class TestNote(TrackerTests):
+    plugin = "template-note"
+
+
+class TestAverage(CommandTests):
+    plugin = "template-average"
+
+
+def test_average(tmp_path, capsys):
+    Image.new("RGB", (4, 4), (255, 128, 0)).save(tmp_path / "a.png")
+    assert cli.run(["template-average", str(tmp_path / "a.png"), "--digits", "0"]) == 0
+    assert capsys.readouterr().out.endswith("255 128 0\n")
+    assert cli.run(["template-average", str(tmp_path / "b.png")]) == 2
+    assert "b.png: not a picture" in capsys.readouterr().err
 
 
 def test_shade_shifts_all_pixels_of_a_picture_alike():

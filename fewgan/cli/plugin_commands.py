@@ -1,0 +1,85 @@
+"""Commands that plugins bring: each is one entry point, its options are the command's own flags."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection
+from typing import Annotated, Any
+
+import typer
+
+from fewgan import registry
+from fewgan.cli import choosing, show
+from fewgan.cli.flags import escaped, switch
+from fewgan.errors import FewganError
+from fewgan.options import Field, fields_of
+from fewgan.plugin import Plugin
+from fewgan.screen import Screen
+
+SWITCHES = {
+    "quiet": ("--quiet", "Print only warnings and the result."),
+    "as_json": ("--json", "Print the result as JSON."),
+}
+"""What every command has."""
+
+FLAGS = ("--help", "--quiet", "--json")
+"""The flags that the options of a command may not have."""
+
+
+def add(app: typer.Typer, running: str, core: Collection[str]) -> None:
+    """Adds the installed commands to the app. Only the one that runs is imported, and fewgan's own for their help.
+
+    core: the names of fewgan's commands. Raises UsageError for a running one that cannot be loaded.
+    """
+    for name, entries in registry.find("commands").items():
+        summary = entries[0].summary
+        function = _absent
+        if name == running or entries[0].package == "fewgan":
+            try:
+                plugin = registry.load("commands", name, {*core, *FLAGS})
+                summary, function = plugin.summary, _command(name, plugin)
+            except FewganError:
+                if name == running and not choosing.completing():
+                    raise
+        app.command(name, help=escaped(summary), short_help=escaped(summary))(function)
+
+
+def _absent() -> None:
+    """Stands in the list of commands; typer runs another one."""
+
+
+def _command(name: str, plugin: Plugin) -> choosing.Command:
+    fields = {f"option_{item.name}": item for item in fields_of(plugin.options) if not item.hidden}
+
+    def run(*, quiet: bool, as_json: bool, **line: Any) -> None:
+        values = {fields[key].name: tuple(value) if isinstance(value, list) else value for key, value in line.items()}
+        options = registry.options_from(plugin, name, values)
+        found = plugin.build(options).run(options, Screen(quiet))
+        if found is not None:
+            show.result(found, as_json, _text)
+
+    parameters = [_argument(item) if item.argument else choosing.parameter(item, "") for item in fields.values()]
+    switches = [_keyword(key, False, Annotated[bool, switch(*words)]) for key, words in SWITCHES.items()]
+    return choosing.with_parameters(run, run, [*parameters, *switches])
+
+
+def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _argument(item: Field) -> inspect.Parameter:
+    several = item.type is tuple
+    kind: Any = list[str] if several else item.type
+    place = typer.Argument(metavar=item.name.upper() + ("…" if several else ""), help=escaped(item.help))
+    default = list(item.default) if several else item.default
+    return _keyword(
+        f"option_{item.name}",
+        inspect.Parameter.empty if default in ("", []) else default,
+        Annotated[kind | None if item.optional else kind, place],
+    )
+
+
+def _text(found: Any) -> str:
+    if hasattr(found, "text"):
+        return str(found.text())
+    return show.facts(found) if isinstance(found, dict) else str(found)

@@ -1,0 +1,99 @@
+"""What trackers are shown, and that one cannot end a run."""
+
+import shutil
+
+import pytest
+from packages import install
+
+from fewgan import run
+from fewgan.registry import Choice
+from fewgan.screen import Screen
+from fewgan.testing.base import config
+from fewgan.training.loop import resume, train
+
+TRACKER = """
+    import json
+    from dataclasses import dataclass
+    from pathlib import Path
+    from fewgan.plugin import Plugin, option
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        fails: str = option("", "The hook that fails")
+
+    class Tracker:
+        def __init__(self, fails):
+            self.fails = fails
+
+        def start(self, record):
+            self.path = Path(record["folder"], "told.jsonl")
+            self.tell("start", record["step"], record["steps"])
+
+        def line(self, metrics):
+            self.tell("line", metrics["step"])
+
+        def pictures(self, step, pictures):
+            self.tell("pictures", step, *pictures.shape, str(pictures.dtype))
+
+        def end(self, summary):
+            self.tell("end", summary.get("step"))
+
+        def tell(self, *words):
+            if words[0] == self.fails:
+                raise OSError("no network")
+            with self.path.open("a") as file:
+                file.write(json.dumps(words) + "\\n")
+
+    plugin = Plugin(api=1, summary="T", options=Options, build=lambda options: Tracker(options.fails))
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, tiny_installed):
+    install(
+        tmp_path / "site", "fewgan-teller", {"trackers": ["teller = teller_plugin:plugin"]}, {"teller_plugin": TRACKER}
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return tmp_path
+
+
+def teller(**options):
+    return (Choice("trackers", "teller", "fewgan-teller", "1.0", options),)
+
+
+def told(folder):
+    return (folder / "told.jsonl").read_text().splitlines()
+
+
+def test_a_run_and_its_resume_are_told_once(place):
+    done = train(config(place, steps=14, sample_every=10, trackers=teller()), Screen(quiet=True))
+    first = ['["start", 0, 14]', '["pictures", 10, 32, 3, 16, 16, "torch.uint8"]', '["line", 10]']
+    last = ['["pictures", 14, 32, 3, 16, 16, "torch.uint8"]', '["line", 14]', '["end", 14]']
+    assert told(done.folder) == first + last
+    resume(str(done.folder), Screen(quiet=True), steps=20)
+    again = ['["start", 14, 20]', '["pictures", 20, 32, 3, 16, 16, "torch.uint8"]', '["line", 20]', '["end", 20]']
+    assert told(done.folder) == first + last + again
+
+
+@pytest.mark.parametrize("hook", ["start", "line", "pictures", "end"])
+def test_one_that_fails_is_told_of_once_and_the_run_goes_on(place, capsys, hook):
+    done = train(config(place, steps=20, sample_every=10, trackers=teller(fails=hook)), Screen(quiet=True))
+    assert done.step == 20
+    assert capsys.readouterr().err.count("the tracker teller does not work (OSError: no network)") == 1
+    assert len(run.read_metrics(done.folder)) == 2
+
+
+def test_one_that_is_gone_does_not_stop_a_resume(place, capsys):
+    done = train(config(place, steps=10, trackers=teller()), Screen(quiet=True))
+    shutil.rmtree(next((place / "site").glob("*.dist-info")))
+    assert resume(str(done.folder), Screen(quiet=True), steps=12).step == 12
+    assert "'teller' is needed and not installed" in capsys.readouterr().err
+
+
+def test_one_that_fails_beside_a_run_that_fails_hides_nothing(place, monkeypatch):
+    def explode(*_, **__):
+        raise RuntimeError("of the step")
+
+    monkeypatch.setattr("fewgan.training.loop.discriminator_step", explode)
+    with pytest.raises(RuntimeError, match="of the step"):
+        train(config(place, steps=10, trackers=teller(fails="end")), Screen(quiet=True))
