@@ -29,9 +29,16 @@ def load(place: str | Path, screen: Screen | None = None) -> Model:
     """A model from a run folder, a generator.safetensors, a folder or file of a foreign layout, or a known name.
 
     Known names are those of `sources/known.toml`, such as embedded; their files are downloaded where they are not here
-    yet. Raises UsageError, one line that names the file and what is wrong with it.
+    yet. Its config's `licences` are those of the weights that it descends from, as far as they are known. Raises
+    UsageError, one line that names the file and what is wrong with it.
     """
     path = known.locate(place, screen)
+    model = _load(path)
+    model.config[known.LICENCES] = known.licences(place, model.config)
+    return model
+
+
+def _load(path: Path) -> Model:
     if path.is_dir() and (path / run.GENERATOR).exists():
         return _load_run(path / run.GENERATOR, path)
     if path.is_file() and path.suffix == ".safetensors" and _is_own(path):

@@ -59,6 +59,10 @@ def load_source(config: Config, screen: Screen) -> Model | None:
     model = load.load(config.source, screen)
     for note in model.config.get("notes", ()):
         screen.note(f"Source: {note}")
+    for one in model.config[known.LICENCES]:
+        screen.note(
+            f"Source: the licence of {one['source']}, which goes with what is trained from it: {one['licence']}"
+        )
     if not model.has_discriminator:
         screen.note(f"Source: {config.source} has no discriminator; D is initialised from scratch")
     if model.mapper is not None:
@@ -139,7 +143,8 @@ def photos(config: Config, data: dataset.Dataset, screen: Screen, target: torch.
     return photos, labels
 
 
-def record(config: Config, data: dataset.Dataset, classes: int) -> dict[str, Any]:
+def record(config: Config, data: dataset.Dataset, classes: int, source: Model | None) -> dict[str, Any]:
+    """What config.json says. licences: of the weights that the run descends from."""
     return {
         "format": run.FORMAT,
         "fewgan": version("fewgan"),
@@ -151,4 +156,5 @@ def record(config: Config, data: dataset.Dataset, classes: int) -> dict[str, Any
         "classes": list(data.classes),
         "class_counts": data.class_counts.tolist(),
         "network_classes": classes,
+        known.LICENCES: [] if source is None else source.config[known.LICENCES],
     }

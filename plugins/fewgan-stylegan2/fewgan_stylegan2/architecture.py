@@ -189,4 +189,5 @@ plugin = Plugin(
     build=build,
     read=read,
     write=write,
+    sources="fewgan_stylegan2:sources.toml",
 )

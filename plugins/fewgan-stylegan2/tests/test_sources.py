@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from fewgan_stylegan2.architecture import Options, build, read, write
+from fewgan_stylegan2.architecture import Options, build, plugin, read, write
 from safetensors.torch import load_file, save_file
 from test_files import PKL, ROSINALITY
 from test_golden import GOLDEN, near
@@ -14,7 +14,7 @@ from test_stylegan2_plugins import TINY
 import fewgan
 from fewgan.cli import commands as cli
 from fewgan.errors import UsageError
-from fewgan.sources import pickles
+from fewgan.sources import known, pickles
 
 
 def tiny(classes=0, seed=0, **options):
@@ -159,3 +159,27 @@ def test_nothing_in_a_pickle_is_executed_on_the_way(monkeypatch):
     monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("torch.load was called for a .pkl"))
     fewgan.load(PKL / "network-snapshot.pkl").sample(1)
     assert seen == ["network-snapshot.pkl"]
+
+
+def test_the_known_sources_say_where_they_are_and_what_may_be_done_with_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWGAN_CACHE", str(tmp_path))
+    table = known.of_plugin("stylegan2", plugin.sources)
+    assert {"ffhq-256", "ffhq-512", "ffhq-1024", "celebahq-256", "lsundog-256", "metfaces-1024"} < table.keys()
+    for name, entry in table.items():
+        assert known.sources()[name] == entry
+        assert "NVIDIA" in entry["licence"]
+        assert "non-commercial" in entry["licence"]
+        with pytest.raises(UsageError, match=f"get it from {entry['get']} and put {entry['files'][0]['name']} into"):
+            fewgan.load(name)
+
+
+def test_a_known_file_brings_its_licence_wherever_it_lies(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWGAN_CACHE", str(tmp_path / "cache"))
+    name = "ffhq-res256-mirror-paper256-noaug.pkl"
+    for folder in (tmp_path / "mine", tmp_path / "cache" / "sources" / "ffhq-256"):
+        folder.mkdir(parents=True)
+        shutil.copy(PKL / "network-snapshot.pkl", folder / name)
+    expected = [{"source": "ffhq-256", "licence": known.sources()["ffhq-256"]["licence"]}]
+    for place in ("ffhq-256", tmp_path / "mine" / name, tmp_path / "mine"):
+        assert fewgan.load(place).config["licences"] == expected
+    assert fewgan.load(PKL / "network-snapshot.pkl").config["licences"] == []
