@@ -47,7 +47,7 @@ TRANSFER, AUGMENTATION, REGULARIZER, FEATURES = "transfer", "augmentation", "reg
 TRACKER, COMMAND, TICKS = "tracker", "command", "training/ticks.py"
 
 HOOKS = (
-    must(PLUGIN, "build(options, …)", f"{SESSION}:begin {PLAYERS}:assemble {LOAD}:build_empty {FID}:_built",
+    must(PLUGIN, "build(options, …)", f"{SESSION}:begin {PLAYERS}:assemble {LOAD}:build_empty {FID}:built",
          "a new run, a resume, sampling and scoring; arguments: see above"),
     may(PLUGIN, "needs_source: bool = False", "training/settle.py:with_source",
         "transfers; a new run: without `--source`, the default source is loaded"),
@@ -55,6 +55,8 @@ HOOKS = (
         "architectures; weights that fewgan did not write; every architecture is asked, by name"),
     may(PLUGIN, "write(networks) → {file: state dict}", f"{MODEL}:export",
         "architectures; `fewgan.load(…).export(folder)`"),
+    may(PLUGIN, "sources: str or None = None", "sources/known.py:_tables",
+        "architectures; a name given to `--source`, and what a file's name says of its licence"),
     may(ANY, "advance()", f"layers.py:advance {STEPS}:_begin",
         "before each optimizer step of D and of G, once; not below a module that has one itself"),
     must(G, "size: int", "training/settle.py:with_size", "a run with a source takes its size"),
@@ -120,6 +122,8 @@ HOOKS = (
          "the name of the Fréchet distance; FID only for the standard weights"),
     may(FEATURES, "identity: str", f"{FID}:score {EXTRACT}:cache_key",
         "scores are marked as not comparable if D learned from the same weights"),
+    may(FEATURES, "maps(float [N, 3, H, W]) → [maps [N, C, H, W]]", "`fewgan project`",
+        "each step of a projection, with gradient; images in [0, 255]"),
     must(TRACKER, "start(record)", f"{TICKS}:__enter__", "once, before the first step of a run or a resume"),
     must(TRACKER, "line(metrics)", f"{TICKS}:tick", "each line of metrics.jsonl, every 10 steps"),
     must(TRACKER, "pictures(step, uint8 [N, 3, S, S])", f"{TICKS}:tick", "every `--sample-every` steps"),

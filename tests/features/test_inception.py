@@ -63,6 +63,24 @@ def test_features_of_the_reference(network, path):
         assert (made - expected).norm() <= 1e-4 * expected.norm()
 
 
+def test_maps_are_those_that_the_features_come_from(network):
+    images = torch.randint(0, 256, (2, 3, 40, 48), dtype=torch.uint8)
+    floats = images.float().requires_grad_()
+    found = network.maps(floats)
+    assert [tuple(one.shape[1:]) for one in found] == [
+        (64, 147, 147),
+        (192, 71, 71),
+        (288, 35, 35),
+        (768, 17, 17),
+        (2048, 8, 8),
+    ]
+    with torch.no_grad():
+        assert torch.allclose(found[-1].mean(dim=(2, 3)), network(images), rtol=1e-4, atol=1e-6)
+    (gradient,) = torch.autograd.grad(sum(one.sum() for one in found), floats)
+    assert gradient.isfinite().all()
+    assert gradient.any()
+
+
 def test_the_names_are_those_of_the_standard_file():
     names = by_shape().state_dict()
     assert len(names) == 566

@@ -63,3 +63,23 @@ def test_worse_pictures_score_worse(network):
 
 class TestConformance(FeaturesTests):
     plugin = "random"
+
+
+def test_maps_are_those_that_the_features_come_from(network):
+    images = pictures(2)
+    floats = images.float().requires_grad_()
+    found = network.maps(floats)
+    assert [tuple(one.shape[1:]) for one in found] == [
+        (64, 64, 64),
+        (128, 32, 32),
+        (256, 16, 16),
+        (512, 8, 8),
+        (512, 4, 4),
+    ]
+    with torch.no_grad():
+        rest = network.network[[isinstance(layer, torch.nn.Flatten) for layer in network.network].index(True) :]
+        pooled = torch.nn.functional.max_pool2d(found[-1], 2)
+        assert torch.allclose(rest(pooled), network(images), rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(sum(one.mean() for one in found), floats)
+    assert gradient.isfinite().all()
+    assert gradient.abs().amax(dim=(1, 2, 3)).min() > 0

@@ -14,6 +14,8 @@ from fewgan.plugin import UsageError, check_shapes
 
 SIDE = 299
 DIM = 2048
+MAPS = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")
+"""The last layer at each side: 147, 71, 35, 17 and 8 px."""
 
 
 class Inception(nn.Module):
@@ -45,12 +47,27 @@ class Inception(nn.Module):
         return super().train(False)  # dropout has no place in a measurement
 
     def forward(self, images: Tensor) -> Tensor:
-        x = F.interpolate(images.float() / 255, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
-        x = (2 * x - 1).contiguous(memory_format=torch.channels_last)
+        x = _input(images)
         # TF32 convolutions, on by default on recent GPUs, would move the features by more than the tools differ.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False):
             features: Tensor = self.network(x)
         return features
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """float images [N, 3, H, W] in [0, 255] -> five maps, 147 to 8 px."""
+        x, found = _input(images), list[Tensor]()
+        for name, layer in self.network.named_children():
+            x = layer(x)
+            if name in MAPS:
+                found.append(x)
+            if name == MAPS[-1]:
+                break
+        return found
+
+
+def _input(images: Tensor) -> Tensor:
+    x = F.interpolate(images.float() / 255, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    return (2 * x - 1).contiguous(memory_format=torch.channels_last)
 
 
 def by_shape() -> nn.Module:

@@ -45,10 +45,24 @@ class RandomVGG(nn.Module):
         self.network = nn.Sequential(*layers).eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = F.interpolate(images.float(), size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
-        x = (x / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.network(x)
+        features: Tensor = self.network(_input(images))
         return features
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """float images [N, 3, H, W] in [0, 255] -> the last map of each of the five blocks, 64 to 4 px."""
+        x, found = _input(images), list[Tensor]()
+        for layer in self.network:
+            if isinstance(layer, nn.Flatten):
+                break
+            if isinstance(layer, nn.MaxPool2d):
+                found.append(x)
+            x = layer(x)
+        return found
+
+
+def _input(images: Tensor) -> Tensor:
+    x = F.interpolate(images.float(), size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+    return (x / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()

@@ -40,8 +40,21 @@ class EfficientNetLite(nn.Module):
         return super().train(False)  # dropped blocks have no place in a measurement
 
     def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.network.extract_features(self._input(images)).mean(dim=(2, 3))
+        return features
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """float images [N, 3, H, W] in [0, 255] -> five maps, the last block's at each side, a half to a 32nd."""
+        network, found = self.network, list[Tensor]()
+        x = network._swish(network._bn0(network._conv_stem(self._input(images))))
+        for block in network._blocks:
+            after = block(x)
+            if after.shape[-1] < x.shape[-1]:
+                found.append(x)
+            x = after
+        return [*found, x]
+
+    def _input(self, images: Tensor) -> Tensor:
         sides = (self.side, self.side)
         x = F.interpolate(images.float(), size=sides, mode="bilinear", align_corners=False, antialias=True)
-        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.network.extract_features(x).mean(dim=(2, 3))
-        return features
+        return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)

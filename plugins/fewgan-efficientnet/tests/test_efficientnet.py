@@ -67,3 +67,23 @@ def test_a_variant_that_is_not_installed(monkeypatch):
 
 class TestConformance(FeaturesTests):
     plugin = "efficientnet"
+
+
+def test_maps_are_those_that_the_features_come_from(network):
+    images = torch.randint(0, 256, (2, 3, 40, 48), dtype=torch.uint8)
+    floats = images.float().requires_grad_()
+    found = network.maps(floats)
+    assert [tuple(one.shape[1:]) for one in found] == [
+        (16, 112, 112),
+        (24, 56, 56),
+        (40, 28, 28),
+        (112, 14, 14),
+        (320, 7, 7),
+    ]
+    with torch.no_grad():
+        inner = network.network
+        last = inner._swish(inner._bn1(inner._conv_head(found[-1])))
+        assert torch.allclose(last.mean(dim=(2, 3)), network(images), rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(sum(one.mean() for one in found), floats)
+    assert gradient.isfinite().all()
+    assert gradient.abs().amax(dim=(1, 2, 3)).min() > 0
