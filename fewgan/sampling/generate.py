@@ -61,7 +61,7 @@ def pictures(
         chosen_labels = labels(seed, start, size, model.generator.classes, chosen, counts=model.class_counts)
         with seeded_noise(model, seed, start):
             made = model.generate(z, chosen_labels, truncation)
-        yield _finished(made)[: count - start]
+        yield finished(made)[: count - start]
 
 
 def group_size(model: Model) -> int:
@@ -107,15 +107,15 @@ def animation(
     z, left, share = loop(seed, keyframes, FRAMES_EACH, generator.latent_dim, _of_latents(model, truncation))
     corners = labels(seed, 0, keyframes, generator.classes, chosen, counts=model.class_counts)
     start, end = corners[left], corners[(left + 1) % keyframes]
-    eased = share * share * (3 - 2 * share)  # at rest at each picture, so that the blend has no corner there
+    blend = eased(share)
     for first in range(0, len(z), GROUP):
         part = slice(first, first + GROUP)
         with seeded_noise(model, seed, 0):  # the same noise in every group, so that it does not flicker between them
             if model.mapper is None:
-                made = _blended(model, z[part], (start[part], end[part]), eased[part], truncation)
+                made = _blended(model, z[part], (start[part], end[part]), blend[part], truncation)
             else:
                 made = model.generate(z[part], start[part], truncation)
-        yield _finished(made)
+        yield finished(made)
 
 
 @torch.no_grad()
@@ -161,7 +161,13 @@ def _of_latents(model: Model, truncation: float | None) -> float | None:
     return None if hasattr(model.generator, "sample") else truncation
 
 
-def _finished(images: Tensor) -> Tensor:
+def eased(share: Tensor) -> Tensor:
+    """The share of the next picture in a blend: at rest at each picture, so that there is no corner."""
+    return share * share * (3 - 2 * share)
+
+
+def finished(images: Tensor) -> Tensor:
+    """uint8 on the CPU. Raises FewganError where a picture is not finite."""
     if not images.isfinite().all():
         raise FewganError("the generator produces NaN or infinity; use an earlier checkpoint")
     return to_uint8(images).cpu()

@@ -115,14 +115,24 @@ def loop(
     far it has come to the next one, float32 in [0, 1). Trigonometric interpolation, scaled so that every frame is a
     draw from the same distribution as the keyframes.
     """
-    corners = _normals(seed, 0, keyframes, dim, LATENT)
+    path, left, share = path_through(_normals(seed, 0, keyframes, dim, LATENT), frames_each, rescaled=True)
+    return truncate(path, truncation), left, share
+
+
+def path_through(corners: Array, frames_each: int, *, rescaled: bool) -> tuple[Array, Tensor, Tensor]:
+    """A smooth closed path through the rows of `corners` [K, D], which it meets exactly, as for `loop`.
+
+    rescaled: between them as long as independent normal numbers are; else as trigonometric interpolation gives it.
+    """
+    keyframes = len(corners)
     frame = np.arange(keyframes * frames_each)
     time = frame / frames_each
     weights = _cardinal(time[:, None] - np.arange(keyframes), keyframes)
-    # Independent standard normals keep unit variance where the squared weights sum to 1.
-    weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
+    if rescaled:
+        # Independent standard normals keep unit variance where the squared weights sum to 1.
+        weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
     left = torch.from_numpy(frame // frames_each)
-    return truncate(weights @ corners, truncation), left, torch.from_numpy((time % 1).astype(np.float32))
+    return weights @ corners, left, torch.from_numpy((time % 1).astype(np.float32))
 
 
 def _cardinal(distance: Array, period: int) -> Array:

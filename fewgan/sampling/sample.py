@@ -6,10 +6,11 @@ import difflib
 import itertools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch import Tensor
 from fewgan import run
 from fewgan.device import resolve
 from fewgan.errors import UsageError
-from fewgan.sampling import generate, imagefile
+from fewgan.sampling import generate, imagefile, stored
 from fewgan.sampling.generate import pictures
 from fewgan.sampling.latent import check_seed, check_truncation, labels
 from fewgan.screen import Screen
@@ -44,6 +45,7 @@ def sample(
     truncation: float | None = None,
     seed: int = 0,
     classes: str | None = None,
+    latents: Path | None = None,
     grid: bool = False,
     interpolate: bool = False,
     standing_stats: int = 0,
@@ -55,7 +57,8 @@ def sample(
     """Writes pictures of a run, a generator.safetensors or a foreign folder; path None: of the latest run.
 
     count: None is 64 pictures, or 8 keyframes with `interpolate`. truncation: see `generate.pictures`. classes: names
-    or numbers between commas, taken in turn. grid: one grid.png instead of 000000.png …, each column of one class where
+    or numbers between commas, taken in turn. latents: a file of latents, a picture or keyframe each, in place of count,
+    truncation and classes; see `stored`. grid: one grid.png instead of 000000.png …, each column of one class where
     `classes` are given. interpolate: one endless animation, loop.webp. standing_stats: batches to re-estimate batch
     norm over, 0 for none. format: png or jpeg; webp or gif for an animation. out: a folder, or the one file's name;
     None: ./pictures/<run>-t0.5-seed0.
@@ -64,57 +67,87 @@ def sample(
     for what cannot be served, FewganError where a file cannot be written or the generator's values are not finite.
     """
     started = time.monotonic()
+    given = None
+    if latents is not None:
+        _check_alone({"--count": count, "--truncation": truncation, "--classes": classes})
+        given = stored.read(latents)
+        count = given.count
+        if interpolate and count < 2:
+            raise UsageError(f"--latents {latents}: holds 1 picture; --interpolate leads through 2 or more")
     if count is None:
         count = KEYFRAMES if interpolate else PICTURES
     check_truncation(truncation)
     check_seed(seed)
     _check(count=count, grid=grid, interpolate=interpolate, standing_stats=standing_stats)
     kind = _kind(format, out, interpolate)
-    model = source.load(path if path is not None else run.latest()).to(resolve(device))
+    model = source.load(path if path is not None else run.latest(), screen).to(resolve(device))
+    if given is not None:
+        stored.check(given, model)
     chosen = choose_classes(classes, model) if classes is not None else None
     columns = _columns(count, len(chosen)) if chosen else None
     if grid:
         imagefile.check_grid(count, model.generator.size, columns)
 
+    name = model.name if latents is None else f"{model.name}-{latents_name(latents)}"
+    default = Path("pictures") / folder_name(name, truncation, seed, classes, standing_stats)
     one = "grid" if grid else "loop" if interpolate else None
-    names = [f"{one or f'{index:06d}'}{imagefile.SUFFIXES[kind]}" for index in range(1 if one else count)]
-    folder = out
-    if folder is None:
-        folder = Path("pictures") / folder_name(model.name, truncation, seed, classes, standing_stats)
-    elif _names_a_file(folder):
-        if len(names) > 1:
-            raise UsageError(f"--out {out}: one file for {count} pictures; give a folder, or --grid, or --count 1")
-        folder, names = folder.parent, [folder.name]
+    folder, names = _place(out, default, kind, count, one)
     imagefile.refuse_to_overwrite(folder, names)
     paths = [folder / name for name in names]
 
     if standing_stats:
         generate.standing_statistics(model, standing_stats, truncation=truncation, seed=seed, screen=screen)
-    facts = {"model": model.name, "seed": seed, "truncation": truncation, "standing_stats": standing_stats}
+    facts: dict[str, Any] = {"model": model.name, "seed": seed, "truncation": truncation}
+    facts |= {"standing_stats": standing_stats, **({} if latents is None else {"latents": latents.name})}
     if interpolate:
-        groups = generate.animation(model, count, truncation=truncation, seed=seed, chosen=chosen)
+        groups = (
+            generate.animation(model, count, truncation=truncation, seed=seed, chosen=chosen)
+            if given is None
+            else stored.animation(model, given, seed=seed)
+        )
         shown = _shown(groups, count * generate.FRAMES_EACH, "frames", screen)
         frames = [imagefile.picture(frame) for group in shown for frame in group]
         imagefile.save_animation(paths[0], frames, kind, {**facts, "keyframes": count, "classes": chosen})
         return Sampled(folder, count, names, time.monotonic() - started)
 
-    groups = pictures(model, count, truncation=truncation, seed=seed, chosen=chosen)
+    groups = (
+        pictures(model, count, truncation=truncation, seed=seed, chosen=chosen)
+        if given is None
+        else stored.pictures(model, given, seed=seed)
+    )
     shown = _shown(groups, count, "pictures", screen)
     if grid:
         whole = imagefile.grid(torch.cat(list(shown)), columns)
         imagefile.save_picture(paths[0], whole, kind, {**facts, "count": count, "classes": chosen})
     else:
         numbers = labels(seed, 0, count, model.generator.classes, chosen, counts=model.class_counts).tolist()
-        with ThreadPoolExecutor() as pool:  # compression lets go of the interpreter
-            size = generate.group_size(model)
-            for first, group in zip(range(0, count, size), shown, strict=True):
-                stills = [imagefile.picture(image) for image in group]
-                part = range(first, first + len(stills))
-                each = [{**facts, "index": index, "class": numbers[index]} for index in part]
-                into = paths[first : first + len(stills)]
-                list(pool.map(imagefile.save_picture, into, stills, itertools.repeat(kind), each))
+        _save_each(paths, shown, kind, facts, numbers if given is None else [None] * count)
         _tell_left_over(folder, names, screen)
     return Sampled(folder, count, names, time.monotonic() - started)
+
+
+def _place(out: Path | None, default: Path, kind: str, count: int, one: str | None) -> tuple[Path, list[str]]:
+    """The folder and the names of the files. one: the name of the only file, None for one a picture."""
+    names = [f"{one or f'{index:06d}'}{imagefile.SUFFIXES[kind]}" for index in range(1 if one else count)]
+    if out is None or not _names_a_file(out):
+        return out or default, names
+    if len(names) > 1:
+        raise UsageError(f"--out {out}: one file for {count} pictures; give a folder, or --grid, or --count 1")
+    return out.parent, [out.name]
+
+
+def _save_each(
+    paths: list[Path], groups: Iterator[Tensor], kind: str, facts: Mapping[str, Any], classes: list[int | None]
+) -> None:
+    """A file a picture. classes: the class of each, None where it has none."""
+    first = 0
+    with ThreadPoolExecutor() as pool:  # compression lets go of the interpreter
+        for group in groups:
+            stills = [imagefile.picture(image) for image in group]
+            part = range(first, first + len(stills))
+            each = [{**facts, "index": index, "class": classes[index]} for index in part]
+            list(pool.map(imagefile.save_picture, paths[part.start : part.stop], stills, itertools.repeat(kind), each))
+            first = part.stop
 
 
 def choose_classes(text: str, model: Model) -> list[int]:
@@ -150,6 +183,18 @@ def folder_name(model: str, truncation: float | None, seed: int, classes: str | 
     if standing_stats:
         name += f"-standing{standing_stats}"
     return name
+
+
+def latents_name(path: Path) -> str:
+    """What a file of latents is called in a folder's name: its folder, if it has the name that project gives it."""
+    name = path.absolute().parent.name if path.stem == "latents" else path.stem
+    return re.sub(r"[^\w.-]+", "_", name)[:60]
+
+
+def _check_alone(others: Mapping[str, object]) -> None:
+    for flag, value in others.items():
+        if value is not None:
+            raise UsageError(f"{flag} and --latents: give one of them; the file says which pictures are made")
 
 
 def _check(*, count: int, grid: bool, interpolate: bool, standing_stats: int) -> None:

@@ -23,7 +23,7 @@ from fewgan.screen import Screen
 def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Model:
     """The one that `sample` loads, in an empty current folder."""
     made = Model(classes=("rose", "tulip", "10"))
-    monkeypatch.setattr("fewgan.sources.load.load", lambda path: made)
+    monkeypatch.setattr("fewgan.sources.load.load", lambda path, screen=None: made)
     monkeypatch.chdir(tmp_path)
     return made
 

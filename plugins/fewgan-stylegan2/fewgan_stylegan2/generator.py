@@ -227,6 +227,17 @@ class Generator(nn.Module):
         images: Tensor = self.synthesis(self.truncated(ws, truncation), self.noise)
         return images
 
+    @property
+    def w_shape(self) -> tuple[int, int]:
+        """Layers, and the length of w."""
+        return self.synthesis.styles, self.shape.w_dim
+
+    def from_w(self, w: Tensor) -> Tensor:
+        """Images of w [N, w_dim], the same in all layers, or [N, layers, w_dim] (W+ of arXiv 1904.03189)."""
+        ws = w if w.dim() == 3 else w[:, None].expand(-1, self.synthesis.styles, -1)
+        images: Tensor = self.synthesis(ws, self.noise)
+        return images
+
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         images: Tensor = self.synthesis(self.styles(z, condition), self.noise)
         return images

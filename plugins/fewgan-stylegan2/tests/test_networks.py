@@ -233,3 +233,17 @@ def test_second_order_works_in_bfloat16():
     near_gradient(rough, exact, 0.1)
     (rough.mean() + lengths.mean()).backward()
     assert all(p.grad.isfinite().all() for p in discriminator.parameters() if p.grad is not None)
+
+
+@torch.no_grad()
+def test_images_of_w_are_those_of_z():
+    generator, _ = networks(classes=2)
+    z, condition = torch.randn(3, 12), generator.embed(torch.tensor([0, 1, 1]))
+    w = generator.mapping(z, condition)
+    layers, length = generator.w_shape
+    assert (layers, length) == (8, 10)
+    assert torch.equal(generator.from_w(w), generator(z, condition))
+    plus = w[:, None].repeat(1, layers, 1)
+    assert torch.equal(generator.from_w(plus), generator(z, condition))
+    plus[:, -1] += 1
+    assert not torch.equal(generator.from_w(plus), generator(z, condition))
