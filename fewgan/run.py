@@ -5,6 +5,7 @@ metrics.jsonl                  a line each tick
 real.png, samples/000500.png   photos; pictures from fixed latents
 checkpoints/000500.safetensors networks, averages, optimizers, plugins; the newest two
 generator.safetensors          the averaged generator and mapper: one file is enough to sample anywhere
+best.safetensors               the same of the step with the best score, with --score-every
 generators/000500.safetensors  the same, one a save, with --keep-generators
 .lock                          held while the run is being trained
 
@@ -28,7 +29,7 @@ from filelock import FileLock, Timeout
 from fewgan.errors import FewganError, UsageError
 
 FORMAT = 1
-GENERATOR = "generator.safetensors"
+GENERATOR, BEST = "generator.safetensors", "best.safetensors"
 _NAME = re.compile(r"(\d{5,})-")
 WRITTEN = ("samples", "checkpoints", "generators")  # the subfolders that a training writes to
 

@@ -11,7 +11,7 @@ BUILT_IN = ("architectures", "transfers", "augmentations", "regularizers", "feat
 # An arrow goes from a room to those it may import. The ground floor is open to all rooms.
 ROOMS = {
     "cli": {"photos", "training", "sampling", "scoring", "sources"},
-    "training": {"photos", "sampling", "sources"},
+    "training": {"photos", "sampling", "scoring", "sources"},
     "scoring": {"photos", "sampling", "sources"},
     "sampling": {"sources"},
     "sources": {"sampling", "training"},  # a model samples itself; a run's config.json is a training's

@@ -26,8 +26,8 @@ from fewgan.screen import command, one_line
 Command = Callable[..., None]
 
 COMMANDS = {
-    "train": ("architectures", "transfers", "augmentations", "regularizers", "trackers"),
     "fid": ("features",),
+    "train": ("architectures", "transfers", "augmentations", "regularizers", "features", "trackers"),
 }
 """The commands that take plugins, and of which kinds."""
 
@@ -185,7 +185,7 @@ def hint(option: str, command_name: str) -> str | None:
     """What to say of an option that this command lacks, where it seems to be a plugin's."""
     bare = option.removeprefix("--").removeprefix("no-")
     for entry in sorted(registry.describe(), key=lambda entry: -len(entry.name)):
-        where = command_of(entry.kind, entry.name)
+        where = command_name if entry.kind in COMMANDS.get(command_name, ()) else command_of(entry.kind, entry.name)
         if not bare.startswith(flag(entry.name)[2:] + "-") or where not in COMMANDS:
             continue
         if where != command_name:

@@ -11,15 +11,14 @@ from typing import Annotated
 
 import typer
 
-from fewgan import registry
-from fewgan.cli import choosing, failures, flags, plugin_commands, show
+from fewgan.cli import choosing, failures, flags, plugin_commands, plugins, show
 from fewgan.cli.choosing import Chosen
 from fewgan.cli.flags import real, switch, text, whole
 from fewgan.cli.launch import Speaks, launch
 from fewgan.screen import Screen, flush, output
 from fewgan.training.config import LOSSES, PRECISIONS, Config
 
-CHANGEABLE = ("data", "steps", "device", "save_every", "sample_every")  # what may be given with --resume
+CHANGEABLE = ("data", "steps", "device", "save_every", "sample_every", "patience")  # what may be given with --resume
 
 TRAINING, SAVING = "Training", "Samples and checkpoints"
 
@@ -103,6 +102,12 @@ def train(
     keep_generators: Annotated[
         bool, switch("--keep-generators", "Keep the generator of every checkpoint.", SAVING)
     ] = False,
+    score_every: Annotated[
+        int | None, whole(1, "Steps between scores (KID); the best generator is kept as best.safetensors.", SAVING)
+    ] = None,
+    patience: Annotated[
+        int | None, whole(1, "Stop after N scores in a row without a better one; default: never.", SAVING)
+    ] = None,
     plugins: Chosen,
 ) -> None:
     """Train a generator on a dataset.
@@ -128,6 +133,7 @@ def train(
         augmentation=plugins.one("augmentations"),
         regularizers=plugins.of("regularizers"),
         trackers=plugins.of("trackers"),
+        features=plugins.one("features") if score_every is not None else None,
         no_regularizers=plugins.off,
     )
     if dry_run:
@@ -156,6 +162,9 @@ def sample(
     truncation: Annotated[float | None, real("Scale of the latents; lower values trade variety for quality.")] = None,
     seed: Seed = 0,
     classes: Annotated[str | None, text("NAMES", "Comma-separated class names or indices.")] = None,
+    latents: Annotated[
+        Path | None, text("FILE", "File of latents, such as fewgan project writes; one picture or keyframe each.")
+    ] = None,
     grid: Annotated[bool, switch("--grid", "Make one picture, a grid of all.")] = False,
     interpolate: Annotated[bool, switch("--interpolate", "Make a seamlessly looping animation.")] = False,
     standing_stats: StandingStats = 0,
@@ -172,8 +181,9 @@ def sample(
     from fewgan.sampling.sample import sample
 
     made = sample(
-        run, count=count, truncation=truncation, seed=seed, classes=classes, grid=grid, interpolate=interpolate,
-        standing_stats=standing_stats, format=format, out=out, device=device, screen=Screen(quiet),
+        run, count=count, truncation=truncation, seed=seed, classes=classes, latents=latents, grid=grid,
+        interpolate=interpolate, standing_stats=standing_stats, format=format, out=out, device=device,
+        screen=Screen(quiet),
     )  # fmt: skip
     show.result(made, as_json, show.sampled)
 
@@ -205,27 +215,6 @@ def fid(
         features=plugins.need("features"), device=device, standing_stats=standing_stats, out=out, screen=Screen(quiet),
     )  # fmt: skip
     show.result(report, as_json, type(report).text)
-
-
-def plugins(*, ctx: typer.Context, as_json: Json = False) -> None:
-    """List the installed plugins, show one, or check them all."""
-    if ctx.invoked_subcommand is None:
-        show.result(registry.describe(), as_json, show.listed)
-
-
-def plugins_show(
-    *, name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin.")], as_json: Json = False
-) -> None:
-    """Print a plugin's options: flags, types, defaults, ranges."""
-    show.result(show.about(name, core_flags()), as_json, show.plugin)
-
-
-def plugins_check(*, as_json: Json = False) -> None:
-    """Load every plugin and report the broken ones; exit code 1 if there are any."""
-    results = [{**dataclasses.asdict(entry), "error": error} for entry, error in registry.check(core_flags())]
-    show.result(results, as_json, show.checked)
-    if any(result["error"] for result in results):
-        raise typer.Exit(1)
 
 
 def version(value: bool) -> None:
@@ -270,11 +259,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         app.command(name)(
             choosing.attach(command, rest if name == running else None, kinds, core) if kinds else command
         )
-    group = typer.Typer(invoke_without_command=True)
-    group.callback()(plugins)
-    group.command("show")(plugins_show)
-    group.command("check")(plugins_check)
-    app.add_typer(group, name="plugins")
+    app.add_typer(plugins.group(core_flags), name="plugins")
     plugin_commands.add(app, running, ("plugins", *(command.__name__ for command in COMMANDS)))
     return app
 

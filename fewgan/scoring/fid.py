@@ -78,7 +78,7 @@ def score(
         variations = sides.variations(subject, truncations, snapshots, standing_stats)
         real = sides.real(subject, against, stack, screen=screen)
         folder = _writable(subject.out if out is None else out)
-        name, package, module = _built(features, device)
+        name, package, module = built(features, device)
         cached = partial(reference, module, cache_key(module, package), device=device, screen=screen, batch=batch)
         known = [cached(pictures) for pictures in real]
         # A generator may copy what training showed it, mirror images of the photos included.
@@ -109,7 +109,7 @@ def score(
         scored = [one(variation) for variation in variations]
         distributed.exit_other_ranks()
         identity = str(getattr(module, "identity", ""))
-        comparable = not _learned(identity, sides.learned_from(subject))
+        comparable = not learned(identity, sides.learned_from(subject))
         report = Report(
             target=subject.name,
             settings=files.settings(
@@ -166,7 +166,7 @@ def _writable(folder: Path) -> Path:
     return folder
 
 
-def _built(features: Choice | Features, device: torch.device) -> tuple[str, str, Any]:
+def built(features: Choice | Features, device: torch.device) -> tuple[str, str, Any]:
     """The name of the features, their package with its version, and their module on the device in eval mode."""
     module: Any = features
     name, package = type(features).__name__.lower(), ""
@@ -215,7 +215,7 @@ def _few(rows: Sequence[Row]) -> Iterator[str]:
         yield f"With {' and '.join(few)} the Fréchet distance is biased upwards; prefer KID, which is unbiased"
 
 
-def _learned(identity: str, learned_from: Sequence[str]) -> bool:
+def learned(identity: str, learned_from: Sequence[str]) -> bool:
     """Whether D learned from these weights, changed ones (identity:change) included."""
     return bool(identity) and any(one == identity or one.startswith(f"{identity}:") for one in learned_from)
 

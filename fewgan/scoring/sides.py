@@ -74,7 +74,7 @@ def _model(target: Path, inside: Sequence[str], screen: Screen) -> Model | None:
     if not is_run and not weights:
         return None
     try:
-        return source.load(target)
+        return source.load(target, screen)
     except UsageError:
         if is_run or not any(map(pictured, inside)):
             raise

@@ -28,19 +28,24 @@ FOREIGN = (".pth", ".pt", ".bin", ".pkl", ".safetensors")
 def load(place: str | Path, screen: Screen | None = None) -> Model:
     """A model from a run folder, a generator.safetensors, a folder or file of a foreign layout, or a known name.
 
-    Known names are those of `sources/known.toml`, such as embedded; their files are downloaded where they are not here
-    yet. Its config's `licences` are those of the weights that it descends from, as far as they are known. Raises
-    UsageError, one line that names the file and what is wrong with it.
+    Of a run that was scored while it trained, the best generator. Known names are those of `sources/known.toml`, such
+    as embedded, and of installed architectures; their files are downloaded where they are not here yet. Its config's
+    `licences` are those of the weights that it descends from, as far as they are known. Raises UsageError, one line
+    that names the file and what is wrong with it.
     """
     path = known.locate(place, screen)
     model = _load(path)
+    if screen is not None and path.is_dir() and (best := path / run.BEST).exists():
+        step = storage.read_facts(best)[0].get("step")
+        screen.note(f"Generator: {run.BEST} of step {step}, the one with the best score; the last is {run.GENERATOR}")
     model.config[known.LICENCES] = known.licences(place, model.config)
     return model
 
 
 def _load(path: Path) -> Model:
     if path.is_dir() and (path / run.GENERATOR).exists():
-        return _load_run(path / run.GENERATOR, path)
+        best = path / run.BEST
+        return _load_run(best if best.exists() else path / run.GENERATOR, path)
     if path.is_file() and path.suffix == ".safetensors" and _is_own(path):
         return _load_run(path, None)
     if path.is_dir() and (path / "checkpoints").is_dir():

@@ -171,7 +171,7 @@ def config(folder: Path, dataset_size: int = tiny.SIZE, **changes: Any) -> Confi
 
 
 def _noise(folder: Path, size: int) -> None:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     random = np.random.default_rng(0)
     for index in range(12):
         blocks = random.integers(0, 256, (4, 4, 3)).repeat(size // 4, 0).repeat(size // 4, 1)

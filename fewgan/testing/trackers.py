@@ -25,8 +25,6 @@ class TrackerTests(PluginTests):
         return plugin.build(options)
 
     def test_it_follows_a_run_and_its_resume(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (tmp_path / "plain").mkdir()
-        (tmp_path / "tracked").mkdir()
         plain = train(config(tmp_path / "plain", steps=20), QUIET)
         done = train(config(tmp_path / "tracked", steps=10, planned_steps=20, trackers=(self.choice,)), QUIET)
         done = resume(str(done.folder), QUIET, steps=20)

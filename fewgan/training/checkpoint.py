@@ -45,7 +45,7 @@ def space(state: State, generators: int) -> int:
     trained = storage.nbytes(p for module in state.players.modules.values() for p in module.parameters())
     one = storage.nbytes(_named(state.modules).values()) + 2 * trained  # Adam's two moments
     average = storage.nbytes(_named(state.average.modules).values())
-    return (KEPT + 1) * one + (2 + generators) * average
+    return (KEPT + 1) * one + (3 + generators) * average
 
 
 def save(folder: Path, state: State, config: Mapping[str, Any], *, keep_generator: bool) -> None:
@@ -63,9 +63,10 @@ def save(folder: Path, state: State, config: Mapping[str, Any], *, keep_generato
         old.unlink(missing_ok=True)
 
 
-def save_generator(path: Path, state: State, config: Mapping[str, Any]) -> None:
-    """The averaged generator and mapper with the run's config: enough to sample anywhere."""
+def save_generator(path: Path, state: State, config: Mapping[str, Any], **more: Any) -> None:
+    """The averaged generator and mapper with the run's config, and more facts: enough to sample anywhere."""
     facts = {"fewgan": config["fewgan"], "step": state.step, "images_seen": state.images_seen, "config": config}
+    facts |= more
     storage.write_tensors(path, _named(state.average.modules), facts)
 
 

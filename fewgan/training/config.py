@@ -53,6 +53,9 @@ class Config:
     regularizers: tuple[Choice, ...] = ()
     no_regularizers: tuple[str, ...] = ()
     trackers: tuple[Choice, ...] = ()
+    score_every: int | None = None
+    patience: int | None = None
+    features: Choice | None = None
     flip: bool = True
     loss: str | None = None
     steps: int = 2000
@@ -71,10 +74,15 @@ class Config:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "d_steps", "grad_accumulation", "sample_every", "save_every"):
+        for name in ("steps", "batch_size", "d_steps", "grad_accumulation", "sample_every", "save_every",
+                     "score_every", "patience"):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: must be 1 or more")
+        if self.score_every is None and self.patience is not None:
+            raise UsageError("--patience counts scores; add --score-every N")
+        if self.score_every is not None and self.features is None:
+            raise UsageError("--score-every needs features to score with; add --features NAME")
         if self.loss is not None and self.loss not in LOSSES:
             raise UsageError(f"--loss {self.loss}: choose {', '.join(LOSSES)}")
         if self.precision not in PRECISIONS:
@@ -107,7 +115,8 @@ class Config:
         try:
             for kind in ("architecture", "transfer"):
                 values[kind] = Choice(**values[kind])
-            values["augmentation"] = Choice(**values["augmentation"]) if values.get("augmentation") else None
+            for kind in ("augmentation", "features"):
+                values[kind] = Choice(**values[kind]) if values.get(kind) else None
             values["regularizers"] = tuple(Choice(**choice) for choice in values["regularizers"])
             values["trackers"] = tuple(Choice(**choice) for choice in values.get("trackers", ()))
             values["no_regularizers"] = tuple(values.get("no_regularizers", ()))

@@ -11,6 +11,10 @@ LONG = 200  # steps that a sign must last
 NO_GAP = 0.05  # mean logit of photos minus that of samples below which D hardly separates them
 NO_LOSS = 0.05  # D's loss below which it separates nearly all of them
 SKIPPED = 0.1  # updates that were not finite, for each step
+LIKE_FAKES = (
+    0.9  # of the way from photos to samples, in D's logits, at which held-out photos count as judged like fakes
+)
+LEAKS = 0.5  # of the way from photos to augmented photos
 ALIKE = 0.1  # spread of samples relative to that of the photos
 
 
@@ -24,6 +28,8 @@ def signs(lines: Sequence[Line], loss: str) -> dict[str, str]:
         "discriminator-lost": _lost,
         "discriminator-too-strong": _too_strong,
         "samples-alike": _alike,
+        "discriminator-overfits": _overfits,
+        "augmentation-leaks": _leaks,
         "updates-skipped": _skipped,
     }
     found = {name: rule(lines, loss) for name, rule in rules.items() if name not in reported}
@@ -60,6 +66,32 @@ def _too_strong(lines: Sequence[Line], loss: str) -> str | None:
     return (
         f"D has separated photos from samples almost perfectly for the last {LONG} steps (loss {max(losses):.3f} at "
         "most), which leaves G little to learn from: add an augmentation or a regularizer, or lower --lr-d"
+    )
+
+
+def _overfits(lines: Sequence[Line], loss: str) -> str | None:
+    """Held-out photos judged like samples: r_v of Karras et al. 2020 (arXiv 2006.06676, section 3)."""
+    real, fake, held_out = (_recent(lines, f"logit_{name}") for name in ("real", "fake", "held_out"))
+    if not held_out or len(real) != len(held_out):
+        return None
+    gap = sum(real) / len(real) - sum(fake) / len(fake)
+    way = (sum(real) - sum(held_out)) / len(real)
+    if gap <= NO_GAP or way < LIKE_FAKES * gap:
+        return None
+    return (
+        f"D has judged held-out photos like samples for the last {LONG} steps ({way / gap:.2f} of the way from photos "
+        "to samples): it knows the photos by heart. Add or strengthen an augmentation (--aug) or a regularizer; "
+        "--score-every keeps the best generator"
+    )
+
+
+def _leaks(lines: Sequence[Line], loss: str) -> str | None:
+    leaks = [(line["step"], line["leak"]) for line in lines if line.get("leak") is not None]
+    if len(leaks) < 2 or leaks[-1][0] - leaks[0][0] < LONG or min(leak for _, leak in leaks[-2:]) < LEAKS:
+        return None
+    return (
+        f"the samples show what the augmentation does to photos ({leaks[-1][1]:.2f} of the way from photos to "
+        "augmented photos): weaken it with its options, or leave out --aug"
     )
 
 

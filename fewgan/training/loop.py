@@ -35,12 +35,13 @@ class Stopped(FewganError):
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training leaves. metrics: the last line of metrics.jsonl."""
+    """What a training leaves. metrics: the last line of metrics.jsonl. best_step: of best.safetensors, if scored."""
 
     folder: Path
     step: int
     seconds: float
     metrics: dict[str, Any]
+    best_step: int | None = None
 
 
 def train(config: Config, screen: Screen, *, resume_unfinished: bool = False) -> Trained:
@@ -72,10 +73,11 @@ def resume(
     device: str | None = None,
     save_every: int | None = None,
     sample_every: int | None = None,
+    patience: int | None = None,
 ) -> Trained:
     """Resumes a run as if it had never stopped. name: a run folder, or `latest`. data: its dataset, where it moved."""
     folder = Path(distributed.broadcast_object(run.latest(wanted="checkpoints") if name == "latest" else name))
-    changes = {"save_every": save_every, "sample_every": sample_every}
+    changes = {"save_every": save_every, "sample_every": sample_every, "patience": patience}
     run.read_config(folder)
     with _held(folder):
         old = session.resume(folder, screen, steps=steps, data=data, device_name=device, **changes)
@@ -95,7 +97,7 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     ticks = Ticks(work, folder, screen)
     started = time.monotonic()
     with _signals() as stopping, screen.progress("train", config.steps - state.step, "steps") as advance, ticks:
-        while state.step < config.steps and not stopping:
+        while state.step < config.steps and not stopping and not ticks.exhausted:
             # Fetch: this step's randomness, learning rates, and what learns in it
             batches.seed(work)
             apply_schedules(players, state.optimizers, state.images_seen, planned_images)
@@ -130,13 +132,18 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             if ticks.due:
                 ticks.tick()
             advance(1, ticks.status)
-            if saving and distributed.rank() == 0:
+            if (saving or ticks.exhausted) and distributed.rank() == 0:
                 checkpoint.save(folder, state, work.record, keep_generator=config.keep_generators)
     if stopping and state.step < config.steps:
         name = signal.Signals(stopping[0]).name
         again = command("fewgan", "train", "--resume", str(folder))
         raise Stopped(f"stopped by {name} at step {state.step}, saved; go on with '{again}'", stopping[0])
-    return Trained(folder, state.step, time.monotonic() - started, ticks.last)
+    if ticks.exhausted:
+        screen.note(
+            f"Stopped at step {state.step}: the last {config.patience} scores were worse than that of step "
+            f"{ticks.best_step}; go on with a larger --patience if you want to"
+        )
+    return Trained(folder, state.step, time.monotonic() - started, ticks.last, ticks.best_step)
 
 
 def generator_batches(config: Config, ratio: float) -> list[int]:

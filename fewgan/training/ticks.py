@@ -16,6 +16,8 @@ from fewgan.sampling.imagefile import grid
 from fewgan.screen import Screen
 from fewgan.sources.model import Model
 from fewgan.training import diagnostics
+from fewgan.training.best import Best
+from fewgan.training.overfitting import HeldOut, leak
 from fewgan.training.session import Session
 from fewgan.training.tracking import Trackers
 
@@ -34,6 +36,7 @@ class Ticks:
         self._lines = run.read_metrics(folder)
         self._clock = (time.monotonic(), work.state.step)
         self._trackers = Trackers(work.config.trackers if distributed.rank() == 0 else (), screen)
+        self._best, self._held_out = Best(work, folder, self._lines, screen), HeldOut(work)
 
     def __enter__(self) -> Self:
         self._trackers.start({**self._work.record, "folder": str(self._folder), "step": self._work.state.step})
@@ -51,7 +54,16 @@ class Ticks:
     @property
     def due(self) -> bool:
         step = self._work.state.step
-        return step % EVERY == 0 or self._sampling
+        return step % EVERY == 0 or self._sampling or self._best.due
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the scores have not improved for so long that the training ends."""
+        return self._best.exhausted
+
+    @property
+    def best_step(self) -> int | None:
+        return self._best.step
 
     @property
     def _sampling(self) -> bool:
@@ -68,23 +80,26 @@ class Ticks:
         line = self._lines[-1]
         parts = [f"{name} {line[key]:.3f}" for name, key in (("D", "loss_d"), ("G", "loss_g")) if _known(line, key)]
         parts += [f"gap {line['logit_gap']:.2f}"] if _known(line, "logit_gap") else []
+        parts += [self._best.text] if self._best.text else []
         return " ".join(parts) or "skipped: not finite"
 
     def tick(self, *, last: bool = False) -> None:
         """A line of metrics, and samples if it is time. Waits for the device."""
         work = self._work
         means = work.state.meter.take_means()
+        seen = self._best.measure(averaged(work, self._folder)) if self._best.due else {}
         if distributed.rank() > 0:
             return
-        spread = None
+        if (held_out := self._held_out.logit()) is not None:
+            seen["logit_held_out"] = held_out
         if self._sampling or last:
             pictures = save_samples(work, self._folder)
-            spread = _spread(pictures) / max(_spread(_photos(work)), 1e-6)
+            seen |= _compared(work, pictures)
             self._trackers.pictures(work.state.step, pictures)
         now, step = time.monotonic(), work.state.step
         seconds = (now - self._clock[0]) / max(step - self._clock[1], 1)
         self._clock = (now, step)
-        line = _line(work, means, seconds, spread)
+        line = _line(work, means, seconds, seen)
         if last:
             line["last"] = True
         found = diagnostics.signs([*self._lines, line], work.state.players.loss)
@@ -101,7 +116,7 @@ def _known(line: dict[str, Any], key: str) -> bool:
     return line.get(key) is not None
 
 
-def _line(work: Session, means: dict[str, float | None], seconds: float, spread: float | None) -> dict[str, Any]:
+def _line(work: Session, means: dict[str, float | None], seconds: float, seen: dict[str, float]) -> dict[str, Any]:
     state = work.state
     real, fake = means.get("logit_real"), means.get("logit_fake")
     rates = {
@@ -113,7 +128,7 @@ def _line(work: Session, means: dict[str, float | None], seconds: float, spread:
         "images_seen": state.images_seen,
         **means,
         "logit_gap": None if real is None or fake is None else real - fake,
-        **({} if spread is None else {"sample_spread": spread}),  # 1: as much as the photos differ from each other
+        **seen,
         "seconds_per_step": round(seconds, 4),
         "learning_rates": rates,
         "peak_memory_bytes": _peak_memory(work.device),
@@ -132,19 +147,24 @@ def _peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # bytes there, kibibytes elsewhere
 
 
-def save_samples(work: Session, folder: Path) -> Tensor:
-    """A grid of the averaged generator from latents that stay the same over the run; a row a class.
-
-    Returns its pictures, uint8 [N, 3, S, S].
-    """
+def averaged(work: Session, folder: Path) -> Model:
+    """The averaged generator as it is now; not a copy."""
     state = work.state
-    model = Model(
+    return Model(
         folder,
         state.average.networks(state.players),
         work.config.architecture,
         mapper=state.average.mapper,
         config=work.record,
     )
+
+
+def save_samples(work: Session, folder: Path) -> Tensor:
+    """A grid of the averaged generator from latents that stay the same over the run; a row a class.
+
+    Returns its pictures, uint8 [N, 3, S, S].
+    """
+    state, model = work.state, averaged(work, folder)
     columns = 8
     labels = torch.arange(GRID_SIZE) // columns % max(state.players.generator.classes, 1)
     pictures = model.sample(GRID_SIZE, seed=work.config.seed, labels=labels)
@@ -157,6 +177,17 @@ def save_photos(work: Session, folder: Path) -> None:
     """real.png: photos to look at beside the samples."""
     with run.replacing(folder / "real.png") as temporary:
         grid(_photos(work)).save(temporary, format="PNG")
+
+
+def _compared(work: Session, pictures: Tensor) -> dict[str, float]:
+    """Of samples: how much they differ from each other, 1 being as photos do; how far they look like augmented ones."""
+    photos = _photos(work)
+    found = {"sample_spread": _spread(pictures) / max(_spread(photos), 1e-6)}
+    if work.state.players.augmentation is not None:
+        with torch.no_grad():
+            augmented = work.state.players.augment(photos.to(work.device).float().div(127.5).sub(1))
+        found["leak"] = leak(photos, augmented.add(1).mul(127.5).round().clamp(0, 255).byte().cpu(), pictures)
+    return found
 
 
 def _spread(pictures: Tensor) -> float:

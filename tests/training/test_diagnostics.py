@@ -63,3 +63,19 @@ def test_updates_that_are_skipped_again_and_again():
     values = HEALTHY | {"skipped_d": lambda step: 10.0 if step > 100 else 0.0, "skipped_g": 0.0}
     assert "updates of the last 200 steps were skipped" in signs(lines(40, **values), "hinge")["updates-skipped"]
     assert signs(lines(40, **(values | {"skipped_d": 0.5})), "hinge") == {}
+
+
+def test_a_discriminator_that_knows_the_photos_by_heart():
+    values = HEALTHY | {"logit_real": 0.5, "logit_fake": -0.5, "logit_held_out": -0.45}
+    assert signs(lines(20, **values), "hinge") == {}
+    assert "held-out photos like samples" in signs(lines(21, **values), "hinge")["discriminator-overfits"]
+    assert signs(lines(21, **values | {"logit_held_out": 0.2}), "hinge") == {}
+    assert signs(lines(21, **values | {"logit_real": -0.48}), "hinge") == {}  # D separates nothing
+
+
+def test_an_augmentation_that_shows_in_samples():
+    values = HEALTHY | {"leak": lambda step: 0.7 if step % 200 == 0 else None}
+    assert signs(lines(20, **values), "hinge") == {}
+    assert "what the augmentation does" in signs(lines(40, **values), "hinge")["augmentation-leaks"]
+    once = HEALTHY | {"leak": {200: 0.1, 400: 0.7}.get}
+    assert signs(lines(40, **once), "hinge") == {}

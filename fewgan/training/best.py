@@ -1,0 +1,112 @@
+"""The best generator of a run: the average is scored every so many steps, and the best one is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fewgan import distributed, run
+from fewgan.photos import dataset
+from fewgan.sampling import generate
+from fewgan.scoring import distances
+from fewgan.scoring.extract import cache_key, extract, of_tensor, reference
+from fewgan.scoring.fid import FEW_PHOTOS, built, learned
+from fewgan.screen import Screen, duration
+from fewgan.sources.model import Model
+from fewgan.training import checkpoint
+from fewgan.training.session import Session
+
+PICTURES = 512  # generated for one score; KID is unbiased, so that few will do to find a minimum
+
+
+class Best:
+    """KID against the held-out photos, or the training photos where none are held out. Nothing without --score-every.
+
+    What it knows is in the metrics: `kid` and `kid_seconds` of the lines with a score. So a resume goes on with it.
+    """
+
+    def __init__(self, work: Session, folder: Path, lines: Sequence[Mapping[str, Any]], screen: Screen) -> None:
+        self._work, self._folder, self._screen = work, folder, screen
+        self._scores = [(line["step"], line["kid"]) for line in lines if line.get("kid") is not None]
+        self._told = bool(self._scores)
+        if work.config.score_every is None:
+            return
+        if work.config.features is None:
+            raise ValueError("a run with score_every has features")  # Config sees to it
+        self._name, package, self._features = built(work.config.features, work.device)
+        self._against, photos = _photos(work)
+        self._real: Tensor = reference(
+            self._features, cache_key(self._features, package), photos, device=work.device, screen=Screen(quiet=True)
+        )
+        if self._against == "training":
+            screen.warn(
+                "--score-every: no photos are held out, so scores are against the training photos and favour copies "
+                "of them; prepare the dataset with --holdout"
+            )
+        elif photos.count < FEW_PHOTOS:
+            screen.warn(f"--score-every: {photos.count} held-out photos are few to tell the best generator")
+        identity = str(getattr(self._features, "identity", ""))
+        if learned(identity, work.record.get("learned_from", ())):
+            screen.warn(
+                f"--score-every: D learns from the weights of the {self._name} features, which makes scores too good; "
+                "choose others with --features"
+            )
+
+    @property
+    def due(self) -> bool:
+        every = self._work.config.score_every
+        return every is not None and self._work.state.step % every == 0
+
+    @property
+    def step(self) -> int | None:
+        """The step with the lowest score; the first of equal ones."""
+        return min(self._scores, key=lambda score: score[1])[0] if self._scores else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last `patience` scores were all worse than the best before them."""
+        patience = self._work.config.patience
+        best = self.step
+        return patience is not None and best is not None and sum(step > best for step, _ in self._scores) >= patience
+
+    @property
+    def text(self) -> str:
+        """For the status line: the newest score and the best."""
+        if not self._scores:
+            return ""
+        best = min(score for _, score in self._scores)
+        return f"KID {self._scores[-1][1]:.3f} best {best:.3f}"
+
+    def measure(self, model: Model) -> dict[str, float]:
+        """The score of the averaged generator, for the metrics; keeps the generator if it is the best. Collective."""
+        work, started = self._work, time.monotonic()
+
+        def groups(first: int, stop: int) -> Any:
+            return generate.pictures(model, stop, first=first, seed=work.config.seed) if first < stop else ()
+
+        made = extract(self._features, groups, PICTURES, device=work.device, label="score", screen=Screen(quiet=True))
+        kid = distances.kid(self._real, made, subsets=1).full
+        self._scores.append((work.state.step, kid))
+        if self.step == work.state.step and distributed.rank() == 0:
+            checkpoint.save_generator(self._folder / run.BEST, work.state, work.record, kid=kid)
+        seconds = time.monotonic() - started
+        if not self._told:
+            self._screen.note(
+                f"Score at step {work.state.step}: KID {kid:.4f} ({self._name} features, {PICTURES} pictures, "
+                f"{len(self._real)} {self._against} photos); each takes {duration(seconds)}"
+            )
+            self._told = True
+        return {"kid": kid, "kid_seconds": round(seconds, 2)}
+
+
+def _photos(work: Session) -> tuple[str, Any]:
+    """What to score against, and its name: held-out photos if there are at least 2, else those of the training."""
+    data = dataset.load(Path(work.record["data_path"]))
+    held_out = int(data.held_out.sum()) >= 2
+    images, _ = dataset.photos(data, held_out=held_out, size=work.config.size)
+    name = "held-out" if held_out else "train"
+    return "held-out" if held_out else "training", of_tensor(images, name, fingerprint=data.fingerprint)

@@ -1,0 +1,128 @@
+"""--score-every: scores in the metrics, the best generator kept, an end by --patience, exact resume."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from short import draw_folder
+
+from fewgan import run, storage
+from fewgan.photos.prepare import prepare
+from fewgan.plugin import UsageError
+from fewgan.registry import Choice, choose
+from fewgan.sampling.sample import sample
+from fewgan.screen import Screen
+from fewgan.sources.load import load
+from fewgan.testing.base import config
+from fewgan.training.loop import resume, train
+
+KIDS = {4: 0.5, 8: 0.2, 12: 0.3, 16: 0.25, 20: 0.1}
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch, tmp_path, tiny_installed):
+    """Few pictures, and scores that follow a script: KID of the step."""
+    monkeypatch.setenv("FEWGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("fewgan.training.best.PICTURES", 16)
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    steps = iter(KIDS.values())
+
+    class Kernel:
+        full = 0.0
+
+    def kid(*_, **__):
+        kernel = Kernel()
+        kernel.full = next(steps)
+        return kernel
+
+    monkeypatch.setattr("fewgan.training.best.distances.kid", kid)
+
+
+def scored(folder, **more):
+    values = {"score_every": 4, "save_every": 6, "features": choose("features", "random")} | more
+    return config(folder, steps=20, **values)
+
+
+def kids(folder):
+    return {line["step"]: line["kid"] for line in run.read_metrics(folder) if "kid" in line}
+
+
+def steps_of(path):
+    return storage.read_facts(path)[0]["step"]
+
+
+def test_the_best_is_kept_and_taken(tmp_path, scripted, capsys):
+    done = train(scored(tmp_path), Screen(quiet=False))
+    assert kids(done.folder) == KIDS
+    assert (done.best_step, done.step, steps_of(done.folder / run.BEST)) == (20, 20, 20)
+    error = capsys.readouterr().err
+    assert (
+        error.count("Score at step 4: KID 0.5000 (random features, 16 pictures, 12 training photos); each takes") == 1
+    )
+    assert "no photos are held out" in error
+    made = sample(done.folder, count=1, out=tmp_path / "pictures", device="cpu", screen=Screen())
+    assert len(made.files) == 1
+    assert "Generator: best.safetensors of step 20, the one with the best score" in capsys.readouterr().err
+
+
+def test_patience_ends_the_run_with_everything_saved(tmp_path, scripted, capsys):
+    done = train(scored(tmp_path, patience=2), Screen(quiet=False))
+    assert (done.step, done.best_step, steps_of(done.folder / run.BEST)) == (16, 8, 8)
+    assert run.checkpoints(done.folder)[-1][0] == 16
+    assert "Stopped at step 16: the last 2 scores were worse than that of step 8" in capsys.readouterr().err
+    again = resume(str(done.folder), Screen(quiet=True))
+    assert (again.step, again.best_step) == (16, 8)
+    further = resume(str(done.folder), Screen(quiet=True), patience=3)
+    assert (further.step, further.best_step, steps_of(done.folder / run.BEST)) == (20, 20, 20)
+
+
+def test_it_is_kept_whatever_is_saved(tmp_path):
+    """Real scores: best.safetensors is the average of that step, byte for byte that of a save then."""
+    done = train(scored(tmp_path, save_every=4, keep_generators=True), Screen(quiet=True))
+    found = kids(done.folder)
+    best = min(found, key=found.get)
+    assert steps_of(done.folder / run.BEST) == best == done.best_step
+    tensors = storage.read_tensors(done.folder / run.BEST)[0]
+    kept = storage.read_tensors(done.folder / "generators" / f"{best:06d}.safetensors")[0]
+    assert tensors.keys() == kept.keys()
+    assert all(torch.equal(tensors[name], kept[name]) for name in kept)
+    assert load(done.folder).config["score_every"] == 4
+
+
+def test_scoring_changes_nothing_and_a_resume_is_exact(tmp_path):
+    whole = train(scored(tmp_path / "a"), Screen(quiet=True))
+    plain = train(config(tmp_path / "b", steps=20, save_every=6), Screen(quiet=True))
+    one, other = (storage.read_tensors(done.folder / run.GENERATOR)[0] for done in (whole, plain))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    half = train(replace(scored(tmp_path / "c"), steps=10, planned_steps=20), Screen(quiet=True))
+    assert kids(half.folder).keys() == {4, 8}
+    resumed = resume(str(half.folder), Screen(quiet=True), steps=20)
+    assert kids(resumed.folder) == kids(whole.folder)
+    assert resumed.best_step == whole.best_step
+    first, second = (storage.read_tensors(done.folder / run.BEST)[0] for done in (whole, resumed))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_held_out_photos_are_scored_against_and_judged_by_d(tmp_path, capsys):
+    draw_folder(tmp_path / "photos", 40)
+    prepare(tmp_path / "photos", tmp_path / "dataset", size=16, holdout=16, workers=1, screen=Screen(quiet=True))
+    done = train(replace(scored(tmp_path / "x"), data=str(tmp_path / "dataset")), Screen(quiet=False))
+    assert "16 held-out photos); each takes" in capsys.readouterr().err
+    line = run.read_metrics(done.folder)[-1]
+    assert isinstance(line["logit_held_out"], float)
+
+
+def test_wrong_use(tmp_path):
+    with pytest.raises(UsageError, match="--patience counts scores; add --score-every N"):
+        config(tmp_path, patience=3)
+    with pytest.raises(UsageError, match="--score-every needs features"):
+        config(tmp_path / "y", score_every=3, features=None)
+
+
+def test_features_that_d_learned_from_are_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("fewgan.training.best.learned", lambda identity, learned_from: True)
+    train(scored(tmp_path, features=Choice(**vars(choose("features", "random")))), Screen(quiet=True))
+    assert "D learns from the weights of the random features" in capsys.readouterr().err

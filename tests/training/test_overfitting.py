@@ -1,0 +1,41 @@
+"""Leaks of augmentations into samples, on pictures made to show them."""
+
+import torch
+from drawn import smooth
+
+from fewgan.plugin import Plugin
+from fewgan.registry import choose
+from fewgan.training.overfitting import leak
+
+
+def photos(count, first=0):
+    import numpy as np
+
+    made = [torch.from_numpy(np.array(smooth(32, 32, first + index))) for index in range(count)]
+    return torch.stack(made).permute(0, 3, 1, 2).contiguous()
+
+
+def augmented(images):
+    plugin, options = choose("augmentations", "diffaugment").plugin()
+    assert isinstance(plugin, Plugin)
+    torch.manual_seed(0)
+    floats = plugin.build(options, size=32)(images.float() / 127.5 - 1)
+    return ((floats + 1) * 127.5).round().clamp(0, 255).byte()
+
+
+def test_photos_do_not_leak_and_augmented_photos_do():
+    real = photos(32)
+    changed = augmented(real)
+    assert leak(real, changed, photos(32, 100)) < 0.3
+    assert leak(real, changed, augmented(photos(32, 100))) > 0.6
+
+
+def test_half_of_the_samples_leak():
+    real = photos(64)
+    mixed = torch.cat((photos(32, 200), augmented(photos(32, 300))))
+    assert 0.2 < leak(real, augmented(real), mixed) < 0.9
+
+
+def test_an_augmentation_that_changes_nothing_cannot_leak():
+    real = photos(32)
+    assert leak(real, real, augmented(real)) == 0.0
