@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from packages import install
 from short import draw_folder
 
 from fewgan import run, storage
@@ -19,9 +20,30 @@ from fewgan.training.loop import resume, train
 KIDS = {4: 0.5, 8: 0.2, 12: 0.3, 16: 0.25, 20: 0.1}
 
 
+MEANS = """
+    import torch
+    from dataclasses import dataclass
+    from fewgan.plugin import Plugin
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        pass
+
+    class Means(torch.nn.Module):
+        dim, score_name, identity = 12, "distance of means", "means"
+
+        def forward(self, images):
+            return torch.nn.functional.adaptive_avg_pool2d(images.float() / 255, 2).flatten(1)
+
+    plugin = Plugin(api=1, summary="Means", options=Options, build=lambda options: Means())
+"""
+
+
 @pytest.fixture(autouse=True)
 def few(monkeypatch, tmp_path, tiny_installed):
-    """Few pictures, and scores that follow a script: KID of the step."""
+    """Few pictures, and features that are quick."""
+    install(tmp_path / "site", "fewgan-means", {"features": ["means = means_plugin:plugin"]}, {"means_plugin": MEANS})
+    monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.setenv("FEWGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("fewgan.training.best.PICTURES", 16)
 
@@ -42,7 +64,7 @@ def scripted(monkeypatch):
 
 
 def scored(folder, **more):
-    values = {"score_every": 4, "save_every": 6, "features": choose("features", "random")} | more
+    values = {"score_every": 4, "save_every": 6, "features": choose("features", "means")} | more
     return config(folder, steps=20, **values)
 
 
@@ -59,9 +81,7 @@ def test_the_best_is_kept_and_taken(tmp_path, scripted, capsys):
     assert kids(done.folder) == KIDS
     assert (done.best_step, done.step, steps_of(done.folder / run.BEST)) == (20, 20, 20)
     error = capsys.readouterr().err
-    assert (
-        error.count("Score at step 4: KID 0.5000 (random features, 16 pictures, 12 training photos); each takes") == 1
-    )
+    assert error.count("Score at step 4: KID 0.5000 (means features, 16 pictures, 12 training photos); each takes") == 1
     assert "no photos are held out" in error
     made = sample(done.folder, count=1, out=tmp_path / "pictures", device="cpu", screen=Screen())
     assert len(made.files) == 1
@@ -124,5 +144,5 @@ def test_wrong_use(tmp_path):
 
 def test_features_that_d_learned_from_are_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fewgan.training.best.learned", lambda identity, learned_from: True)
-    train(scored(tmp_path, features=Choice(**vars(choose("features", "random")))), Screen(quiet=True))
-    assert "D learns from the weights of the random features" in capsys.readouterr().err
+    train(scored(tmp_path, features=Choice(**vars(choose("features", "means")))), Screen(quiet=True))
+    assert "D learns from the weights of the means features" in capsys.readouterr().err
