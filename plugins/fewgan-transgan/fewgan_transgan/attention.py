@@ -1,9 +1,9 @@
 """Attention with a relative position bias, in memory that grows with its inputs and not with tokens squared.
 
 PyTorch's fused attention has no second derivative, which a gradient penalty needs, and the literal form keeps several
-matrices of tokens x tokens for the backward pass. Here scores are computed in pieces of queries, and again in each
-backward pass, the second one too; a piece stays in the processor's cache. Only attention whose scores are one piece is
-written out for autograd.
+matrices of tokens x tokens for the backward pass. Where these are large, scores are computed in pieces of queries that
+stay in the processor's cache, and again in each backward pass, the second one too. Where they are small, autograd keeps
+them, which is faster.
 """
 
 from __future__ import annotations
@@ -16,25 +16,30 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-PIECE = 1 << 19  # scores at a time; 2 MiB in float32
+KEPT = 1 << 21  # the most scores that autograd may keep; a double backward holds some ten matrices of them, of 8 MiB
+PIECE = 1 << 19  # scores at a time where it may not; 2 MiB in float32
 PIECE_ON_GPU = 1 << 26  # a launch for fewer leaves it idle
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, table: Tensor | None = None, *, piece: int | None = None) -> Tensor:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, table: Tensor | None = None, *, kept: int = KEPT, piece: int | None = None
+) -> Tensor:
     """softmax(q kᵀ / √D + bias) v, differentiable twice: q [B, H, N, D], k and v [B, H, M, D] -> [B, H, N, D].
 
     table: [(2w − 1)², H], the bias of tokens of a map of w x w = N = M pixels, row by row: query (r, c) and key (s, d)
-    have the row (r − s + w − 1)(2w − 1) + c − d + w − 1. piece: the most scores held at a time.
+    have the row (r − s + w − 1)(2w − 1) + c − d + w − 1. kept, piece: as the constants above.
     """
-    if piece is None:
-        piece = PIECE if q.device.type == "cpu" else PIECE_ON_GPU
-    bias = None
+    bias, rows = None, slice(0, q.shape[2])
     if table is not None:
         extent = round(table.shape[0] ** 0.5)
-        bias = table.t().reshape(-1, extent, extent)
-    if q.shape[:3].numel() * k.shape[2] <= piece:
+        bias, rows = table.t().reshape(-1, extent, extent), slice(0, (extent + 1) // 2)
+        # With the keys in reverse the bias of query (r, c) and key (s, d) is at (r + s, c + d): a view, and no index.
+        k, v = k.flip(2), v.flip(2)
+    if q.shape[:3].numel() * k.shape[2] <= kept:
         with _full_precision(q):
-            return _values(q, k, v, bias, slice(0, q.shape[2] if bias is None else _side(bias)))
+            return _weights(q, k, bias, rows).to(v.dtype) @ v
+    if piece is None:
+        piece = PIECE if q.device.type == "cpu" else PIECE_ON_GPU
     result: Tensor = _Attention.apply(q, k, v, bias, piece)
     return result
 
@@ -46,71 +51,50 @@ def _full_precision(like: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(like.device.type, enabled=False)
 
 
-def _side(bias: Tensor) -> int:
-    """w of a bias [H, 2w − 1, 2w − 1]."""
-    return (bias.shape[1] + 1) // 2
+def _windows(bias: Tensor, rows: slice) -> Tensor:
+    """A bias [H, 2w − 1, 2w − 1] as a view [H, rows, w, w, w], by row and column of the query and the reversed key."""
+    side = (bias.shape[1] + 1) // 2
+    return bias.unfold(1, side, 1)[:, rows].unfold(2, side, 1).transpose(2, 3).movedim(2, 3)
 
 
-def _rows(bias: Tensor, rows: slice) -> Tensor:
-    """[H, 2w − 1, 2w − 1] -> [H, queries, keys] of the queries in some rows of the map: windows, and no index."""
-    side = _side(bias)
-    windows = bias.unfold(1, side, 1)[:, rows].unfold(2, side, 1)
-    return windows.flip(3, 4).reshape(len(bias), -1, side * side)
-
-
-def _from_rows(gradient: Tensor, bias: Tensor, rows: slice) -> Tensor:
-    """The adjoint of `_rows`, differentiable in the gradient [H, queries, keys]."""
+def _folded(gradient: Tensor, bias: Tensor, rows: slice) -> Tensor:
+    """The adjoint of `_windows`: gradient [H, queries, keys] -> [H, 2w − 1, 2w − 1]."""
     with torch.enable_grad():
         here = torch.zeros_like(bias, requires_grad=True)
-        spread = _rows(here, rows)
-        (back,) = torch.autograd.grad(spread, here, gradient, create_graph=gradient.requires_grad)
-    return back  # type: ignore[no-any-return]
+        windows = _windows(here, rows)
+    return torch.autograd.grad(windows, here, gradient.view(windows.shape))[0]
 
 
 def _weights(q: Tensor, k: Tensor, bias: Tensor | None, rows: slice) -> Tensor:
-    """The softmax, float32 or wider."""
+    """The softmax [B, H, queries, keys], float32 or wider."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    return (scores if bias is None else scores + _rows(bias, rows)).softmax(-1)
+    if bias is not None:
+        windows = _windows(bias, rows)
+        scores.view(len(scores), *windows.shape).add_(windows)
+    return scores.softmax(-1)
 
 
-def _values(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rows: slice) -> Tensor:
-    return _weights(q, k, bias, rows).to(v.dtype) @ v
-
-
-def _gradients(  # noqa: PLR0917 (those of _values, after its gradient)
-    gradient: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rows: slice
-) -> list[Tensor]:
-    """Those of `_values` to q, k, v and, where there is one, the bias. Differentiable."""
-    scale = q.shape[-1] ** -0.5
-    weights = _weights(q, k, bias, rows)
-    of_weights = (gradient @ v.transpose(-2, -1)).to(weights.dtype)
-    of_scores = weights * (of_weights - (of_weights * weights).sum(-1, keepdim=True))
-    narrow = (of_scores * scale).to(q.dtype)
-    found = [narrow @ k, narrow.transpose(-2, -1) @ q, weights.to(v.dtype).transpose(-2, -1) @ gradient]
-    return found if bias is None else [*found, _from_rows(of_scores.sum(0).to(bias.dtype), bias, rows)]
+def _through_softmax(gradient: Tensor, weights: Tensor) -> Tensor:
+    """The gradient of scores from that of their softmax; the same map, which is symmetric, serves its adjoint."""
+    product = gradient * weights
+    return product.addcmul_(weights, product.sum(-1, keepdim=True), value=-1)
 
 
 def _pieces(q: Tensor, k: Tensor, bias: Tensor | None, piece: int) -> Iterator[tuple[slice, slice, slice]]:
     """(images, rows of the map, queries) at a time; without a bias each query is a row."""
     count, heads, queries, _ = q.shape
-    one = heads * queries * k.shape[2]
-    if one <= piece:
-        images = max(piece // one, 1)
-        rows = slice(0, queries if bias is None else _side(bias))
-        for start in range(0, count, images):
-            yield slice(start, start + images), rows, slice(0, queries)
-        return
-    unit = 1 if bias is None else _side(bias)
+    unit = 1 if bias is None else (bias.shape[1] + 1) // 2
+    images = max(piece // (heads * queries * k.shape[2]), 1)
     step = max(piece // (heads * unit * k.shape[2]), 1)
-    for image in range(count):
+    for first in range(0, count, images):
         for start in range(0, queries // unit, step):
-            rows = slice(start, min(start + step, queries // unit))
-            yield slice(image, image + 1), rows, slice(rows.start * unit, rows.stop * unit)
+            stop = min(start + step, queries // unit)
+            yield slice(first, first + images), slice(start, stop), slice(start * unit, stop * unit)
 
 
 class _Attention(Function):
-    """`_values` in pieces; keeps its inputs alone."""
+    """The forward pass in pieces; keeps its inputs alone."""
 
     @staticmethod
     def forward(  # noqa: PLR0917 (autograd passes no names)
@@ -121,18 +105,18 @@ class _Attention(Function):
         out = torch.empty_like(q, dtype=v.dtype, memory_format=torch.contiguous_format)
         with _full_precision(q):
             for images, rows, queries in _pieces(q, k, bias, piece):
-                out[images, :, queries] = _values(q[images, :, queries], k[images], v[images], bias, rows)
+                weights = _weights(q[images, :, queries], k[images], bias, rows)
+                out[images, :, queries] = weights.to(v.dtype) @ v[images]
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, bias = ctx.saved_tensors
-        found = _Backward.apply(gradient.contiguous(), q, k, v, bias, ctx.piece)
+        found = _Backward.apply(gradient, *ctx.saved_tensors, ctx.piece)
         return (*found, *[None] * (5 - len(found)))
 
 
 class _Backward(Function):
-    """`_gradients` in pieces; its own backward computes them again, with a graph for one piece at a time."""
+    """The backward pass in pieces, and its own."""
 
     @staticmethod
     def forward(  # noqa: PLR0917
@@ -140,35 +124,50 @@ class _Backward(Function):
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(gradient, q, k, v, bias)
         ctx.piece = piece
+        scale = q.shape[-1] ** -0.5
         totals = [torch.zeros_like(x) for x in (q, k, v, bias) if x is not None]
         with _full_precision(q):
             for images, rows, queries in _pieces(q, k, bias, piece):
-                parts = gradient[images, :, queries], q[images, :, queries], k[images], v[images]
-                found = _gradients(*parts, bias, rows)
-                totals[0][images, :, queries] = found[0]
-                totals[1][images] += found[1]
-                totals[2][images] += found[2]
+                g, q_, k_, v_ = gradient[images, :, queries], q[images, :, queries], k[images], v[images]
+                weights = _weights(q_, k_, bias, rows)
+                of_scores = _through_softmax((g @ v_.mT).to(weights.dtype), weights)
+                totals[2][images] += weights.to(v.dtype).mT @ g
                 if bias is not None:
-                    totals[3] += found[3]
+                    totals[3] += _folded(of_scores.sum(0).to(bias.dtype), bias, rows)
+                narrow = of_scores.mul_(scale).to(q.dtype)
+                totals[0][images, :, queries] = narrow @ k_
+                totals[1][images] += narrow.mT @ q_
         return tuple(totals)
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        """With P the weights, A the gradient to them and S that to the scores, each of these has a cotangent."""
         gradient, q, k, v, bias = ctx.saved_tensors
+        scale = q.shape[-1] ** -0.5
         totals = [torch.zeros_like(x) for x in (gradient, q, k, v, bias) if x is not None]
-        with _full_precision(q), torch.enable_grad():
+        with _full_precision(q):
             for images, rows, queries in _pieces(q, k, bias, ctx.piece):
-                parts = [gradient[images, :, queries], q[images, :, queries], k[images], v[images]]
-                parts = [part.detach().requires_grad_() for part in (*parts, *([] if bias is None else [bias]))]
-                incoming, *inputs = parts[:4]
-                q_, k_, v_ = inputs
-                found = _gradients(incoming, q_, k_, v_, None if bias is None else parts[4], rows)
-                seeds = [outer[0][images, :, queries], outer[1][images], outer[2][images], *outer[3:]]
-                second = torch.autograd.grad(found, parts, seeds)
-                totals[0][images, :, queries] = second[0]
-                totals[1][images, :, queries] = second[1]
-                totals[2][images] += second[2]
-                totals[3][images] += second[3]
+                g, q_, k_, v_ = gradient[images, :, queries], q[images, :, queries], k[images], v[images]
+                of_q, of_k, of_v = outer[0][images, :, queries], outer[1][images], outer[2][images]
+                p = _weights(q_, k_, bias, rows)
+                a = (g @ v_.mT).to(p.dtype)
+                s = _through_softmax(a, p)
+                to_s = (torch.cat((of_q, q_), -1) @ torch.cat((k_, of_k), -1).mT).to(p.dtype).mul_(scale)
                 if bias is not None:
-                    totals[4] += second[4]
+                    windows = _windows(outer[3], rows)
+                    to_s.view(len(to_s), *windows.shape).add_(windows)
+                to_a = _through_softmax(to_s, p)
+                # S = P (A − Σ A P), so that P gets to_s (A − Σ A P) − A Σ to_s P, and of_v through the values
+                to_p = (g @ of_v.mT).to(p.dtype)
+                to_p.addcmul_(to_s, a - (a * p).sum(-1, keepdim=True))
+                to_p.addcmul_(a, (to_s * p).sum(-1, keepdim=True), value=-1)
+                to_scores = _through_softmax(to_p, p)
+                if bias is not None:
+                    totals[4] += _folded(to_scores.sum(0).to(bias.dtype), bias, rows)
+                p, to_a = p.to(v.dtype), to_a.to(v.dtype)
+                s, to_scores = s.mul_(scale).to(q.dtype), to_scores.mul_(scale).to(q.dtype)
+                totals[0][images, :, queries] = to_a @ v_ + p @ of_v
+                totals[1][images, :, queries] = to_scores @ k_ + s @ of_k
+                totals[2][images] += to_scores.mT @ q_ + s.mT @ of_q
+                totals[3][images] += to_a.mT @ g
         return (*totals, *[None] * (6 - len(totals)))
