@@ -5,7 +5,7 @@ import types
 import pytest
 import torch
 
-from fewgan import device
+from fewgan import device, distributed
 from fewgan.device import resolve
 from fewgan.plugin import UsageError
 from fewgan.screen import Screen
@@ -109,3 +109,26 @@ def test_another_c_library_is_no_reason_to_fail(monkeypatch):
     monkeypatch.setattr(device.ctypes, "CDLL", lambda _: types.SimpleNamespace())
     assert resolve("cpu").type == "cpu"
     device._keep_freed_memory.cache_clear()
+
+
+def test_each_device_has_the_layout_that_is_right_there():
+    """Batch norm's backward is wrong in channels_last on MPS."""
+    assert device.memory_format(torch.device("mps")) == torch.contiguous_format
+    assert device.memory_format(torch.device("cpu")) == torch.channels_last
+    assert device.memory_format(torch.device("cuda")) == torch.channels_last
+
+
+def test_a_rank_has_one_context_on_its_own_gpu(machine, monkeypatch):
+    """Without set_device, every rank makes a context on GPU 0."""
+    machine(gpus=4)
+    taken, joined = [], {}
+    for name, value in {"LOCAL_RANK": "2", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(None, 0, 1)]))
+    monkeypatch.setattr(distributed.dist, "init_process_group", lambda **given: joined.update(given))
+    distributed.init()
+    assert taken == [torch.device("cuda:2")]
+    assert joined["device_id"] == torch.device("cuda:2")
+    assert joined["backend"] == "cpu:gloo,cuda:nccl"
+    assert resolve("auto") == torch.device("cuda:2")

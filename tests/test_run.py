@@ -98,3 +98,15 @@ def test_metrics_are_cut_back_and_a_torn_line_is_dropped(tmp_path):
     run.cut_metrics(tmp_path, 20)
     assert run.read_metrics(tmp_path) == [{"step": 10}, {"step": 20}]
     assert (tmp_path / "metrics.jsonl").read_text() == '{"format": 1, "step": 10}\n{"format": 1, "step": 20}\n'
+
+
+def test_a_training_clears_away_its_own_leftovers_and_no_other_command_s(tmp_path):
+    """`fewgan fid` may be writing into the same run."""
+    leftovers = [tmp_path / "samples" / ".000010.png.7.tmp", tmp_path / ".config.json.7.tmp"]
+    others = [tmp_path / "fid" / ".scores.json.8.tmp", tmp_path / "fid" / "x" / ".nearest.png.8.tmp"]
+    for path in (*leftovers, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with run.locked(tmp_path):
+        pass
+    assert [path.exists() for path in (*leftovers, *others)] == [False, False, True, True]

@@ -23,7 +23,7 @@ from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured
 from fewgan.plugin import Features
 from fewgan.sampling.generate import GROUP, GROUP_ON_GPU
 from fewgan.sampling.imagefile import facts_of
-from fewgan.screen import Screen, safe
+from fewgan.screen import Screen, command, safe
 from fewgan.sources import cache
 
 CACHE_FORMAT = 2  # goes up when the same pictures and the same features module give other numbers
@@ -128,7 +128,8 @@ def _decoded(folder: Path, found: Found, largest: int | None, photo: Photo) -> T
     except (Refused, OSError) as error:
         reason = error.reason if isinstance(error, Refused) else error.strerror or str(error)
         where = safe(f"{folder}/{photo.name}")
-        raise UsageError(f"{where}: {reason}; take it out, or let 'fewgan prepare' sort the folder") from None
+        sort = command("fewgan", "prepare", str(folder))
+        raise UsageError(f"{where}: {reason}; take it out, or let '{sort}' sort the folder") from None
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

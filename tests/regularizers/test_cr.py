@@ -96,6 +96,24 @@ def test_without_an_augmentation_the_photo_is_flipped_and_moved() -> None:
     assert 0.45 < share < 0.55
 
 
+def test_beside_an_augmentation_that_may_do_nothing_the_copy_is_moved() -> None:
+    """ADA starts with p = 0: (x, ADA(x)) would be (x, x), and the term without any effect."""
+
+    class Adaptive(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.clone()
+
+        def observe(self, logits_real: torch.Tensor, images_seen: int) -> None: ...
+
+    torch.manual_seed(0)
+    probe, real = Probe(), torch.randn(64, 3, 8, 8)
+    step = step_of(probe, real, augment=Adaptive())
+    loss = build().discriminator_loss(step)
+    (seen,) = probe.calls
+    assert (seen.flatten(1) != real.flatten(1)).any(dim=1).sum() > 48
+    assert loss > 0.01
+
+
 def test_flip_comes_before_translation_and_zeros_after() -> None:
     torch.manual_seed(0)
     images = torch.randn(4, 3, 6, 6)

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewgan.architectures.biggan import Options, build
 from fewgan.plugin import Group, Networks
@@ -280,3 +281,34 @@ def test_bf16_losses_are_near_fp32_and_statistics_stay_in_fp32():
     for fp32, bf16 in zip(*found, strict=True):
         assert bf16.dtype == torch.float32
         assert torch.allclose(bf16, fp32, rtol=0.02)
+
+
+class Watched(TorchDispatchMode):
+    """Notes what makes tensors of Python numbers (an upload, on a GPU) and what reads one (a wait for the device)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        name = str(function)
+        if name.startswith(("aten.lift_fresh", "aten._local_scalar_dense", "aten.nonzero", "aten.is_nonzero")):
+            self.seen.append(name)
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("augmentation", [None, "diffaugment"])
+@pytest.mark.parametrize("transfer", ["none", "minegan"])
+def test_a_step_uploads_nothing_and_waits_for_nothing(augmentation, transfer):
+    """Beyond the tick, the host only queues work for the device."""
+    chosen = None if augmentation is None else choose("augmentations", augmentation)
+    changes = {"transfer": choose("transfers", transfer), "augmentation": chosen}
+    team = players(**changes, regularizers=(choose("regularizers", "cr"),))
+    made = optimizers(team, config(**changes))
+    clock = Clock(0, 0, 100)
+    discriminator_step(team, made["discriminator"], [batch()], clock)  # Adam makes its state in the first step
+    generator_step(team, made["generator"], [4], clock, ())
+    with Watched() as watched:
+        discriminator_step(team, made["discriminator"], [batch()], clock)
+        generator_step(team, made["generator"], [4], clock, ())
+    assert watched.seen == []
