@@ -208,8 +208,13 @@ def test_the_commands_in_two_processes_and_a_resume_in_one(place):
 
     done = torchrun(1, ["-m", "fewgan", "train", "--resume", str(folder), "--steps", "6"], place)
     assert done.returncode == 0, done.stderr
+    # A damaged checkpoint is set aside once, by one process, before any of the others reads it.
+    newest = run.checkpoints(folder)[-1][1]
+    newest.write_bytes(newest.read_bytes()[:-1000])
     done = torchrun(2, ["-m", "fewgan", "train", "--resume", str(folder), "--steps", "8"], place)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("resuming from the checkpoint before it, step 4 instead of 6") == 1
+    assert newest.with_suffix(".damaged").exists()
     assert [line["images_seen"] for line in run.read_metrics(folder)] == [8, 16, 24, 32]
 
 
