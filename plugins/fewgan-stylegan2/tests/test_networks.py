@@ -242,8 +242,8 @@ def test_images_of_w_are_those_of_z():
     w = generator.mapping(z, condition)
     layers, length = generator.w_shape
     assert (layers, length) == (8, 10)
-    assert torch.equal(generator.from_w(w), generator(z, condition))
+    near(generator.from_w(w), generator(z, condition))
     plus = w[:, None].repeat(1, layers, 1)
-    assert torch.equal(generator.from_w(plus), generator(z, condition))
+    near(generator.from_w(plus), generator(z, condition))
     plus[:, -1] += 1
-    assert not torch.equal(generator.from_w(plus), generator(z, condition))
+    assert not torch.allclose(generator.from_w(plus), generator(z, condition), atol=1e-3)

@@ -1,0 +1,138 @@
+"""The command: photos in, side-by-side pictures and a file of latents out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+import fewgan
+from fewgan import registry, run
+from fewgan.device import resolve
+from fewgan.photos.found import Refusal
+from fewgan.photos.squares import square
+from fewgan.plugin import UsageError
+from fewgan.sampling import imagefile, stored
+from fewgan.sampling.sample import choose_classes
+from fewgan.screen import Screen, command
+from fewgan_project import projection
+
+if TYPE_CHECKING:
+    from fewgan_project import Options
+
+GROUP = 8
+"""Photos that are projected at a time."""
+LATENTS = "latents.safetensors"
+CROPS = ("center", "fit")
+PREFERRED = ("efficientnet", "random")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """photo: as it was named. picture: photo and projection side by side. distance, start: at the end, and before."""
+
+    photo: str
+    picture: str
+    distance: float
+    start: float
+
+
+@dataclass(frozen=True)
+class Projected:
+    """What was written into `folder`: a picture a photo, and the file of latents with a row a photo."""
+
+    folder: Path
+    latents: Path
+    model: str
+    space: str
+    features: str
+    photos: list[Photo]
+    seconds: float
+
+    def text(self) -> str:
+        rows = [f"{one.picture}  distance {one.distance:.3f}, at the start {one.start:.3f}" for one in self.photos]
+        return "\n".join([f"{self.folder}: {len(rows)} photos in {self.space}, by {self.features} features", *rows])
+
+
+def project_photos(options: Options, screen: Screen) -> Projected:
+    """Projects the photos. Raises UsageError for what cannot be served, before the first step."""
+    started = time.monotonic()
+    _check_choice("--space", options.space, projection.SPACES)
+    _check_choice("--crop", options.crop, CROPS)
+    target = resolve(options.device)
+    model = fewgan.load(options.run if options.run is not None else run.latest(), screen).to(target)
+    try:
+        space = projection.space_of(model, options.space)
+    except ValueError as error:
+        raise UsageError(f"--space {options.space}: {error}") from None
+    labels = _labels(options, model)
+    squares = torch.stack([_photo(path, model.generator.size, options.crop) for path in options.photos])
+    folder = Path(options.out) if options.out is not None else Path("projections") / model.name
+    names = [f"{index:06d}-{run.shortened(Path(path).stem, 60)}.png" for index, path in enumerate(options.photos)]
+    imagefile.refuse_to_overwrite(folder, names)
+    network, maps = _maps(options.features, target)
+
+    parts: list[projection.Projection] = []
+    with screen.progress("Projecting", options.steps * -(-len(squares) // GROUP), "steps") as advance:
+        for first in range(0, len(squares), GROUP):
+            parts.append(
+                projection.project(
+                    model, squares[first : first + GROUP].to(target).float() / 127.5 - 1, maps, space=space,
+                    steps=options.steps, rate=options.rate, pixels=options.pixels,
+                    labels=None if labels is None else labels[first : first + GROUP], seed=options.seed,
+                    advance=advance,
+                )
+            )  # fmt: skip
+    latents = {name: torch.cat([part.latents[name] for part in parts]) for name in parts[0].latents}
+    file = folder / LATENTS
+    facts = {"model": model.name, "space": space, "features": network, "photos": [Path(p).name for p in options.photos]}
+    stored.write(file, latents, facts)
+    made = torch.cat(list(stored.pictures(model, stored.read(file), seed=0)))
+    photos = []
+    distances, starts = (torch.cat([getattr(part, name) for part in parts]) for name in ("distances", "starts"))
+    for index, (name, path) in enumerate(zip(names, options.photos, strict=True)):
+        both = imagefile.grid(torch.stack([squares[index], made[index]]), 2)
+        imagefile.save_picture(folder / name, both, "png", {**facts, "index": index})
+        photos.append(Photo(path, name, float(distances[index]), float(starts[index])))
+    place = [] if options.run is None else [options.run]
+    more = ["--interpolate"] if len(photos) > 1 else []
+    screen.note(f"Next: {command('fewgan', 'sample', *place, '--latents', str(file), *more)}")
+    return Projected(folder, file, model.name, space, network, photos, time.monotonic() - started)
+
+
+def _check_choice(flag: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{flag} {value}: unknown; choose {', '.join(known[:-1])} or {known[-1]}")
+
+
+def _maps(name: str | None, device: torch.device) -> tuple[str, projection.Maps]:
+    """The name of a feature network and its maps. Raises UsageError for one that gives none."""
+    if name is None:
+        name = next(one for one in PREFERRED if registry.find("features").get(one))
+    plugin, options = registry.choose("features", name).plugin()
+    network: Any = plugin.build(options)
+    if not hasattr(network, "maps"):
+        raise UsageError(f"--features {name}: gives no feature maps; choose another, such as random")
+    return name, network.to(device).eval().requires_grad_(False).maps
+
+
+def _labels(options: Options, model: Any) -> list[int] | None:
+    """The label of each photo, None: the nearest."""
+    if options.classes is None:
+        return None
+    chosen = choose_classes(options.classes, model)
+    return [chosen[index % len(chosen)] for index in range(len(options.photos))]
+
+
+def _photo(path: str, size: int, crop: str) -> Tensor:
+    """uint8 [3, size, size]. Raises UsageError for what is no photo, or too small."""
+    if not Path(path).is_file():
+        raise UsageError(f"{path}: no such file; name photos, not folders")
+    found = square(path, Path(path), size, crop)
+    if isinstance(found, Refusal):
+        raise UsageError(f"{path}: cannot be projected: {found.reason}")
+    return torch.from_numpy(found.pixels)

@@ -1,0 +1,115 @@
+"""`fewgan project` as a command: what it writes, what it says, and that `sample` draws the same pictures."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from fewgan_project import Options, build, command
+from PIL import Image
+
+from fewgan.cli import commands as cli
+from fewgan.features.random.network import RandomVGG
+from fewgan.sampling import stored
+from fewgan.sampling.imagefile import facts_of
+from fewgan.testing import CommandTests
+from fewgan.testing.base import QUIET, config, install_tiny
+from fewgan.training.loop import train
+
+
+class TestProject(CommandTests):
+    plugin = "project"
+    options: ClassVar = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def run(tmp_path_factory):
+    """A run of the kit's tiny networks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")))
+        yield train(config(tmp_path_factory.mktemp("run"), steps=1), QUIET).folder
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["a b.jpg", "c.png", "d.jpg"]
+    for index, name in enumerate(names):
+        pixels = np.random.default_rng(index).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((48, 40), Image.Resampling.BICUBIC).save(name)
+    return names
+
+
+def project(*words):
+    return cli.run(["project", *map(str, words), "--features", "random", "--device", "cpu"])
+
+
+def pixels(path):
+    return torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)
+
+
+def test_photos_become_pictures_and_latents(run, photos, capsys):
+    assert project(*photos, "--run", run, "--steps", 3, "--json") == 0
+    shown = capsys.readouterr()
+    report = json.loads(shown.out)
+    folder = f"projections/{run.name}"
+    assert (report["folder"], report["latents"]) == (folder, f"{folder}/latents.safetensors")
+    assert [one["photo"] for one in report["photos"]] == photos
+    assert all(one["distance"] <= one["start"] for one in report["photos"])
+    assert [one["picture"] for one in report["photos"]] == ["000000-a_b.png", "000001-c.png", "000002-d.png"]
+    assert f"Next: fewgan sample {run} --latents {folder}/latents.safetensors --interpolate" in shown.err
+    latents = stored.read(Path(report["latents"]))
+    assert latents.count == 3
+    assert latents.facts["photos"] == photos
+    assert facts_of(Path(folder) / "000001-c.png")["index"] == 1
+
+    assert cli.run(["sample", str(run), "--latents", report["latents"], "--device", "cpu", "--out", "drawn"]) == 0
+    for index, one in enumerate(report["photos"]):
+        both, drawn = pixels(f"{folder}/{one['picture']}"), pixels(f"drawn/{index:06d}.png")
+        size = drawn.shape[-1]
+        gap = (both.shape[-1] - 2 * size) // 3
+        assert torch.equal(both[:, gap : gap + size, -gap - size : -gap], drawn)
+    assert cli.run(["sample", str(run), "--latents", report["latents"], "--interpolate", "--out", "walk.gif"]) == 0
+
+
+def test_classes_are_taken_in_turn():
+    model = SimpleNamespace(generator=SimpleNamespace(classes=3), classes=("rose", "tulip", "daisy"))
+    options = Options(photos=("a", "b", "c"), classes="daisy,0")
+    assert command._labels(options, model) == [2, 0, 2]
+    assert command._labels(Options(photos=("a",)), model) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["gone.jpg"], "gone.jpg: no such file"),
+        (["."], ".: no such file; name photos, not folders"),
+        (["text.jpg"], "text.jpg: cannot be projected: "),
+        (["c.png", "--space", "w"], "--space w: this generator has no w space; use z"),
+        (["c.png", "--space", "v"], "--space v: unknown; choose auto, z, w or w+"),
+        (["c.png", "--crop", "all"], "--crop all: unknown; choose center or fit"),
+        (["c.png", "--classes", "tulip"], "--classes tulip: this generator has no classes"),
+        (["c.png", "--steps", "0"], "--steps"),
+        ([], "PHOTOS"),
+    ],
+)
+def test_wrong_use_is_one_line(run, photos, capsys, words, message):
+    Path("text.jpg").write_text("no photo")
+    assert project(*words, "--run", run) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not Path("projections").exists()
+
+
+def test_features_without_maps(run, photos, capsys, monkeypatch):
+    monkeypatch.delattr(RandomVGG, "maps")
+    assert project("c.png", "--run", run) == 2
+    assert "--features random: gives no feature maps" in capsys.readouterr().err
+
+
+def test_it_needs_no_torch_to_be_listed():
+    assert callable(build(Options()).run)
