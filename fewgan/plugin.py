@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, batch_norm
     from fewgan.screen import Screen
     from fewgan.sources.download import fetch
+    from fewgan.sources.load import load
     from fewgan.sources.weights import read_weights
     from fewgan.storage import check_shapes
 
@@ -44,7 +45,7 @@ __all__ = [
     "API", "Adam", "Augmentation", "Command", "Defaults", "Discriminator", "Features", "FewganError", "Frozen",
     "Generator", "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d",
     "SpectralEmbedding", "SpectralLinear", "Step", "Tracker", "Transfer", "UsageError", "advance", "batch_norm",
-    "check_shapes", "fetch", "option", "read_weights",
+    "check_shapes", "fetch", "load", "option", "read_weights",
 ]  # fmt: skip
 
 API = 1
@@ -237,17 +238,19 @@ class Command(Protocol):
     def run(self, options: Any, screen: Screen) -> Any: ...
 
 
-_LAYERS = ("Frozen", "SpectralConv2d", "SpectralEmbedding", "SpectralLinear", "advance", "batch_norm")
+# What authors build with, and the module it is imported from when it is first asked for, because that needs torch.
+_LATE = {
+    **dict.fromkeys(
+        ("Frozen", "SpectralConv2d", "SpectralEmbedding", "SpectralLinear", "advance", "batch_norm"), "fewgan.layers"
+    ),
+    "check_shapes": "fewgan.storage",
+    "fetch": "fewgan.sources.download",
+    "load": "fewgan.sources.load",
+    "read_weights": "fewgan.sources.weights",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # What authors build with; imported late because it needs torch.
-    if name in _LAYERS:
-        return getattr(importlib.import_module("fewgan.layers"), name)
-    if name == "fetch":
-        return importlib.import_module("fewgan.sources.download").fetch
-    if name == "read_weights":
-        return importlib.import_module("fewgan.sources.weights").read_weights
-    if name == "check_shapes":
-        return importlib.import_module("fewgan.storage").check_shapes
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fewgan"
-BUILT_IN = ("architectures", "transfers", "augmentations", "regularizers", "features")
+BUILT_IN = ("architectures", "transfers", "augmentations", "regularizers", "features", "trackers", "commands")
 # An arrow goes from a room to those it may import. The ground floor is open to all rooms.
 ROOMS = {
     "cli": {"photos", "training", "sampling", "scoring", "sources"},
