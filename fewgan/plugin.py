@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, batch_norm
     from fewgan.screen import Screen
     from fewgan.sources.download import fetch
-    from fewgan.sources.load import load
     from fewgan.sources.weights import read_weights
     from fewgan.storage import check_shapes
 
@@ -45,7 +44,7 @@ __all__ = [
     "API", "Adam", "Augmentation", "Command", "Defaults", "Discriminator", "Features", "FewganError", "Frozen",
     "Generator", "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d",
     "SpectralEmbedding", "SpectralLinear", "Step", "Tracker", "Transfer", "UsageError", "advance", "batch_norm",
-    "check_shapes", "fetch", "load", "option", "read_weights",
+    "check_shapes", "fetch", "option", "read_weights",
 ]  # fmt: skip
 
 API = 1
@@ -245,7 +244,6 @@ _LATE = {
     ),
     "check_shapes": "fewgan.storage",
     "fetch": "fewgan.sources.download",
-    "load": "fewgan.sources.load",
     "read_weights": "fewgan.sources.weights",
 }
 
