@@ -61,8 +61,8 @@ RECIPES = {
 }
 # Nobody published 64 and 128 px, nor networks that a CPU can train.
 AUTO = {
-    32: Recipe(sizes=(32,), width=256, depths=(3, 3, 2), latent_dim=256, d_width=192, d_depth=2),
-    48: Recipe(sizes=(48,), width=256, depths=(3, 3, 2), latent_dim=256, d_width=192, d_depth=2),
+    32: Recipe(sizes=(32,), width=256, depths=(3, 2, 1), latent_dim=256, d_width=128, d_depth=2),
+    48: Recipe(sizes=(48,), width=256, depths=(3, 2, 1), latent_dim=256, d_width=128, d_depth=2),
     64: Recipe(sizes=(64,), width=512, depths=(4, 3, 3, 2), latent_dim=256, patch=4, d_width=192, d_depth=2),
     128: Recipe(sizes=(128,), width=512, depths=(4, 4, 3, 3, 2), norm="pn", kind="church", patch=4, d_width=256),
     256: RECIPES["church"],

@@ -62,7 +62,8 @@ def _folded(gradient: Tensor, bias: Tensor, rows: slice) -> Tensor:
     with torch.enable_grad():
         here = torch.zeros_like(bias, requires_grad=True)
         windows = _windows(here, rows)
-    return torch.autograd.grad(windows, here, gradient.view(windows.shape))[0]
+    folded: Tensor = torch.autograd.grad(windows, here, gradient.view(windows.shape))[0]
+    return folded
 
 
 def _weights(q: Tensor, k: Tensor, bias: Tensor | None, rows: slice) -> Tensor:
@@ -72,7 +73,8 @@ def _weights(q: Tensor, k: Tensor, bias: Tensor | None, rows: slice) -> Tensor:
     if bias is not None:
         windows = _windows(bias, rows)
         scores.view(len(scores), *windows.shape).add_(windows)
-    return scores.softmax(-1)
+    weights: Tensor = scores.softmax(-1)
+    return weights
 
 
 def _through_softmax(gradient: Tensor, weights: Tensor) -> Tensor:

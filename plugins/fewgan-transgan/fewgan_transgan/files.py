@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -172,7 +173,7 @@ def _run_name(scale: int, run: int) -> str:
 
 def _side(rows: int) -> int:
     """w of a table of (2w − 1)² rows."""
-    return (round(rows**0.5) + 1) // 2
+    return (isqrt(rows) + 1) // 2
 
 
 def _empty(build: Callable[[], nn.Module]) -> dict[str, Tensor]:
