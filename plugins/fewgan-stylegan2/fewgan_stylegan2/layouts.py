@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fewgan.plugin import Networks, Pretrained, UsageError
+from fewgan_stylegan2 import studiogan
 from fewgan_stylegan2.architecture import Options, text
 from fewgan_stylegan2.files import (
     Converted,
@@ -25,7 +27,7 @@ ARGUMENTS = "arguments.pth"
 
 def read(files: Mapping[str, Any]) -> Pretrained | None:
     """The averaged generator of the last file by name that holds one, and the discriminator beside it."""
-    for name in sorted(files, key=lambda name: (_rank(name), name), reverse=True):
+    for name in sorted(files, key=lambda name: (_rank(name), *studiogan.rank(name), name), reverse=True):
         content = files[name]
         if not isinstance(content, Mapping):
             continue
@@ -44,8 +46,10 @@ def _rank(name: str) -> int:
 
 
 def _networks(name: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The file's own tensors, then those of dicts in it under the names of networks."""
+    """The file's own tensors, then those of dicts in it under the names of networks, and of StudioGAN's."""
     yield name, content
+    if (state := studiogan.state_dict(content)) is not None:
+        yield name, state
     for part in ("G_ema", "G", "D"):
         if isinstance(content.get(part), Mapping):
             yield f"{name}:{part}", content[part]
@@ -69,13 +73,20 @@ def _official(files: Mapping[str, Any], label: str, state: Mapping[str, Tensor])
             f"{critic}: is of {theirs.size} px and {theirs.classes} classes, {label} of {ours.size} px and "
             f"{ours.classes}; remove the one that does not belong"
         )
+    left = [name for name in files if critic is None and studiogan.is_discriminator(_state_of(files[name]))]
+    if left:
+        return dataclasses.replace(found, notes=(*found.notes, f"{left[0]} judges by classes in its own way; not used"))
     return found
+
+
+def _state_of(content: Any) -> Any:
+    return content.get("state_dict") if isinstance(content, Mapping) else None
 
 
 def _critics(files: Mapping[str, Any], label: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Discriminators: of the file that holds the generator too, where that holds several networks; else of any."""
     file, several, _ = label.rpartition(":")
-    for name in sorted(files, reverse=True):
+    for name in sorted(files, key=lambda name: (*studiogan.likeness(name, label), name), reverse=True):
         if several and name.rpartition(":")[0] != file and name != file:
             continue
         if isinstance(files[name], Mapping):

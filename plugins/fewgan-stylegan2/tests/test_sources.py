@@ -183,3 +183,48 @@ def test_a_known_file_brings_its_licence_wherever_it_lies(tmp_path, monkeypatch)
     for place in ("ffhq-256", tmp_path / "mine" / name, tmp_path / "mine"):
         assert fewgan.load(place).config["licences"] == expected
     assert fewgan.load(PKL / "network-snapshot.pkl").config["licences"] == []
+
+
+def studiogan(folder, files, when="best", step=8000):
+    """The files of PyTorch-StudioGAN: the layout is that of its code; the files are made here."""
+    folder.mkdir(exist_ok=True)
+    for name, state in files.items():
+        rest = {"optimizer": {"state": {}, "param_groups": []}, "seed": 1, "run_name": "x", "step": step, "aa_p": None}
+        torch.save({"state_dict": dict(state), **rest}, folder / f"model={name}-{when}-weights-step={step}.pth")
+    return folder
+
+
+def with_linear1(state, **more):
+    return {name.replace("b4.out.", "linear1."): tensor for name, tensor in state.items()} | more
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("classes", [0, 3])
+def test_files_of_studiogan(tmp_path, classes):
+    made, other = tiny(classes, clamp=0.0), tiny(classes, seed=1, clamp=0.0)
+    files, others = write(made), write(other)
+    networks = {"G": others["G_ema.pth"], "G_ema": files["G_ema.pth"], "D": with_linear1(files["D.pth"])}
+    studiogan(tmp_path, networks)
+    studiogan(tmp_path, {"G_ema": others["G_ema.pth"], "D": with_linear1(others["D.pth"])}, step=7000)
+    late = {"G": others["G_ema.pth"], "G_ema": others["G_ema.pth"], "D": with_linear1(others["D.pth"])}
+    studiogan(tmp_path, late, when="current", step=10000)
+    model = fewgan.load(tmp_path)
+    assert model.architecture.name == "stylegan2"
+    assert model.config["notes"] == []
+    z, labels = torch.randn(3, 8), torch.arange(3) % max(classes, 1)
+    made.generator.eval().noise = model.generator.noise = "const"
+    condition = made.generator.embed(labels)
+    assert torch.equal(model.generator(z, condition), made.generator(z, condition))
+    images = torch.randn(4, 3, 32, 32)
+    given = (torch.arange(4) % classes) if classes else None
+    assert torch.equal(model.discriminator(images, given), made.discriminator.eval()(images, given))
+
+
+@pytest.mark.parametrize("head", ["linear2.weight", "embedding.fc0.weight", "linear1.weight"])
+def test_discriminators_of_studiogan_with_other_heads_are_left_out(tmp_path, head):
+    files = write(tiny(clamp=0.0))
+    networks = {"G_ema": files["G_ema.pth"], "D": with_linear1(files["D.pth"], **{head: torch.zeros(3, 8)})}
+    model = fewgan.load(studiogan(tmp_path, networks))
+    assert not model.has_discriminator
+    (note,) = model.config["notes"]
+    assert note == "model=D-best-weights-step=8000.pth judges by classes in its own way; not used"
