@@ -67,7 +67,8 @@ class Heads(nn.Module):
         self, features: int, *, hidden: int, projection: int, classes: int = 0, spectral: bool = False
     ) -> None:
         super().__init__()
-        self.features = -(-features // -(-features // MOST_FEATURES))
+        group = -(-features // MOST_FEATURES)
+        self.features = -(-features // group)
         self.linear = GanHead(self.features, hidden, classes=classes, spectral=spectral)
         self.projection = _projection(self.features, hidden, projection, spectral)
         self.projection2 = _projection(self.features, hidden, projection, spectral)
@@ -76,7 +77,9 @@ class Heads(nn.Module):
         """[N, F] -> [N, self.features], what the heads take: the same unless D has very many."""
         if features.shape[1] == self.features:
             return features
-        return F.adaptive_avg_pool1d(features.unsqueeze(1), self.features).squeeze(1)
+        group = -(-features.shape[1] // self.features)
+        padded = F.pad(features, (0, group * self.features - features.shape[1]))
+        return padded.unflatten(1, (self.features, group)).mean(dim=2)
 
 
 def _projection(features: int, hidden: int, projection: int, spectral: bool) -> nn.Sequential:
