@@ -217,6 +217,17 @@ def fid(
     show.result(report, as_json, type(report).text)
 
 
+def runs(
+    *,
+    place: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List the runs of a folder: steps, methods, best score, size on disk."""
+    from fewgan.training.listing import listing
+
+    show.result(listing(place), as_json, show.runs)
+
+
 def version(value: bool) -> None:
     if value:
         from fewgan import __version__
@@ -237,7 +248,7 @@ def root(
     """
 
 
-COMMANDS = (prepare, train, sample, fid)
+COMMANDS = (prepare, train, sample, fid, runs)
 
 
 def core_flags() -> set[str]:

@@ -71,6 +71,23 @@ def sampled(made: Any) -> str:
     return f"{_path(made.folder)}: {len(made.files)} pictures in {duration(made.seconds)}"
 
 
+def runs(listed: Sequence[Any]) -> str:
+    if not listed:
+        return "no runs here"
+    rows = [
+        (
+            safe(one.folder.name.partition("-")[0]),
+            f"{one.step:,} of {one.steps:,}",
+            _value("", one.size),
+            "-" if one.kid is None else f"{one.kid:.4f}",
+            _value("_bytes", one.disk),
+            safe(one.recipe),
+        )
+        for one in listed
+    ]
+    return table(("RUN", "STEPS", "PIXELS", "KID", "DISK", "METHODS"), rows)
+
+
 def about(name: str, core: Collection[str]) -> dict[str, Any]:
     """One plugin as plain values: where it is from, how to choose it, its options. Imports it alone."""
     kind = registry.kind_of(name)

@@ -1,0 +1,53 @@
+"""What `fewgan runs` shows."""
+
+import json
+
+import pytest
+
+from fewgan.plugin import UsageError
+from fewgan.registry import choose
+from fewgan.screen import Screen
+from fewgan.testing.base import config
+from fewgan.training.listing import listing
+from fewgan.training.loop import train
+
+
+@pytest.fixture
+def two(tmp_path, tiny_installed):
+    for steps, cr in ((10, ()), (20, (choose("regularizers", "cr"),))):
+        train(config(tmp_path, steps=steps, regularizers=cr), Screen(quiet=True))
+    (tmp_path / "runs" / "00007-nothing").mkdir()
+    return tmp_path / "runs"
+
+
+def test_runs_by_number(two):
+    first, second = listing(two)
+    assert [(one.step, one.steps, one.recipe, one.size, one.kid) for one in (first, second)] == [
+        (10, 10, "tiny", 16, None), (20, 20, "tiny cr", 16, None),
+    ]  # fmt: skip
+    assert first.disk == sum(path.stat().st_size for path in first.folder.rglob("*") if path.is_file()) > 10_000
+
+
+def test_the_best_score_is_that_of_the_training_else_of_fid(two):
+    first, second = (one.folder for one in listing(two))
+    (first / "fid").mkdir()
+    rows = [{"against": "train", "kid": 0.1}, {"against": "held-out", "kid": 0.3}]
+    (first / "fid" / "scores.json").write_text(json.dumps({"rows": rows}))
+    with (second / "metrics.jsonl").open("a") as file:
+        for step, kid in ((30, 0.5), (40, 0.2), (50, 0.4)):
+            file.write(json.dumps({"format": 1, "step": step, "kid": kid}) + "\n")
+    assert [(one.kid, one.against) for one in listing(two)] == [(0.3, "fid"), (0.2, "training")]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"rows": [{}]}', '{"rows": 3}'])
+def test_damaged_scores_are_no_scores(two, content):
+    first = listing(two)[0].folder
+    (first / "fid").mkdir()
+    (first / "fid" / "scores.json").write_text(content)
+    assert listing(two)[0].kid is None
+
+
+def test_a_folder_that_is_none(tmp_path):
+    with pytest.raises(UsageError, match="no such folder"):
+        listing(tmp_path / "no")
+    assert listing(tmp_path) == []
