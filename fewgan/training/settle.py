@@ -82,17 +82,26 @@ def with_size(config: Config, data: dataset.Dataset, model: Model | None) -> Con
     if config.architecture.name != theirs.name:
         if config.architecture != registry.choose(theirs.kind, registry.default(theirs.kind) or ""):
             raise UsageError(
-                f"--arch {config.architecture.name}: the source {config.source} is a {theirs.name}; add --arch "
-                f"{theirs.name}"
+                f"--arch {config.architecture.name}: the source {config.source} is a {theirs.name}; leave --arch and "
+                f"the options of {config.architecture.name} out"
             )
         return dataclasses.replace(config, size=size, architecture=theirs)  # the user named none
     defaults = registry.choose(theirs.kind, theirs.name)
     for name, value in config.architecture.options.items():
         their = theirs.options.get(name, defaults.options[name])  # a run from before the option existed
         if value not in (defaults.options[name], their):
-            flag = f"--{theirs.name}-{name.replace('_', '-')}"
-            raise UsageError(f"{flag} {value}: the source {config.source} has {their}; leave {flag} out")
+            words = f"{theirs.name}-{name.replace('_', '-')}"
+            given, has = _on_the_line(words, value), _on_the_line(words, their)
+            has = f"the default of {has}" if their is None else has
+            raise UsageError(f"{given}: the source {config.source} has {has}, and keeps it; leave {given} out")
     return dataclasses.replace(config, size=size, architecture=theirs)
+
+
+def _on_the_line(words: str, value: Any) -> str:
+    """An option with its value, as a command line has it."""
+    if isinstance(value, bool):
+        return f"--{words}" if value else f"--no-{words}"
+    return f"--{words}" if value is None else f"--{words} {value}"
 
 
 def classes(data: dataset.Dataset, model: Model | None, screen: Screen) -> int:
@@ -156,5 +165,7 @@ def record(config: Config, data: dataset.Dataset, classes: int, source: Model | 
         "classes": list(data.classes),
         "class_counts": data.class_counts.tolist(),
         "network_classes": classes,
+        "crop": data.crop,
+        "aspect": data.aspect,
         known.LICENCES: [] if source is None else source.config[known.LICENCES],
     }

@@ -7,6 +7,7 @@ import pytest
 import torch
 from fewgan_stylegan2.architecture import write
 from fewgan_stylegan2.discriminator import Discriminator
+from test_files import PKL
 from test_sources import saved, tiny
 from test_stylegan2_plugins import TINY
 
@@ -16,6 +17,7 @@ from fewgan.architectures.biggan import plugin as biggan
 from fewgan.errors import UsageError
 from fewgan.testing.base import QUIET, config, difference, install_tiny, same
 from fewgan.training.loop import resume, train
+from fewgan.training.session import begin
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -119,10 +121,46 @@ def test_a_source_with_other_classes(tmp_path):
         assert fewgan.load(found).generator.classes == 1
 
 
-def test_an_option_that_the_source_decides_is_refused(tmp_path, source):
-    changes = {"architecture": chosen("architectures", "stylegan2", channel_base=512), "size": 32}
-    with pytest.raises(UsageError, match=r"--stylegan2-channel-base 512: the source .* has 256; leave"):
-        started(tmp_path, source=str(source), transfer=chosen("transfers", "finetune"), **changes)
+@pytest.mark.parametrize(
+    ("of", "option", "shown"),
+    [
+        ("run", {"channel_base": 512}, "has --stylegan2-channel-base 256"),
+        ("run", {"mapping_layers": 3}, "has the default of --stylegan2-mapping-layers"),
+        ("run", {"config": "paper256"}, "has --stylegan2-config auto"),
+        ("pkl", {"config": "paper256"}, "has --stylegan2-config auto"),
+        ("pkl", {"channel_max": 4}, "has --stylegan2-channel-max"),
+        ("pkl", {"clamp": 1.0}, "has --stylegan2-clamp 256.0"),
+    ],
+)
+def test_an_option_that_the_source_decides_is_refused(tmp_path, source, of, option, shown):
+    place = source if of == "run" else PKL / "network-snapshot.pkl"
+    own = TINY if of == "run" else {}
+    ((name, value),) = option.items()
+    flag = f"--stylegan2-{name.replace('_', '-')} {value}"
+
+    def begun(**options):
+        architecture = chosen("architectures", "stylegan2", **options)
+        values = {"architecture": architecture, "size": 32, "transfer": chosen("transfers", "finetune")}
+        return begin(config(tmp_path, dataset_size=32, source=str(place), **values), QUIET)
+
+    with pytest.raises(UsageError) as caught:
+        begun(**own | option)
+    text = str(caught.value)
+    assert text.startswith(f"{flag}: the source {place} {shown}")
+    assert text.endswith(f"leave {flag} out")
+    assert "\n" not in text
+    assert begun(**own).config.size == 32  # so it works
+
+
+def test_another_architecture_than_the_source_is_refused(tmp_path, source):
+    changes = {"architecture": chosen("architectures", "biggan", width=3), "size": 32}
+    with pytest.raises(
+        UsageError, match=r"--arch biggan: .* is a stylegan2; leave --arch and the options of biggan out"
+    ):
+        begin(
+            config(tmp_path, dataset_size=32, source=str(source), transfer=chosen("transfers", "finetune"), **changes),
+            QUIET,
+        )
 
 
 def test_path_length_on_another_architecture_is_refused(tmp_path):
