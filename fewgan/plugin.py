@@ -218,7 +218,7 @@ class Tracker(Protocol):
         ...
 
     def pictures(self, step: int, pictures: Tensor) -> None:
-        """Samples from latents that stay the same over the run, uint8 [N, 3, S, S] on the CPU."""
+        """Samples from latents that stay the same over the run, uint8 [N, 3, H, W] on the CPU."""
         ...
 
     def end(self, summary: Mapping[str, Any]) -> None:

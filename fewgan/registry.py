@@ -26,6 +26,9 @@ PACKAGES = (
 )  # fmt: skip
 """The packages in the plugins/ folder of fewgan's repository: the only ones that a message tells how to install."""
 
+COMMAND_FLAGS = ("--help", "--quiet", "--json")
+"""What every command has, so that no plugin's command may."""
+
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
@@ -221,6 +224,8 @@ def _check(entry: Entry, plugin: Any, core: Collection[str]) -> None:
         plugin.options()
     except Exception as error:
         raise UsageError(f"{entry}: {one_line(str(error))}") from error
+    if command:  # beside no other options than its own
+        core = {*COMMAND_FLAGS, *(name for name in core if not name.startswith("-"))}
     taken = sorted(own.intersection(core))
     if taken:
         what = f"{taken[0]} is {'an option' if taken[0].startswith('-') else 'a command'} of fewgan itself"

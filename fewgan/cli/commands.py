@@ -13,7 +13,7 @@ import typer
 
 from fewgan.cli import choosing, failures, flags, plugin_commands, plugins, show
 from fewgan.cli.choosing import Chosen
-from fewgan.cli.flags import real, switch, text, whole
+from fewgan.cli.flags import Device, Json, Quiet, Seed, StandingStats, real, switch, text, whole
 from fewgan.cli.launch import Speaks, launch
 from fewgan.screen import Screen, flush, output
 from fewgan.training.config import LOSSES, PRECISIONS, Config
@@ -22,20 +22,22 @@ CHANGEABLE = ("data", "steps", "device", "save_every", "sample_every", "patience
 
 TRAINING, SAVING = "Training", "Samples and checkpoints"
 
-Quiet = Annotated[bool, switch("--quiet", "Print only warnings and the result.")]
-Json = Annotated[bool, switch("--json", "Print the result as JSON.")]
-Seed = Annotated[int, whole(0, "Random seed; the same seed gives the same result.", most=2**63 - 1)]
-Device = Annotated[str, text("NAME", "auto, cpu, cuda, cuda:N or mps.", among=("auto", "cpu", "cuda", "mps"))]
-StandingStats = Annotated[int, whole(0, "Re-estimate batch-norm statistics over N batches; 0: as trained.")]
-
 
 def prepare(
     *,
     photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, or a zip or tar file.")],
     size: Annotated[int, whole(1, "Width and height of the photos in the dataset, in pixels.")] = 128,
     crop: Annotated[
-        str, text("NAME", "center: the central square; fit: the whole photo, padded.", among=("center", "fit"))
+        str,
+        text(
+            "NAME",
+            "center: the central square; fit: the whole photo, padded; stretch: squeezed.",
+            among=("center", "fit", "stretch"),
+        ),
     ] = "center",
+    aspect: Annotated[
+        str | None, text("W:H", "Shape that --crop stretch cuts photos to, such as 3:2; default: the photos' median.")
+    ] = None,
     classes: Annotated[bool, switch("--classes", "Take the first level of subfolders as classes.")] = False,
     limit: Annotated[int | None, whole(1, "Maximum number of photos.")] = None,
     holdout: Annotated[int, whole(0, "Number of photos to hold out from training, for fid.")] = 0,
@@ -56,8 +58,8 @@ def prepare(
 
     screen = Screen(quiet)
     summary = prepare(
-        photos, out, size=size, crop=crop, classes=classes, limit=limit, holdout=holdout, duplicates=duplicates,
-        seed=seed, workers=workers, strict=strict, force=force, screen=screen,
+        photos, out, size=size, crop=crop, aspect=flags.ratio("--aspect", aspect), classes=classes, limit=limit,
+        holdout=holdout, duplicates=duplicates, seed=seed, workers=workers, strict=strict, force=force, screen=screen,
     )  # fmt: skip
     show.result(summary, as_json, show.prepared)
     show.next_command(screen, "train", out, default=out == Path("dataset"))
@@ -162,9 +164,7 @@ def sample(
     truncation: Annotated[float | None, real("Scale of the latents; lower values trade variety for quality.")] = None,
     seed: Seed = 0,
     classes: Annotated[str | None, text("NAMES", "Comma-separated class names or indices.")] = None,
-    latents: Annotated[
-        Path | None, text("FILE", "File of latents, such as fewgan project writes; one picture or keyframe each.")
-    ] = None,
+    latents: Annotated[Path | None, text("FILE", "Draw the latents in a file, such as fewgan project writes.")] = None,
     grid: Annotated[bool, switch("--grid", "Make one picture, a grid of all.")] = False,
     interpolate: Annotated[bool, switch("--interpolate", "Make a seamlessly looping animation.")] = False,
     standing_stats: StandingStats = 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -65,6 +65,20 @@ def numbers(option: str, text: str | None) -> tuple[float, ...]:
     return values
 
 
+def ratio(option: str, text: str | None) -> float | None:
+    """`3:2` or `1.5` as width by height. Raises UsageError that names the option."""
+    if text is None:
+        return None
+    width, _, height = text.partition(":")
+    try:
+        value = float(width) / float(height or 1)
+    except (ValueError, ZeroDivisionError):
+        value = math.nan
+    if not math.isfinite(value) or value <= 0:
+        raise UsageError(f"{option} {text}: must be a width by height, such as 3:2 or 1.5")
+    return value
+
+
 def given(context: typer.Context, *, allowed: Collection[str], beside: str) -> set[str]:
     """The parameters that are given on the command line. Raises UsageError for one that is not allowed."""
     found: set[str] = set()
@@ -86,3 +100,10 @@ def given(context: typer.Context, *, allowed: Collection[str], beside: str) -> s
 def escaped(text: str) -> str:
     """Text for typer's help pages, where [words] are markup."""
     return re.sub(r"\[(?=[a-zA-Z#/@])", r"\\[", one_line(text))
+
+
+Quiet = Annotated[bool, switch("--quiet", "Print only warnings and the result.")]
+Json = Annotated[bool, switch("--json", "Print the result as JSON.")]
+Seed = Annotated[int, whole(0, "Random seed; the same seed gives the same result.", most=2**63 - 1)]
+Device = Annotated[str, text("NAME", "auto, cpu, cuda, cuda:N or mps.", among=("auto", "cpu", "cuda", "mps"))]
+StandingStats = Annotated[int, whole(0, "Re-estimate batch-norm statistics over N batches; 0: as trained.")]

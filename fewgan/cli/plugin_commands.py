@@ -10,20 +10,11 @@ import typer
 
 from fewgan import registry
 from fewgan.cli import choosing, show
-from fewgan.cli.flags import escaped, switch
+from fewgan.cli.flags import Json, Quiet, escaped
 from fewgan.errors import FewganError
 from fewgan.options import Field, fields_of
 from fewgan.plugin import Plugin
 from fewgan.screen import Screen
-
-SWITCHES = {
-    "quiet": ("--quiet", "Print only warnings and the result."),
-    "as_json": ("--json", "Print the result as JSON."),
-}
-"""What every command has."""
-
-FLAGS = ("--help", "--quiet", "--json")
-"""The flags that the options of a command may not have."""
 
 
 def add(app: typer.Typer, running: str, core: Collection[str]) -> None:
@@ -36,7 +27,7 @@ def add(app: typer.Typer, running: str, core: Collection[str]) -> None:
         function = _absent
         if name == running or entries[0].package == "fewgan":
             try:
-                plugin = registry.load("commands", name, {*core, *FLAGS})
+                plugin = registry.load("commands", name, core)
                 summary, function = plugin.summary, _command(name, plugin)
             except FewganError:
                 if name == running and not choosing.completing():
@@ -59,7 +50,7 @@ def _command(name: str, plugin: Plugin) -> choosing.Command:
             show.result(found, as_json, _text)
 
     parameters = [_argument(item) if item.argument else choosing.parameter(item, "") for item in fields.values()]
-    switches = [_keyword(key, False, Annotated[bool, switch(*words)]) for key, words in SWITCHES.items()]
+    switches = [_keyword("quiet", False, Quiet), _keyword("as_json", False, Json)]
     return choosing.with_parameters(run, run, [*parameters, *switches])
 
 

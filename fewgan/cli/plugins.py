@@ -10,9 +10,7 @@ import typer
 
 from fewgan import registry
 from fewgan.cli import show
-from fewgan.cli.flags import switch
-
-Json = Annotated[bool, switch("--json", "Print the result as JSON.")]
+from fewgan.cli.flags import Json
 
 
 def group(core: Callable[[], set[str]]) -> typer.Typer:

@@ -31,7 +31,8 @@ class Dataset:
     """What `prepare` wrote. images: uint8 [n, 3, S, S], memory-mapped; labels: int64 [n]; held_out: bool [n].
 
     classes: names by label, empty without classes (every label is 0 then). names: of the source photos. fingerprint:
-    of pixels, labels and held-out marks. name: the folder's, for the names of runs.
+    of pixels, labels and held-out marks. name: the folder's, for the names of runs. crop, aspect: how the squares were
+    cut out of photos, and width by height of what they stand for; see `prepare`.
     """
 
     folder: Path
@@ -43,6 +44,8 @@ class Dataset:
     held_out: Tensor
     names: tuple[str, ...]
     fingerprint: str
+    crop: str = "center"
+    aspect: float = 1.0
 
     @property
     def class_counts(self) -> Tensor:
@@ -93,6 +96,8 @@ def load(folder: Path) -> Dataset:
         held_out=torch.tensor([row["held_out"] for row in rows], dtype=torch.bool),
         names=tuple(row["name"] for row in rows),
         fingerprint=facts["fingerprint"],
+        crop=str(facts.get("crop", "center")),
+        aspect=float(facts.get("aspect", 1.0)),
     )
 
 
@@ -186,6 +191,9 @@ def _check_facts(facts: Any) -> None:
         raise ValueError("format, count and size are 1 or more")
     if not all(isinstance(name, str) for name in classes) or len(set(classes)) < len(classes):
         raise ValueError("classes are names, each once")
+    aspect = facts.get("aspect", 1.0)  # version 0.1 wrote none
+    if not isinstance(aspect, int | float) or not 0.01 <= aspect <= 100:
+        raise ValueError("aspect is no width by height")
     if len(images) != facts["count"]:
         raise ValueError(f"count is {facts['count']}, but {len(images)} images are listed")
     for number, image in enumerate(images):

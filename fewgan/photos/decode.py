@@ -26,7 +26,7 @@ from fewgan.photos.kinds import Refused
 
 __all__ = ["CROPS", "PIXELS", "WHITE", "Decoded", "Refused", "decode", "picture"]
 
-CROPS = ("center", "fit")
+CROPS = ("center", "fit", "stretch")
 WHITE = 65535
 PIXELS = 256_000_000
 """Pictures that declare more pixels are refused unread: no camera makes them, decompression bombs do."""
@@ -53,7 +53,8 @@ class Decoded:
     """pixels: uint8 [S, S, 3], sRGB. enlarged: the picture had fewer pixels than S a side.
 
     span: lowest and highest value of a picture of 16 bits a channel, else None. colour: it has colours, of which Pillow
-    reads the upper 8 bits alone. transparent: the square is nothing but transparent pixels.
+    reads the upper 8 bits alone. transparent: the square is nothing but transparent pixels. aspect: width by height of
+    the whole picture, as displayed.
     """
 
     pixels: NDArray[np.uint8]
@@ -61,14 +62,16 @@ class Decoded:
     span: tuple[int, int] | None = None
     colour: bool = False
     transparent: bool = False
+    aspect: float = 1.0
 
 
-def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE) -> Decoded:
+def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, aspect: float | None = None) -> Decoded:
     """The picture in `file` as a square of `size` pixels a side.
 
     crop: "center" takes the largest centred square; "fit" keeps the whole picture and pads its short side with the
-    mean colour of the two edges that meet the padding, so that no frame appears that a GAN would learn. white: the
-    value of a 16-bit grey picture that becomes 255; 4095 for 12 bits in 16.
+    mean colour of the two edges that meet the padding, so that no frame appears that a GAN would learn; "stretch" takes
+    the largest centred rectangle of `aspect`, width by height as displayed (None: the picture's own), and squeezes it
+    into the square. white: the value of a 16-bit grey picture that becomes 255; 4095 for 12 bits in 16.
 
     Raises Refused: "unreadable", "truncated", "too small" (its shorter side has less than half of `size`), "too
     large" (more than PIXELS), "unsupported" (numbers without a known range, a format that cannot be read), "archive",
@@ -78,7 +81,7 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE) 
         width, height = image.size
         if 2 * min(width, height) < size:
             raise Refused("too small", f"too small: {width} x {height}, its shorter side is under {size / 2:g}")
-        side = min(width, height) if crop == "center" else max(width, height)
+        side = max(width, height) if crop == "fit" else min(width, height)
         scale = _draft(image, side // (2 * size))
         deep = ";16" in repr(getattr(image, "tile", [])[:1])
         image.load()
@@ -87,8 +90,11 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE) 
         colour = deep and span is None
         if colour:
             span = _extremes(flat)
-        if crop == "center":
-            box = _centre(width, height, orientation)
+        turned = orientation >= 5  # the stored width is the displayed height
+        displayed = height / width if turned else width / height
+        if crop != "fit":
+            wanted = 1.0 if crop == "center" else aspect or displayed
+            box = _centre(width, height, orientation, 1 / wanted if turned else wanted)
             shape = (size, size)
         else:
             box = (0, 0, width, height)
@@ -101,7 +107,7 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE) 
         colours = _srgb(_over_white(small), image.info.get("icc_profile"))
         if orientation in _TURNS:
             colours = colours.transpose(_TURNS[orientation])
-        return Decoded(_pad(np.array(colours), size), side < size, span, colour, transparent)
+        return Decoded(_pad(np.array(colours), size), side < size, span, colour, transparent, displayed)
 
 
 @contextmanager
@@ -163,15 +169,25 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _centre(width: int, height: int, orientation: int) -> tuple[float, float, float, float]:
-    """The centred square of the picture as stored; an odd pixel is dropped on the right or bottom as displayed."""
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
+def _centre(width: int, height: int, orientation: int, aspect: float) -> tuple[float, float, float, float]:
+    """The largest centred rectangle of width / height = aspect in the picture as stored.
+
+    An odd pixel is dropped on the right or bottom as displayed.
+    """
+    wide, tall = min(width, round(height * aspect)), min(height, round(width / aspect))
+    left, top = (width - wide) // 2, (height - tall) // 2
     if orientation in (2, 3, 7, 8):  # the stored x axis runs against the displayed one
-        left = width - side - left
+        left = width - wide - left
     if orientation in (3, 4, 6, 7):
-        top = height - side - top
-    return (left, top, left + side, top + side)
+        top = height - tall - top
+    return (left, top, left + wide, top + tall)
+
+
+def aspect_of(file: BinaryIO) -> float:
+    """Width by height of the picture as displayed, from its header alone. Raises Refused."""
+    with picture(file) as image:
+        width, height = image.size
+        return height / width if _orientation(image) >= 5 else width / height
 
 
 def _flatten(image: Image.Image, white: int) -> tuple[Image.Image, tuple[int, int] | None]:

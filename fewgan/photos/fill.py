@@ -43,7 +43,7 @@ def _pass(writer: Writer, found: Found, choice: Choice, white: int, screen: Scre
     most = min(limit or len(order), len(order))
     workers = choice.workers or workers_for(order[:most])
     seen, ranges = Seen(), Ranges()
-    stream = squares(found, order, writer.size, writer.crop, workers, white=white)
+    stream = squares(found, order, writer.size, writer.crop, workers, white=white, aspect=writer.aspect)
     with closing(stream), screen.progress("Preparing", most, "photos") as advance:
         for photo, result in stream:
             if isinstance(result, Square):
@@ -54,7 +54,7 @@ def _pass(writer: Writer, found: Found, choice: Choice, white: int, screen: Scre
                 advance(0 if limit else 1, f"{len(writer.rejected)} left out")
                 continue
             seen.add(square.print)
-            writer.keep(photo.name, photo.group, square.pixels, square.enlarged)
+            writer.keep(photo.name, photo.group, square.pixels, square.enlarged, square.aspect)
             advance()
             if len(writer.entries) == limit:
                 break

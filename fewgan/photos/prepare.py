@@ -9,19 +9,21 @@ place when it is complete.
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from fewgan.errors import FewganError, UsageError
-from fewgan.photos.decode import CROPS
+from fewgan.photos.decode import CROPS, Refused, aspect_of
 from fewgan.photos.duplicates import DUPLICATES, EXACT, NEAR
 from fewgan.photos.fill import Choice, fill
 from fewgan.photos.found import Found, Refusal, nothing
-from fewgan.photos.gather import gather, missing, with_groups
+from fewgan.photos.gather import gather, missing, open_photo, with_groups
 from fewgan.photos.kinds import is_fault, pictured
 from fewgan.photos.place import replacing
 from fewgan.photos.store import Entry, Writer
@@ -29,6 +31,7 @@ from fewgan.screen import Screen, safe
 
 SIZES = (8, 2048)
 FEW = 20
+WIDEST = 8
 MANY_DUPLICATES = 0.05
 # What a user can do something about.
 _TOLD = ("link", "archive", "video", "Git LFS pointer", "unsupported", "blank")
@@ -55,6 +58,7 @@ def prepare(
     *,
     size: int = 128,
     crop: str = "center",
+    aspect: float | None = None,
     classes: bool = False,
     limit: int | None = None,
     holdout: int = 0,
@@ -67,7 +71,8 @@ def prepare(
 ) -> Summary:
     """Writes the dataset `out` of the photos in a folder, a zip or a tar.
 
-    size: side in pixels. crop: "center" or "fit", see `photos.decode`. classes: the first level of folders
+    size: side in pixels. crop: "center", "fit" or "stretch", see `photos.decode`. aspect: of "stretch", width by height
+    that photos are cut to before they are squeezed; None: the median of the photos. classes: the first level of folders
     names each photo's class. limit: the first so many usable photos in name order, held-out ones included; with
     classes, the classes take turns. holdout: so many photos, drawn by seed and spread over the classes, are marked as
     never trained on. duplicates: "near" leaves out what shows the same photo as one before, "exact" what has the same
@@ -84,7 +89,7 @@ def prepare(
     """
     started = time.monotonic()
     photos, out = Path(photos), Path(out)
-    _check_options(photos, size, crop, duplicates)
+    _check_options(photos, size, crop, aspect, duplicates)
     _check_numbers(limit=(limit, 1), holdout=(holdout, 0), seed=(seed, 0), workers=(workers, 1))
     try:
         if os.path.isfile(photos):
@@ -92,13 +97,15 @@ def prepare(
         with (
             replacing(out, photos, force) as folder,
             gather(photos, grouped=classes, skip=out, spool=folder) as found,
-            Writer(folder, size, crop, seed) as writer,
+            Writer(folder, size, crop, seed, aspect) as writer,
         ):
             _check_found(found, photos, classes, min(len(found.photos), limit or len(found.photos)), holdout)
             if found.own:
                 screen.note(f"Passed over what fewgan made: {_listed(found.own)}")
             if not classes:
                 _tell_of_folders(found, photos, screen)
+            if crop == "stretch" and aspect is None:
+                writer.aspect = _median_aspect(found)
             fill(writer, found, Choice(limit, workers, duplicates), screen)
             _tell_left_out(writer, screen)
             _check_kept(writer, found, photos, strict, screen)
@@ -119,13 +126,17 @@ def prepare(
     )
 
 
-def _check_options(photos: Path, size: int, crop: str, duplicates: str) -> None:
+def _check_options(photos: Path, size: int, crop: str, aspect: float | None, duplicates: str) -> None:
     if not os.path.exists(photos):
         raise missing(photos)
     if not SIZES[0] <= size <= SIZES[1]:
         raise UsageError(f"--size {size}: give {SIZES[0]} to {SIZES[1]} pixels")
     if crop not in CROPS:
         raise UsageError(f"--crop {crop}: give one of {', '.join(CROPS)}")
+    if aspect is not None and crop != "stretch":
+        raise UsageError("--aspect goes with --crop stretch")
+    if aspect is not None and not 1 / WIDEST <= aspect <= WIDEST:
+        raise UsageError(f"--aspect: give a width by height from 1:{WIDEST} to {WIDEST}:1, such as 3:2")
     if duplicates not in DUPLICATES:
         raise UsageError(f"--duplicates {duplicates}: give one of {', '.join(DUPLICATES)}")
 
@@ -156,6 +167,15 @@ def _tell_of_folders(found: Found, photos: Path, screen: Screen) -> None:
             f"{safe(str(photos))}: {len(groups)} folders ({_listed(groups)}) are taken as one set; --classes makes "
             "each a class"
         )
+
+
+def _median_aspect(found: Found) -> float:
+    """Width by height of the photos, from their headers; 1 where none can be read."""
+    aspects = []
+    for photo in found.photos:
+        with suppress(Refused, OSError), open_photo(found.read(photo)) as file:
+            aspects.append(aspect_of(file))
+    return min(max(statistics.median(aspects or [1.0]), 1 / WIDEST), WIDEST)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -41,9 +41,12 @@ class Square:
     print: Print
     span: tuple[int, int] | None = None
     colour: bool = False
+    aspect: float = 1.0
 
 
-def square(name: str, source: bytes | Path, size: int, crop: str, white: int = WHITE) -> Square | Refusal:
+def square(
+    name: str, source: bytes | Path, size: int, crop: str, *, white: int = WHITE, aspect: float | None = None
+) -> Square | Refusal:
     """source: the file's bytes, or its path. What the file does wrong is returned, not raised."""
     try:
         check_name(name)
@@ -53,14 +56,15 @@ def square(name: str, source: bytes | Path, size: int, crop: str, white: int = W
                 raise Refused("unreadable", "unreadable: the file is empty; download or copy it again")
             check_head(head, name)
             file.seek(0)
-            decoded = decode(file, size, crop, white)
+            decoded = decode(file, size, crop, white, aspect)
         _check_blank(decoded, white)
     except Refused as error:
         if error.kind == "unreadable" and not pictured(name):
             return Refusal(name, "not a picture", "not a picture")
         return Refusal(name, error.kind, error.reason)
     pixels = np.ascontiguousarray(decoded.pixels.transpose(2, 0, 1))
-    return Square(pixels, decoded.enlarged, fingerprint(decoded.pixels), decoded.span, decoded.colour)
+    print = fingerprint(decoded.pixels)
+    return Square(pixels, decoded.enlarged, print, decoded.span, decoded.colour, decoded.aspect)
 
 
 def _check_blank(decoded: Decoded, white: int) -> None:
@@ -74,7 +78,14 @@ def _check_blank(decoded: Decoded, white: int) -> None:
 
 
 def squares(
-    found: Found, photos: Iterable[Photo], size: int, crop: str, workers: int, *, white: int = WHITE
+    found: Found,
+    photos: Iterable[Photo],
+    size: int,
+    crop: str,
+    workers: int,
+    *,
+    white: int = WHITE,
+    aspect: float | None = None,
 ) -> Generator[tuple[Photo, Square | Refusal], None, None]:
     """Each of `photos` with what became of it, in their order. workers 1: in this process.
 
@@ -84,7 +95,9 @@ def squares(
     if workers == 1:
         for photo in photos:
             source = _read(found, photo)
-            yield photo, source if isinstance(source, Refusal) else square(photo.name, source, size, crop, white)
+            if not isinstance(source, Refusal):
+                source = square(photo.name, source, size, crop, white=white, aspect=aspect)
+            yield photo, source
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_exit_with_parent)
     pending: deque[tuple[Photo, int, Future[Square | Refusal] | Refusal]] = deque()
@@ -107,7 +120,7 @@ def squares(
                 pending.append((photo, 0, source))
                 continue
             with _interrupts_held_back():
-                future = pool.submit(square, photo.name, source, size, crop, white)
+                future = pool.submit(square, photo.name, source, size, crop, white=white, aspect=aspect)
             weight = len(source) if isinstance(source, bytes) else 0
             held += weight
             pending.append((photo, weight, future))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -39,8 +40,8 @@ class Entry:
 class Writer:
     """Writes the four files of a dataset into `folder`, the pixels as they come. A context manager: it closes them."""
 
-    def __init__(self, folder: Path, size: int, crop: str, seed: int) -> None:
-        self.folder, self.size, self.crop, self.seed = folder, size, crop, seed
+    def __init__(self, folder: Path, size: int, crop: str, seed: int, aspect: float | None = None) -> None:
+        self.folder, self.size, self.crop, self.seed, self.aspect = folder, size, crop, seed, aspect
         self._images = (folder / IMAGES).open("w+b")
         self.restart()
 
@@ -49,6 +50,7 @@ class Writer:
         self.entries: list[Entry] = []
         self.rejected: list[Refusal] = []
         self.enlarged = 0
+        self._aspects: list[float] = []
         self._hash = blake2b(digest_size=16)
         self._images.seek(0)
         self._images.truncate()
@@ -62,13 +64,14 @@ class Writer:
     ) -> None:
         self._images.close()
 
-    def keep(self, name: str, group: str, pixels: NDArray[np.uint8], enlarged: bool) -> None:
-        """pixels: uint8 [3, S, S]."""
+    def keep(self, name: str, group: str, pixels: NDArray[np.uint8], enlarged: bool, aspect: float = 1.0) -> None:
+        """pixels: uint8 [3, S, S]. aspect: width by height of the photo."""
         data = pixels.tobytes()
         self._images.write(data)
         self._hash.update(data)
         self.entries.append(Entry(name, group))
         self.enlarged += enlarged
+        self._aspects.append(aspect)
 
     def pixels(self, number: int) -> NDArray[np.uint8]:
         """uint8 [3, S, S] of a photo that was kept, read again."""
@@ -81,6 +84,12 @@ class Writer:
     def leave_out(self, refusal: Refusal) -> None:
         self.rejected.append(refusal)
 
+    def _shape(self) -> float:
+        """Width by height of the pictures that the squares stand for: padded or stretched ones are not square."""
+        if self.crop == "center":
+            return 1.0
+        return round(self.aspect or statistics.median(self._aspects), 4)
+
     def finish(self, classes: Sequence[str]) -> None:
         """Writes what is known at the end. classes: sorted names; empty: every label is 0."""
         count, size = len(self.entries), self.size
@@ -91,18 +100,20 @@ class Writer:
         ]
         # The pixels, then shape, labels and marks: what a training run depends on.
         self._hash.update(json.dumps([count, size, [[i["label"], i["held_out"]] for i in images]]).encode())
+        aspect = self._shape()
         facts = {
             "format": FORMAT,
             "fewgan": version("fewgan"),
             "count": count,
             "size": size,
             "crop": self.crop,
+            "aspect": aspect,
             "seed": self.seed,
             "classes": list(classes),
             "fingerprint": self._hash.hexdigest(),
         }
         self._images.flush()
-        preview = _preview(self._images, count, size)
+        preview = _preview(self._images, count, size, self.crop, aspect)
         self._images.seek(0)
         self._images.write(_header(count, size, self._hash.hexdigest()))
         _sync(self._images)
@@ -123,19 +134,26 @@ def _header(count: int, size: int, fingerprint: str) -> bytes:
     return (_HEADER - 8).to_bytes(8, "little") + text.ljust(_HEADER - 8)
 
 
-def _preview(file: Any, count: int, size: int, columns: int = 8, gap: int = 2) -> Image.Image:
-    """Up to 64 photos spread evenly over the dataset, each at most 128 pixels, on white."""
+def _preview(file: Any, count: int, size: int, crop: str, aspect: float) -> Image.Image:
+    """Up to 64 photos spread evenly over the dataset, each at most 128 pixels high, in their own shape, on white."""
+    columns, gap = 8, 2
     shown = np.linspace(0, count - 1, min(count, columns * columns)).round().astype(int)
     columns, side = min(columns, len(shown)), min(size, 128)
+    width, height = (side, side) if crop == "center" else (max(1, round(side * min(aspect, 1))), side)
+    if crop != "center" and aspect > 1:
+        width, height = side, max(1, round(side / aspect))
     rows = -(-len(shown) // columns)
-    grid = Image.new("RGB", (columns * (side + gap) + gap, rows * (side + gap) + gap), "white")
+    grid = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
     for place, number in enumerate(shown.tolist()):
         file.seek(_HEADER + number * 3 * size * size)
         pixels = np.frombuffer(file.read(3 * size * size), np.uint8).reshape(3, size, size)
         photo = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-        if side < size:
-            photo = photo.resize((side, side), Image.Resampling.LANCZOS)
-        grid.paste(photo, (gap + place % columns * (side + gap), gap + place // columns * (side + gap)))
+        if crop == "fit":  # the padding is no picture
+            left, top = size * (1 - width / side) / 2, size * (1 - height / side) / 2
+            photo = photo.crop((round(left), round(top), size - round(left), size - round(top)))
+        if photo.size != (width, height):
+            photo = photo.resize((width, height), Image.Resampling.LANCZOS)
+        grid.paste(photo, (gap + place % columns * (width + gap), gap + place // columns * (height + gap)))
     return grid
 
 

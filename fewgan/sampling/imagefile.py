@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchvision.transforms.functional import pad
 from torchvision.utils import make_grid
 
@@ -31,17 +32,35 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.float().mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
 
 
+def shaped(images: Tensor, config: Mapping[str, Any]) -> Tensor:
+    """uint8 [N, 3, S, S] -> uint8 [N, 3, H, W] of the shape that the photos had.
+
+    config: a run's; its `crop` and `aspect` (width by height) say how the squares were made. "stretch" is undone by
+    making the longer side longer, "fit" by cutting away the padding; anything else stays as it is.
+    """
+    side, aspect = images.shape[-1], config.get("aspect", 1.0)
+    if config.get("crop") not in ("fit", "stretch") or not isinstance(aspect, float) or not 1 / 64 <= aspect <= 64:
+        return images
+    if config["crop"] == "stretch":
+        size = (side, round(side * aspect)) if aspect >= 1 else (round(side / aspect), side)
+        made = interpolate(images.float(), size=size, mode="bicubic", antialias=True)
+        return made.round_().clamp_(0, 255).to(torch.uint8)
+    height, width = max(1, round(side / max(aspect, 1))), max(1, round(side * min(aspect, 1)))
+    top, left = (side - height) // 2, (side - width) // 2
+    return images[..., top : top + height, left : left + width]
+
+
 def picture(image: Tensor) -> Image.Image:
     """uint8 [3, H, W] -> an RGB picture."""
     return Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
 
 
 def grid(images: Tensor, columns: int | None = None) -> Image.Image:
-    """uint8 [n, 3, S, S] -> one RGB picture, row by row on white; columns None: as square as it gets.
+    """uint8 [n, 3, H, W] -> one RGB picture, row by row on white; columns None: as square as it gets.
 
     Raises UsageError where a side would pass 16,383 px.
     """
-    count, side = len(images), images.shape[-1]
+    count, side = len(images), max(images.shape[-2:])
     check_grid(count, side, columns)
     gap = _gap(side)
     if count == 1:  # make_grid leaves a single one without its margin

@@ -105,7 +105,7 @@ def sample(
             if given is None
             else stored.animation(model, given, seed=seed)
         )
-        shown = _shown(groups, count * generate.FRAMES_EACH, "frames", screen)
+        shown = _shown(groups, count * generate.FRAMES_EACH, "frames", model, screen)
         frames = [imagefile.picture(frame) for group in shown for frame in group]
         imagefile.save_animation(paths[0], frames, kind, {**facts, "keyframes": count, "classes": chosen})
         return Sampled(folder, count, names, time.monotonic() - started)
@@ -115,7 +115,7 @@ def sample(
         if given is None
         else stored.pictures(model, given, seed=seed)
     )
-    shown = _shown(groups, count, "pictures", screen)
+    shown = _shown(groups, count, "pictures", model, screen)
     if grid:
         whole = imagefile.grid(torch.cat(list(shown)), columns)
         imagefile.save_picture(paths[0], whole, kind, {**facts, "count": count, "classes": chosen})
@@ -231,10 +231,11 @@ def _names_a_file(out: Path) -> bool:
     return out.suffix.lower() in imagefile.KINDS and not out.is_dir()
 
 
-def _shown(groups: Iterator[Tensor], total: int, unit: str, screen: Screen) -> Iterator[Tensor]:
+def _shown(groups: Iterator[Tensor], total: int, unit: str, model: Model, screen: Screen) -> Iterator[Tensor]:
+    """The pictures in the shape of the photos, with progress."""
     with screen.progress("Sampling", total, unit) as advance:
         for group in groups:
-            yield group
+            yield imagefile.shaped(group, model.config)
             advance(len(group))
 
 

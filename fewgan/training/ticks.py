@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fewgan import distributed, run
 from fewgan.photos import dataset
-from fewgan.sampling.imagefile import grid
+from fewgan.sampling.imagefile import grid, shaped
 from fewgan.screen import Screen
 from fewgan.sources.model import Model
 from fewgan.training import diagnostics
@@ -95,7 +95,7 @@ class Ticks:
         if self._sampling or last:
             pictures = save_samples(work, self._folder)
             seen |= _compared(work, pictures)
-            self._trackers.pictures(work.state.step, pictures)
+            self._trackers.pictures(work.state.step, shaped(pictures, work.record))
         now, step = time.monotonic(), work.state.step
         seconds = (now - self._clock[0]) / max(step - self._clock[1], 1)
         self._clock = (now, step)
@@ -169,14 +169,14 @@ def save_samples(work: Session, folder: Path) -> Tensor:
     labels = torch.arange(GRID_SIZE) // columns % max(state.players.generator.classes, 1)
     pictures = model.sample(GRID_SIZE, seed=work.config.seed, labels=labels)
     with run.replacing(folder / "samples" / f"{state.step:06d}.png") as temporary:
-        grid(pictures, columns).save(temporary, format="PNG")
+        grid(shaped(pictures, work.record), columns).save(temporary, format="PNG")
     return pictures
 
 
 def save_photos(work: Session, folder: Path) -> None:
     """real.png: photos to look at beside the samples."""
     with run.replacing(folder / "real.png") as temporary:
-        grid(_photos(work)).save(temporary, format="PNG")
+        grid(shaped(_photos(work), work.record)).save(temporary, format="PNG")
 
 
 def _compared(work: Session, pictures: Tensor) -> dict[str, float]:

@@ -48,7 +48,7 @@ def test_every_mode_becomes_a_square_of_uint8(kind, shape, size, orientation, cr
     decoded = decode(written(any_image(mode, *shape, orientation), form, **options), size, crop)
     assert decoded.pixels.dtype == np.uint8
     assert decoded.pixels.shape == (size, size, 3)
-    assert decoded.enlarged == ((min if crop == "center" else max)(shape) < size)
+    assert decoded.enlarged == ((max if crop == "fit" else min)(shape) < size)
 
 
 @settings(max_examples=60, deadline=None)

@@ -25,7 +25,7 @@ def photos(tmp_path_factory) -> Path:
     return draw(tmp_path_factory.mktemp("drawn") / "photos", 24)
 
 
-def die(*_):
+def die(*_, **__):
     os._exit(1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -56,6 +56,8 @@ class Mapper(nn.Module):
 
 class Model:
     """Stands in for fewgan.sources.model.Model."""
+
+    config: Mapping[str, Any] = {}
 
     def __init__(self, generator: Any = None, mapper: Any = None, classes: tuple[str, ...] = ()) -> None:
         self.generator = (generator or Generator(len(classes))).eval()
