@@ -95,9 +95,10 @@ def squares(
     if workers == 1:
         for photo in photos:
             source = _read(found, photo)
-            if not isinstance(source, Refusal):
-                source = square(photo.name, source, size, crop, white=white, aspect=aspect)
-            yield photo, source
+            if isinstance(source, Refusal):
+                yield photo, source
+            else:
+                yield photo, square(photo.name, source, size, crop, white=white, aspect=aspect)
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_exit_with_parent)
     pending: deque[tuple[Photo, int, Future[Square | Refusal] | Refusal]] = deque()
