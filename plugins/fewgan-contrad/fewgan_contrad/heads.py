@@ -79,7 +79,7 @@ class Heads(nn.Module):
             return features
         group = -(-features.shape[1] // self.features)
         padded = F.pad(features, (0, group * self.features - features.shape[1]))
-        return padded.unflatten(1, (self.features, group)).mean(dim=2)
+        return padded.view(-1, self.features, group).mean(dim=2)
 
 
 def _projection(features: int, hidden: int, projection: int, spectral: bool) -> nn.Sequential:
