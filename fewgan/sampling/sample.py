@@ -88,7 +88,7 @@ def sample(
     if grid:
         imagefile.check_grid(count, model.generator.size, columns)
 
-    name = model.name if latents is None else f"{model.name}-{latents_name(latents)}"
+    name = model.name if latents is None else f"{model.name}-{latents_name(latents, model.name)}"
     default = Path("pictures") / folder_name(name, truncation, seed, classes, standing_stats)
     one = "grid" if grid else "loop" if interpolate else None
     folder, names = _place(out, default, kind, count, one)
@@ -185,9 +185,13 @@ def folder_name(model: str, truncation: float | None, seed: int, classes: str | 
     return name
 
 
-def latents_name(path: Path) -> str:
-    """What a file of latents is called in a folder's name: its folder, if it has the name that project gives it."""
-    name = path.absolute().parent.name if path.stem == "latents" else path.stem
+def latents_name(path: Path, model: str) -> str:
+    """What a file of latents is called in a folder's name: its folder, if it has the name that project gives it.
+
+    That of a folder named after the model, which stands there already, is `latents`.
+    """
+    folder = path.absolute().parent.name
+    name = folder if path.stem == "latents" and folder != model else path.stem
     return re.sub(r"[^\w.-]+", "_", name)[:60]
 
 

@@ -62,6 +62,9 @@ def test_each_row_is_a_picture(run, tmp_path):
     assert (facts["latents"], facts["class"]) == ("latents.safetensors", None)
     grid = run(model, written(tmp_path, "mine.safetensors", z=z, condition=condition), grid=True)
     assert (grid.folder.name, grid.files) == ("00001-cats-mine-seed0", ["grid.png"])
+    (tmp_path / model.name).mkdir()
+    own = run(model, written(tmp_path / model.name, z=z, condition=condition))
+    assert own.folder.name == "00001-cats-latents-seed0"
 
 
 @torch.no_grad()
