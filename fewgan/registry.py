@@ -22,7 +22,7 @@ from fewgan.screen import command, one_line
 
 PACKAGES = (
     "fewgan-ada", "fewgan-contrad", "fewgan-efficientnet", "fewgan-freezed", "fewgan-lecam", "fewgan-project",
-    "fewgan-projected", "fewgan-stylegan2", "fewgan-transgan",
+    "fewgan-projected", "fewgan-stylegan2", "fewgan-tensorboard", "fewgan-trackio", "fewgan-transgan",
 )  # fmt: skip
 """The packages in the plugins/ folder of fewgan's repository: the only ones that a message tells how to install."""
 

@@ -39,7 +39,7 @@ def test_it_stands_in_the_list_and_has_a_help_page(shout, run):
     assert "Plugins of a test" in run("--help")[1]
     code, shown, _ = run("shout --help")
     assert code == 0
-    for text in ("Shout [loudly]", "[RUN]", "PICTURES…", "--loud", "--times", "1<=x<=5", "--json", "--quiet"):
+    for text in ("Shout [loudly]", "[RUN]", "PICTURES", "--loud", "--times", "1<=x<=5", "--json", "--quiet"):
         assert text in shown
 
 
@@ -70,7 +70,7 @@ def test_an_argument_without_a_default_must_be_given(run, tmp_path, monkeypatch)
     install(tmp_path / "site", "fewgan-shout", {"commands": ["shout = calm_shout:plugin"]}, {"calm_shout": source})
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert "Missing argument 'RUN'" in run("shout")[2]
-    assert "Missing argument 'PICTURES…'" in run("shout a")[2]
+    assert "Missing argument 'PICTURES...'" in run("shout a")[2]
     assert run("shout a b --times 1")[1] == "words  a, b\n"
 
 
