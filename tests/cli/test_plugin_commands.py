@@ -70,7 +70,7 @@ def test_an_argument_without_a_default_must_be_given(run, tmp_path, monkeypatch)
     install(tmp_path / "site", "fewgan-shout", {"commands": ["shout = calm_shout:plugin"]}, {"calm_shout": source})
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert "Missing argument 'RUN'" in run("shout")[2]
-    assert "Missing argument 'PICTURES...'" in run("shout a")[2]
+    assert "Missing argument 'PICTURES'" in run("shout a")[2]
     assert run("shout a b --times 1")[1] == "words  a, b\n"
 
 
