@@ -1,0 +1,89 @@
+"""A run as it is read for a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewgan.commands.report import pictures, scores, series
+from fewgan.commands.report.files import Folder, number
+from fewgan.commands.report.pictures import Picture
+from fewgan.commands.report.scores import Scores
+from fewgan.commands.report.series import Series
+from fewgan.plugin import UsageError
+
+WATCHED = ("", "config.json", "metrics.jsonl", "real.png", "samples", "generators", "fid", "fid/scores.json")
+
+
+@dataclass
+class Record:
+    """path: as it was given, for commands. nearest: of the newest scores."""
+
+    path: Path
+    name: str
+    config: dict[str, Any]
+    series: Series
+    samples: list[Picture]
+    photos: Picture | None
+    nearest: Picture | None
+    scores: list[Scores]
+    has: set[str]
+    notes: list[str]
+
+    def fact(self, name: str) -> int | float | None:
+        return number(self.config.get(name))
+
+    def text(self, name: str) -> str | None:
+        value = self.config.get(name)
+        return value if isinstance(value, str) else None
+
+
+def read(path: Path, room: int) -> Record:
+    """The run of a folder; its pictures in at most `room` bytes. Raises UsageError where it is no run."""
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such run folder")
+    folder = Folder(path)
+    config = folder.json("config.json")
+    if not isinstance(config, dict):
+        if folder.notes:
+            raise UsageError(f"{path}: not a run that can be shown ({folder.notes[0]})")
+        raise UsageError(f"{path}: not a fewgan run (no config.json)")
+    form = config.get("format")
+    if isinstance(form, int) and form > 1:
+        raise UsageError(f"{path / 'config.json'}: written by a newer fewgan; upgrade fewgan")
+    fraction = room // 100
+    found = scores.read(folder)
+    record = Record(
+        path=path,
+        name=path.resolve().name,
+        config=config,
+        series=series.read(folder),
+        samples=pictures.samples(folder, 60 * fraction),
+        photos=pictures.picture(folder, "real.png", min(20 * fraction, 200_000)),
+        nearest=pictures.picture(folder, "fid/nearest.png", min(20 * fraction, 500_000)),
+        scores=found,
+        has=_has(folder, found),
+        notes=folder.notes,
+    )
+    return record
+
+
+def _has(folder: Folder, found: list[Scores]) -> set[str]:
+    has = {name for name in ("generator", "best") if folder.file(f"{name}.safetensors")}
+    has |= {"generators"} if len(folder.names("generators")) > 1 else set()
+    has |= {"scores"} if found else set()
+    has |= {{"step": "snapshots", "truncation": "sweep"}[one.varied] for one in found if one.varied}
+    return has
+
+
+def state(path: Path) -> str:
+    """A text that changes when the run's files do; cheap to ask for."""
+    found = []
+    for name in WATCHED:
+        try:
+            facts = (path / name).stat()
+            found.append(f"{facts.st_mtime_ns:x}.{facts.st_size:x}")
+        except OSError:
+            found.append("-")
+    return "/".join(found)
