@@ -208,15 +208,22 @@ class _Terminal:
 
 @contextmanager
 def _bar(label: str, total: int, unit: str) -> Iterator[Advance]:
-    from rich.console import Console
+    """A bar with the number done, the rate and the time left; below it, in one place, the text beside it."""
+    from rich.console import Console, RenderableType
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
-    words, speed, beside = (
-        TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[rate]", "fields[text]")
-    )
-    columns = (words, BarColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn(), beside)
+    class Bar(Progress):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            for task in self.tasks:
+                if task.fields["text"]:
+                    yield Text(task.fields["text"], no_wrap=True, overflow="ellipsis")
+
+    words, speed = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[rate]"))
+    columns = (words, BarColumn(18), MofNCompleteColumn(), speed, TimeRemainingColumn())
     console = Console(file=cast(IO[str], _Terminal(sys.stderr)))
-    with Progress(*columns, console=console) as bar:
+    with Bar(*columns, console=console) as bar:
         task = bar.add_task(safe(label), total=total, rate="", text="")
         started, done = time.monotonic(), 0
 
