@@ -110,14 +110,19 @@ def all_reduce_mean(tensors: Sequence[Tensor]) -> None:
     torch._foreach_copy_(list(tensors), [part.view(whole.shape) for part, whole in zip(parts, tensors, strict=True)])
 
 
-@torch.no_grad()
 def all_gather(rows: Tensor) -> Tensor:
-    """The rows of all ranks, which hold equally many, in order of rank."""
+    """The rows of all ranks, which hold equally many: [N, …] -> [N · ranks, …], in order of rank; differentiable.
+
+    All ranks must call it, and the same number of times. Gradients are summed over ranks, because the loss of each rank
+    depends on the rows of all. fewgan then averages the gradients of parameters over ranks. So where every rank
+    computes the same loss of all rows, parameters get the gradient of that loss, as in a single process. Gradients of
+    gradients are right, too.
+    """
     if world_size() == 1:
         return rows
-    whole = rows.new_zeros(world_size(), *rows.shape)
-    whole[rank()] = rows
-    return _all_reduce(whole).flatten(0, 1)
+    others = [torch.zeros_like(rows)] * world_size()
+    whole: Tensor = Sum.apply(torch.cat((*others[: rank()], rows, *others[rank() + 1 :])))
+    return whole
 
 
 @torch.no_grad()

@@ -164,8 +164,12 @@ def advance(module: nn.Module) -> None:
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast switched off, where it is on; no context at all elsewhere (some devices have none to enter)."""
-    if not torch.is_autocast_enabled(device.type):
+    """A context without autocast, for operations that need float32: `with full_precision(x.device):`.
+
+    It does nothing where autocast is off, so that a device without autocast, such as "meta", has no context to enter.
+    Tensors that were computed outside may still be bfloat16; convert them with `.float()`.
+    """
+    if not (torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 

@@ -34,7 +34,16 @@ from fewgan.options import option
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, batch_norm
+    from fewgan.distributed import all_gather
+    from fewgan.layers import (
+        Frozen,
+        SpectralConv2d,
+        SpectralEmbedding,
+        SpectralLinear,
+        advance,
+        batch_norm,
+        full_precision,
+    )
     from fewgan.screen import Screen
     from fewgan.sources.download import fetch
     from fewgan.sources.weights import read_weights
@@ -43,8 +52,8 @@ if TYPE_CHECKING:
 __all__ = [
     "API", "Adam", "Augmentation", "Command", "Defaults", "Discriminator", "Features", "FewganError", "Frozen",
     "Generator", "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d",
-    "SpectralEmbedding", "SpectralLinear", "Step", "Tracker", "Transfer", "UsageError", "advance", "batch_norm",
-    "check_shapes", "fetch", "option", "read_weights",
+    "SpectralEmbedding", "SpectralLinear", "Step", "Tracker", "Transfer", "UsageError", "advance", "all_gather",
+    "batch_norm", "check_shapes", "fetch", "full_precision", "option", "read_weights",
 ]  # fmt: skip
 
 API = 1
@@ -59,6 +68,7 @@ class Plugin:
     needs_source: transfers only; a pretrained source must be given. It is here, and not on the built module,
         because the source decides the size of the networks that the module is built around.
     read, write: architectures only, optional; foreign layouts, so that the core knows none.
+    layout: architectures only, optional; the name of what `write` writes, for `fewgan export --to`.
     sources: architectures only, optional; pretrained networks that `--source` knows by name, as "package:file" of a
         TOML file: [name] with summary, licence, get (where a person finds it) and files, each with its name and, where
         it can be downloaded, url and sha256; base is what stands before each url.
@@ -76,6 +86,7 @@ class Plugin:
     read: Callable[[Mapping[str, Any]], Pretrained | None] | None = None
     write: Callable[[Networks], dict[str, dict[str, Tensor]]] | None = None
     sources: str | None = None
+    layout: str | None = None
 
 
 class Mapper(Protocol):
@@ -88,11 +99,17 @@ class Mapper(Protocol):
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters with a learning rate of their own; `network` names the optimizer they join."""
+    """Parameters with a learning rate of their own.
+
+    network: the optimizer that they join, "generator" or "discriminator". schedule(index, steps) -> a factor of the
+    rate at step `index`, with the arguments of `trainable`, so that a stage can have a rate of its own; None: 1. It is
+    multiplied by the schedules that hold for the whole optimizer.
+    """
 
     parameters: Sequence[nn.Parameter]
     learning_rate: float
-    network: str = "generator"  # or "discriminator"
+    network: str = "generator"
+    schedule: Callable[[int, int], float] | None = None
 
 
 @runtime_checkable
@@ -112,7 +129,8 @@ class Transfer(Protocol):
         or None for all; `steps` is what the run was started for and stays the same on resume. It is asked before every
         step. What it leaves out is frozen: its power iteration stops too, but batch norm still uses and tracks the
         batch.
-    optional discriminator_loss(step), generator_loss(step), as for a regularizer.
+    optional discriminator_loss(step), generator_loss(step), schedule(images_seen, planned_images), as for a
+        regularizer.
     """
 
     conditional: bool
@@ -140,6 +158,7 @@ class Step:
     `needs_real`). The logits are None where a regularizer replaces the adversarial loss and gives none. generate goes
     through the mapper. augment is None without an augmentation. What is called through a step (generator,
     discriminator and their methods, generate, augment) runs in the run's precision and returns float32.
+    discriminator(images, labels) is D, or what a regularizer with `adversarial = False` has in its place.
     """
 
     index: int
@@ -175,6 +194,11 @@ class Regularizer(Protocol):
         (ContraD, relativistic losses). Such a plugin brings both losses, and
     logits(step) -> (real, fake): in the D step, before discriminator_loss; for the metrics, observe and other plugins.
         Compute once what both need.
+    discriminator(images, labels) -> logits: where G is trained against another head than D's own; a method or a module.
+        Other plugins then get it as `step.discriminator(…)`, with gradient to all that learns in it, so that a
+        penalty or a consistency loss is of the discriminator that plays. images as D is given them; labels or None.
+    schedule(images_seen, planned_images) -> a factor of all learning rates, of G, D and plugins (a warm-up); it is
+        multiplied by the architecture's schedules.
     """
 
     def parameters(self) -> Iterable[nn.Parameter]: ...
@@ -240,8 +264,18 @@ class Command(Protocol):
 # What authors build with, and the module it is imported from when it is first asked for, because that needs torch.
 _LATE = {
     **dict.fromkeys(
-        ("Frozen", "SpectralConv2d", "SpectralEmbedding", "SpectralLinear", "advance", "batch_norm"), "fewgan.layers"
+        (
+            "Frozen",
+            "SpectralConv2d",
+            "SpectralEmbedding",
+            "SpectralLinear",
+            "advance",
+            "batch_norm",
+            "full_precision",
+        ),
+        "fewgan.layers",
     ),
+    "all_gather": "fewgan.distributed",
     "check_shapes": "fewgan.storage",
     "fetch": "fewgan.sources.download",
     "read_weights": "fewgan.sources.weights",

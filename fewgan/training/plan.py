@@ -30,7 +30,8 @@ def plan(config: Config, screen: Screen) -> dict[str, Any]:
             "size": config.size,
             "classes": work.record["network_classes"] or "unconditional",
             "generator_parameters": _count(players.generator),
-            "discriminator_parameters": _count(players.discriminator),
+            # With those of regularizers, which learn with D.
+            "discriminator_parameters": sum(map(_count, (players.discriminator, *players.regularizers.values()))),
             **({"mapper_parameters": _count(players.transfer.mapper)} if players.transfer.mapper is not None else {}),
         },
         "method": {
@@ -38,7 +39,7 @@ def plan(config: Config, screen: Screen) -> dict[str, Any]:
             "source": config.source or "none",
             "augmentation": config.augmentation.name if config.augmentation else "none",
             "regularizers": ", ".join(choice.name for choice in config.regularizers) or "none",
-            "loss": config.loss,
+            "loss": _loss(players),
         },
         "training": {
             "steps": config.steps,
@@ -52,6 +53,12 @@ def plan(config: Config, screen: Screen) -> dict[str, Any]:
             "memory_estimate_bytes": _memory(players, config),
         },
     }
+
+
+def _loss(players: Players) -> str:
+    """The adversarial loss, or the regularizer that brings both losses in its place."""
+    replaced = players.replaces_adversarial
+    return next((f"of {name}" for name, one in players.regularizers.items() if one is replaced), players.loss)
 
 
 def _count(module: nn.Module) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ class Players:
 
     loss: hinge, nonsaturating or wasserstein. names: the plugin behind "transfer" and "augmentation". frequencies: how
     often fakes are drawn of each class, as often as the photos have it; None: uniform. random: draws what all processes
-    must agree on; None: torch's global generator, in a single process.
+    must agree on; None: torch's global generator, in a single process. steps: what the run was started for.
     """
 
     networks: Networks
@@ -35,6 +37,7 @@ class Players:
     orthogonal: float = 0.0
     frequencies: Tensor | None = None
     random: torch.Generator | None = None
+    steps: int = 1
     conditional: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +64,16 @@ class Players:
     def replaces_adversarial(self) -> Any | None:
         """The regularizer that brings the losses of D and G in place of the core's, or None."""
         return next((r for r in self.regularizers.values() if not getattr(r, "adversarial", True)), None)
+
+    @property
+    def judge(self) -> Any:
+        """(images, labels) -> logits: D, or what the regularizer that brings the losses has in its place."""
+        return getattr(self.replaces_adversarial, "discriminator", self.discriminator)
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Parameters that the transfer gives rates of their own."""
+        return list(self.transfer.groups()) if hasattr(self.transfer, "groups") else []
 
     @property
     def needs_real(self) -> bool:
@@ -102,9 +115,9 @@ class Players:
         return to_float32(images)
 
     def discriminate(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Logits of D, float32 or wider."""
+        """Logits of the discriminator that plays, float32 or wider."""
         with self.autocast():
-            logits: Tensor = self.discriminator(images, labels)
+            logits: Tensor = self.judge(images, labels)
         return to_float32(logits)
 
     def augment(self, images: Tensor) -> Tensor:
@@ -135,14 +148,18 @@ def wide(value: Any) -> Any:
 
 
 class InPrecision:
-    """A network as plugins see it: it and its methods run in the run's precision and give float32."""
+    """A network as plugins see it: it and its methods run in the run's precision and give float32.
 
-    def __init__(self, players: Players, module: Any) -> None:
+    called: what a call goes to, if not to the network itself.
+    """
+
+    def __init__(self, players: Players, module: Any, called: Any = None) -> None:
         self._players, self._module = players, module
+        self._called = module if called is None else called
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self._players.autocast():
-            return wide(self._module(*args, **kwargs))
+            return wide(self._called(*args, **kwargs))
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._module, name)
@@ -184,6 +201,7 @@ def assemble(config: Config, networks: Networks) -> Players:
         names=names,
         precision=config.precision,
         orthogonal=config.orthogonal,
+        steps=config.planned_steps or config.steps,
     )
 
 
@@ -194,8 +212,7 @@ def optimizers(players: Players, config: Config) -> dict[str, torch.optim.Optimi
     before its schedule is kept as `initial_lr`.
     """
     defaults = players.networks.defaults
-    own: list[Group] = list(players.transfer.groups()) if hasattr(players.transfer, "groups") else []
-    named = {id(parameter) for group in own for parameter in group.parameters}
+    named = {id(parameter) for group in players.groups for parameter in group.parameters}
     sides: dict[str, tuple[list[Any], float | None, Adam]] = {
         "generator": ([players.generator, players.transfer], config.lr_g, defaults.generator),
         "discriminator": (
@@ -209,7 +226,7 @@ def optimizers(players: Players, config: Config) -> dict[str, torch.optim.Optimi
         rest = [p for module in modules for p in module.parameters() if p.requires_grad and id(p) not in named]
         rest = list(dict.fromkeys(rest))
         groups: list[dict[str, Any]] = [{"params": rest, "lr": adam.learning_rate if rate is None else rate}]
-        groups += [{"params": list(g.parameters), "lr": g.learning_rate} for g in own if g.network == side]
+        groups += [{"params": list(g.parameters), "lr": g.learning_rate} for g in players.groups if g.network == side]
         kind = torch.optim.AdamW if adam.weight_decay else torch.optim.Adam
         fused = players.device.type in ("cpu", "cuda")
         found[side] = kind(groups, betas=adam.betas, eps=adam.epsilon, weight_decay=adam.weight_decay, fused=fused)
@@ -221,12 +238,20 @@ def optimizers(players: Players, config: Config) -> dict[str, torch.optim.Optimi
 def apply_schedules(
     players: Players, optimizers: Mapping[str, torch.optim.Optimizer], images_seen: int, planned_images: int
 ) -> None:
-    """Sets the learning rates of this step: a function of the images seen, so that a resume needs no state."""
+    """Sets the learning rates of this step: a function of the images seen, so that a resume needs no state.
+
+    The factors are multiplied: of the network, of each plugin, and of each group that the transfer names.
+    """
+    plugins = (players.transfer, *players.regularizers.values())
+    schedules = [plugin.schedule for plugin in plugins if hasattr(plugin, "schedule")]
+    common = math.prod(schedule(images_seen, planned_images) for schedule in schedules)
+    index = images_seen * players.steps // planned_images  # every step shows the same number of photos
     for side, optimizer in optimizers.items():
         schedule = getattr(players.networks.defaults, side).schedule
-        factor = 1.0 if schedule is None else schedule(images_seen, planned_images)
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        factor = common if schedule is None else common * schedule(images_seen, planned_images)
+        own = [None, *(group.schedule for group in players.groups if group.network == side)]
+        for group, stages in zip(optimizer.param_groups, own, strict=True):
+            group["lr"] = group["initial_lr"] * factor * (1.0 if stages is None else stages(index, players.steps))
 
 
 def freeze(trainable: Sequence[nn.Parameter] | None, learning: Sequence[nn.Parameter]) -> None:

@@ -164,7 +164,7 @@ def _common(players: Players, clock: Clock) -> dict[str, Any]:
     return {
         **vars(clock),
         "generator": InPrecision(players, players.generator),
-        "discriminator": InPrecision(players, players.discriminator),
+        "discriminator": InPrecision(players, players.discriminator, players.judge),
         "generate": players.generate,
         "augment": players.augmentation,
     }

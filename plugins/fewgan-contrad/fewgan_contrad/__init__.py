@@ -28,6 +28,9 @@ class Options:
     cutout: int | None = option(None, "Side of the square that is cut out, odd. Default: half the image's.", min=1)
     r1: float = option(0.0, "Weight of R1 through its GAN head; published with StyleGAN2: 0.1, at 512 px 0.5.", min=0)
     r1_every: int = option(16, "Steps from one R1 to the next, whose weight is multiplied by it.", min=1)
+    warmup: float = option(
+        0.03, "Share of the run in which learning rates rise linearly; published: 3,000 of 100,000 steps.", min=0, max=1
+    )
     hidden: int = option(512, "Width of the hidden layer of each head.", min=1, max=65536)
     projection: int = option(128, "Width of what is contrasted.", min=1, max=65536)
     spectral: bool | None = option(None, "Heads are spectrally normalised. Default: if D is.")
@@ -57,6 +60,7 @@ def build(options: Options, *, networks: Networks) -> ContraD:
         spectral=is_spectral(networks.discriminator) if options.spectral is None else options.spectral,
     )
     return ContraD(
+        networks.discriminator.features,
         heads,
         views,
         loss=options.loss,
@@ -64,6 +68,7 @@ def build(options: Options, *, networks: Networks) -> ContraD:
         fake_weight=options.fake_weight,
         r1=options.r1,
         r1_every=options.r1_every,
+        warmup=options.warmup,
     )
 
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fewgan import distributed
-from fewgan.plugin import Step, UsageError
+from fewgan.plugin import Step, UsageError, all_gather
 from fewgan_contrad import losses
-from fewgan_contrad.gather import gather
 from fewgan_contrad.heads import Heads
 
 
@@ -32,6 +30,9 @@ class ContraD(nn.Module):
     gives. R1, if wanted, is that of the GAN head on features that are not detached, at views of photos in [0, 1]; it
     trains D's features, too. D's own head is not used and does not learn.
 
+    features: those of D, images [N, 3, S, S] -> [N, F], for `discriminator`; in a step they come from the step. warmup:
+    share of the run in which all learning rates rise linearly.
+
     Contrast is over the photos and fakes of all processes. loss_real, loss_fake: the last contrastive losses.
     """
 
@@ -41,6 +42,7 @@ class ContraD(nn.Module):
 
     def __init__(
         self,
+        features: Callable[[Tensor], Tensor],
         heads: Heads,
         views: Callable[[Tensor], Tensor],
         *,
@@ -49,29 +51,36 @@ class ContraD(nn.Module):
         fake_weight: float = 1.0,
         r1: float = 0.0,
         r1_every: int = 16,
+        warmup: float = 0.0,
     ) -> None:
         super().__init__()
+        self.features = features
         self.heads = heads
         self.views = views
         self.loss, self.temperature, self.fake_weight = loss, temperature, fake_weight
-        self.r1, self.r1_every = r1, r1_every
+        self.r1, self.r1_every, self.warmup = r1, r1_every, warmup
         self.register_buffer("loss_real", torch.zeros(()))
         self.register_buffer("loss_fake", torch.zeros(()))
         self._judged: Judged | None = None
 
-    def logits(self, step: Step) -> tuple[Tensor, Tensor]:
-        """Of the first view of photos and of the view of fakes, [N] each. What discriminator_loss needs is kept.
+    def schedule(self, images_seen: int, planned_images: int) -> float:
+        """The linear warm-up of all learning rates, from 0."""
+        length = self.warmup * planned_images
+        return 1.0 if images_seen >= length else images_seen / length
 
-        Raises UsageError for a batch of one image, which has nothing to be contrasted with.
-        """
+    def discriminator(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Logits [N] of the GAN head for images [N, 3, S, S] in [-1, 1] as they are, with gradient to D's features."""
+        logits: Tensor = self.heads.linear(self.heads.pooled(self.features(images)), labels)
+        return logits
+
+    def logits(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Of the first view of photos and of the view of fakes, [N] each. What discriminator_loss needs is kept."""
         self._judged = self._judge(step)
         return self._judged.logits
 
     def _judge(self, step: Step) -> Judged:
         assert step.real is not None
         assert step.real_augmented is not None
-        if len(step.real) * distributed.world_size() < 2:
-            raise UsageError("--contrad contrasts the images of a batch: it needs a --batch-size of 2 or more")
         again = step.real if step.augment is None else step.augment(step.real)
         # All in one batch, so that views of photos and of fakes cannot differ.
         views = self.views(
@@ -101,9 +110,12 @@ class ContraD(nn.Module):
         return loss
 
     def _contrast(self, judged: Judged) -> Tensor:
-        first, second = map(gather, self.heads.projection(torch.cat(judged.features[:2])).chunk(2))
+        """Raises UsageError for a batch of one image, which has nothing to be contrasted with."""
+        first, second = map(all_gather, self.heads.projection(torch.cat(judged.features[:2])).chunk(2))
+        if len(first) < 2:
+            raise UsageError("--contrad contrasts the images of a batch: it needs a --batch-size of 2 or more")
         real = losses.real_contrast(first, second, self.temperature)
-        first, second, fakes = map(gather, self.heads.projection2(torch.cat(judged.features)).chunk(3))
+        first, second, fakes = map(all_gather, self.heads.projection2(torch.cat(judged.features)).chunk(3))
         fake = losses.fake_contrast(first, second, fakes, self.temperature)
         self.loss_real.copy_(real.detach())
         self.loss_fake.copy_(fake.detach())

@@ -146,7 +146,7 @@ class Game:
         heads = Heads(weights["linear.l1.weight"].shape[1], hidden=CONFIG["hid"], projection=CONFIG["proj"]).double()
         heads.load_state_dict(weights)
         options = {"temperature": CONFIG["temp"], "fake_weight": CONFIG["lbd_a"]} | options
-        self.contrad = ContraD(heads, self.views, **options)
+        self.contrad = ContraD(self.encoder.features, heads, self.views, **options)
         self.parameters = dict(self.encoder.named_parameters()) | dict(heads.named_parameters())
         self.fake = self.numbers["fake_view"].clone().requires_grad_()
 

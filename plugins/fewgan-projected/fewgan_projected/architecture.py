@@ -148,4 +148,5 @@ plugin = Plugin(
     build=build,
     read=read,
     write=write,
+    layout="projected-gan",
 )

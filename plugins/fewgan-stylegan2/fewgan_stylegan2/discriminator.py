@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fewgan.plugin import full_precision
 from fewgan_stylegan2.generator import sides
-from fewgan_stylegan2.layers import Conv2d, Linear, Mapping, at_least_float32, full_precision
+from fewgan_stylegan2.layers import Conv2d, Linear, Mapping, at_least_float32
 from fewgan_stylegan2.resampling import low_pass
 
 Architecture = Literal["resnet", "orig"]
@@ -46,7 +47,7 @@ def standard_deviation(x: Tensor, group: int) -> Tensor:
     """
     count, channels, height, width = x.shape
     size = max(divisor for divisor in range(1, min(group, count) + 1) if count % divisor == 0)
-    with full_precision(x):
+    with full_precision(x.device):
         x = at_least_float32(x)
         variance = x.reshape(size, count // size, channels, height, width).var(dim=0, correction=0)
         spread = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
@@ -90,7 +91,7 @@ class Epilogue(nn.Module):
         self.out = Linear(channels, projected or 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        with full_precision(x):
+        with full_precision(x.device):
             y: Tensor = self.fc(self.conv(standard_deviation(x, self.group)).flatten(1))
             return y
 

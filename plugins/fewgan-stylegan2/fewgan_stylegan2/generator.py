@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewgan_stylegan2.layers import GAIN, SLOPE, Linear, Mapping, at_least_float32, clamped, full_precision
+from fewgan.plugin import full_precision
+from fewgan_stylegan2.layers import GAIN, SLOPE, Linear, Mapping, at_least_float32, clamped
 from fewgan_stylegan2.modulation import modulated_conv2d, modulated_projection
 from fewgan_stylegan2.resampling import low_pass, upsample
 
@@ -138,7 +139,7 @@ class SynthesisBlock(nn.Module):
         rgb = at_least_float32(rgb)
         if image is None:
             return x, rgb
-        with full_precision(image):  # the image adds up in float32 also under autocast
+        with full_precision(image.device):  # the image adds up in float32 also under autocast
             return x, rgb + upsample(image, self.resample_filter)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fewgan.plugin import full_precision
 from fewgan_stylegan2.resampling import downsample_conv2d, low_pass
 
 SLOPE = 0.2
@@ -23,11 +24,6 @@ GAIN = math.sqrt(2)
 
 def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
-
-
-def full_precision(x: Tensor) -> torch.autocast:
-    """Turns autocast off for x's device, within a `with`."""
-    return torch.autocast(x.device.type if x.device.type != "meta" else "cpu", enabled=False)
 
 
 def second_moment_normalized(x: Tensor) -> Tensor:
@@ -63,7 +59,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         factor = self.multiplier * self.gain
-        with full_precision(x):
+        with full_precision(x.device):
             scale = factor / math.sqrt(x.shape[1])
             y = torch.addmm(self.bias, at_least_float32(x), self.weight.t(), beta=factor, alpha=scale)
             return F.leaky_relu_(y, SLOPE) if self.activate else y

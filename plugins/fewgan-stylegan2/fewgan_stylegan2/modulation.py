@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fewgan_stylegan2.layers import at_least_float32, full_precision
+from fewgan.plugin import full_precision
+from fewgan_stylegan2.layers import at_least_float32
 from fewgan_stylegan2.resampling import upsample_conv2d
 
 Form = Literal["grouped", "scaled"]
@@ -26,7 +27,7 @@ EPSILON = 1e-8
 
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     """weight [out, in, k, k], style [N, in] -> factors [N, out], in float32 or wider also under autocast."""
-    with full_precision(style):
+    with full_precision(style.device):
         squares = at_least_float32(weight).square().sum(dim=(2, 3))
         return torch.rsqrt(at_least_float32(style).square() @ squares.t() + EPSILON)
 

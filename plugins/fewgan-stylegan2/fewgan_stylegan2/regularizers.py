@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewgan.plugin import Step
+from fewgan.plugin import Step, all_gather
 from fewgan_stylegan2 import losses
 from fewgan_stylegan2.configs import PATH_LENGTH_EVERY, R1_EVERY
 
@@ -33,7 +33,8 @@ class R1(nn.Module):
 class PathLength(nn.Module):
     """weight · how much path lengths of half a batch differ from their running mean; in every 4th step.
 
-    Each process follows a mean of its own, as in the reference.
+    The lengths of all processes count as one batch, so that their mean is the same in each. In the reference, each
+    process follows a mean of its own.
     """
 
     every = PATH_LENGTH_EVERY
@@ -52,7 +53,7 @@ class PathLength(nn.Module):
         labels = None if step.fake_labels is None else step.fake_labels[:count]
         with _styles(generator.synthesis) as found:
             images = step.generate(torch.randn_like(step.z[:count]), labels)
-        lengths = losses.path_lengths(images, found[-1])
+        lengths = all_gather(losses.path_lengths(images, found[-1]))
         loss, mean = losses.path_length(lengths, self.mean.clone(), self.weight)
         self.mean.copy_(mean.detach())
         return loss

@@ -245,4 +245,5 @@ plugin = Plugin(
     build=build,
     read=read,
     write=write,
+    layout="transgan",
 )

@@ -9,12 +9,13 @@ them, which is faster.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+
+from fewgan.plugin import full_precision
 
 KEPT = 1 << 21  # the most scores that autograd may keep; a double backward holds some ten matrices of them, of 8 MiB
 PIECE = 1 << 19  # scores at a time where it may not; 2 MiB in float32
@@ -35,20 +36,14 @@ def attend(
         bias, rows = table.t().reshape(-1, extent, extent), slice(0, (extent + 1) // 2)
         # With the keys in reverse the bias of query (r, c) and key (s, d) is at (r + s, c + d): a view, and no index.
         k, v = k.flip(2), v.flip(2)
-    if q.shape[:3].numel() * k.shape[2] <= kept:
-        with _full_precision(q):
+    # A graph that is exported is for any batch, and has no pieces to count.
+    if torch.compiler.is_exporting() or q.shape[:3].numel() * k.shape[2] <= kept:
+        with full_precision(q.device):  # the types below are chosen by hand
             return _weights(q, k, bias, rows).to(v.dtype) @ v
     if piece is None:
         piece = PIECE if q.device.type == "cpu" else PIECE_ON_GPU
     result: Tensor = _Attention.apply(q, k, v, bias, piece)
     return result
-
-
-def _full_precision(like: Tensor) -> AbstractContextManager[Any]:
-    """Autocast switched off, where it is on: the types below are chosen by hand."""
-    if not torch.is_autocast_enabled(like.device.type):
-        return nullcontext()
-    return torch.autocast(like.device.type, enabled=False)
 
 
 def _windows(bias: Tensor, rows: slice) -> Tensor:
@@ -105,7 +100,7 @@ class _Attention(Function):
         ctx.save_for_backward(q, k, v, bias)
         ctx.piece = piece
         out = torch.empty_like(q, dtype=v.dtype, memory_format=torch.contiguous_format)
-        with _full_precision(q):
+        with full_precision(q.device):
             for images, rows, queries in _pieces(q, k, bias, piece):
                 weights = _weights(q[images, :, queries], k[images], bias, rows)
                 out[images, :, queries] = weights.to(v.dtype) @ v[images]
@@ -128,7 +123,7 @@ class _Backward(Function):
         ctx.piece = piece
         scale = q.shape[-1] ** -0.5
         totals = [torch.zeros_like(x) for x in (q, k, v, bias) if x is not None]
-        with _full_precision(q):
+        with full_precision(q.device):
             for images, rows, queries in _pieces(q, k, bias, piece):
                 g, q_, k_, v_ = gradient[images, :, queries], q[images, :, queries], k[images], v[images]
                 weights = _weights(q_, k_, bias, rows)
@@ -147,7 +142,7 @@ class _Backward(Function):
         gradient, q, k, v, bias = ctx.saved_tensors
         scale = q.shape[-1] ** -0.5
         totals = [torch.zeros_like(x) for x in (gradient, q, k, v, bias) if x is not None]
-        with _full_precision(q):
+        with full_precision(q.device):
             for images, rows, queries in _pieces(q, k, bias, ctx.piece):
                 g, q_, k_, v_ = gradient[images, :, queries], q[images, :, queries], k[images], v[images]
                 of_q, of_k, of_v = outer[0][images, :, queries], outer[1][images], outer[2][images]
