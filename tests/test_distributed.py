@@ -1,7 +1,6 @@
 """Several processes against one. The processes are real, and meet on loopback."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,24 +12,13 @@ import pytest
 import torch
 from drawn import draw
 from safetensors.torch import load_file
-from torch.nn import functional as F
+from torchrun import ALONE, torchrun
 
-from fewgan import layers, run
+from fewgan import run
 from fewgan.photos.prepare import prepare
 from fewgan.screen import Screen
 
 HERE = Path(__file__).parent
-ALONE = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "RANK")}
-
-
-def torchrun(processes: int, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """The command line in so many processes; a single one is started as ever."""
-    if processes == 1:
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=folder, env=ALONE, capture_output=True, text=True, timeout=240, check=False)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1", *arguments]
-    return subprocess.run(command, cwd=folder, env=ALONE, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -106,88 +94,6 @@ def test_two_processes_of_8_do_what_one_of_16_does(place, transfer):
         assert expected.dtype == torch.float64
         worst = (two[name] - expected).abs().max() / expected.abs().max().clamp(min=1e-3)
         assert worst < 1e-6, (name, worst)
-
-
-SUMS = """
-    import sys
-
-    import torch
-    from types import SimpleNamespace
-    from fewgan import distributed
-    from fewgan.cli import launch
-    from fewgan.training import steps
-    from fewgan.plugin import batch_norm
-    from torch.nn import functional as F
-
-    def sums(arguments, speaks):
-        torch.manual_seed(0)
-        whole = torch.randn(6, 3, 4, 4) * 2 + 5
-        weight, bias = torch.randn(3, requires_grad=True), torch.randn(3, requires_grad=True)
-        target = torch.randn_like(whole)
-        x = whole.clone().requires_grad_()
-        mean, var = torch.zeros(3), torch.ones(3)
-        expected = F.batch_norm(x, mean, var, weight, bias, True, 0.1, 1e-5)
-        inputs = (x, weight, bias)
-        gradients = torch.autograd.grad((expected * target).sum(), inputs)
-
-        mine = distributed.shard(whole).clone().requires_grad_()
-        own_mean, own_var = torch.zeros(3), torch.ones(3)
-        made = batch_norm(mine, own_mean, own_var, weight, bias, True, 0.1, 1e-5)
-        own = torch.autograd.grad((made * distributed.shard(target)).sum(), (mine, weight, bias))
-        own = [own[0], distributed.all_reduce_sum(own[1].clone()), distributed.all_reduce_sum(own[2].clone())]
-        wanted = [distributed.shard(gradients[0]), *gradients[1:]]
-        for one, other in [(made, distributed.shard(expected)), (own_mean, mean), (own_var, var), *zip(own, wanted)]:
-            assert (one - other).abs().max() < 1e-10, (one, other)
-        evaluated = batch_norm(mine, own_mean, own_var, weight, bias, False, 0.1, 1e-5)
-        assert torch.equal(evaluated, F.batch_norm(mine, own_mean, own_var, weight, bias, False, 0.1, 1e-5))
-
-        # A gradient penalty through it, too: the gradient of a gradient.
-        def penalty(norm, x, target, mean, var):
-            slope, = torch.autograd.grad((norm(x, mean, var) * target).sum(), x, create_graph=True)
-            return slope.square().sum()
-        everyone = lambda x, mean, var: F.batch_norm(x, mean, var, weight, bias, True, 0.1, 1e-5)
-        wanted = torch.autograd.grad(penalty(everyone, x, target, mean.clone(), var.clone()), (x, weight))
-        shared = lambda x, mean, var: batch_norm(x, mean, var, weight, bias, True, 0.1, 1e-5)
-        own = torch.autograd.grad(
-            penalty(shared, mine, distributed.shard(target), mean.clone(), var.clone()), (mine, weight)
-        )
-        assert (own[0] - distributed.shard(wanted[0])).abs().max() < 1e-9, "double backward"
-        assert (distributed.all_reduce_sum(own[1].clone()) - wanted[1]).abs().max() < 1e-9, "double backward"
-
-        # An augmentation's observe is shown the logits of all processes.
-        class Observer:
-            def observe(self, logits, images_seen):
-                self.logits = logits
-        class Game:
-            augmentation, regularizers = Observer(), {}
-        number = float(distributed.rank())
-        seen = [(torch.tensor([number, number]), torch.zeros(2)), (torch.tensor([7.0]),) * 2]
-        steps._observe(Game, SimpleNamespace(images_seen=0), seen)
-        assert Game.augmentation.logits.tolist() == [0, 0, 7, 1, 1, 7]
-
-        assert distributed.shard_range(100, 16) == ((0, 48) if number == 0 else (48, 100))
-        assert distributed.all_reduce_max(int(number) * 15) == 15
-        assert distributed.broadcast_object(f"from {distributed.rank()}") == "from 0"
-        if distributed.rank() == 0:
-            print("all good")
-        return 0
-
-    torch.set_default_dtype(torch.float64)
-    sys.exit(launch.launch(sums, ["train"]))
-"""
-
-
-def test_batch_norm_and_observe_are_over_all_processes(place):
-    (place / "sums.py").write_text(textwrap.dedent(SUMS))
-    done = torchrun(2, ["sums.py"], place)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "all good\n"
-
-
-def test_batch_norm_alone_is_that_of_torch():
-    x, mean, var = torch.randn(4, 3, 2, 2), torch.zeros(3), torch.ones(3)
-    expected = F.batch_norm(x, mean.clone(), var.clone(), None, None, True, 0.1, 1e-5)
-    assert torch.equal(layers.batch_norm(x, mean, var, None, None, True, 0.1, 1e-5), expected)
 
 
 TRAIN = [

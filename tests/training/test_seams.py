@@ -4,49 +4,19 @@ import dataclasses
 
 import pytest
 import torch
+from small import batch, plain, step_d, team
 from torch import Tensor, nn
 
 from fewgan import run, storage
-from fewgan.networks import Adam, Networks
 from fewgan.plugin import SpectralLinear
-from fewgan.registry import choose
 from fewgan.testing import tiny
 from fewgan.testing.base import QUIET, config
 from fewgan.training import checkpoint, loop
 from fewgan.training.average import Average
-from fewgan.training.players import Players, apply_schedules, assemble, optimizers
+from fewgan.training.players import optimizers
 from fewgan.training.steps import Clock, discriminator_step, generator_step
 
 pytestmark = pytest.mark.usefixtures("tiny_installed")
-
-
-def team(device="cpu", *, classes=0, discriminator=None, defaults=None, **regularizers) -> Players:
-    networks = tiny.build(tiny.Options(), size=tiny.SIZE, classes=classes)
-    networks = Networks(networks.generator, discriminator or networks.discriminator, defaults or networks.defaults)
-    settled = dataclasses.replace(
-        plain(), transfer=choose("transfers", "none"), loss="hinge", lr_g=1e-3, lr_d=1e-3, size=tiny.SIZE
-    )
-    players = assemble(settled, networks)
-    players.regularizers.update(regularizers)
-    for module in players.modules.values():
-        module.to(device)
-    return players
-
-
-def plain():
-    from fewgan.training.config import Config
-
-    return Config(architecture=choose("architectures", "tiny"), transfer=choose("transfers", "none"), precision="fp32")
-
-
-def batch(device="cpu", count=4, classes=0):
-    images = torch.rand(count, 3, tiny.SIZE, tiny.SIZE, device=device) * 2 - 1
-    return images, torch.arange(count, device=device) % max(classes, 1)
-
-
-def step_d(players: Players, clock=None, **settings) -> dict[str, Tensor]:
-    both = optimizers(players, dataclasses.replace(plain(), **settings))
-    return discriminator_step(players, both["discriminator"], [batch(players.device)], clock or Clock())
 
 
 class Pairs(tiny.Discriminator):
@@ -91,54 +61,6 @@ def test_spectral_layers_of_regularizers_advance(device):
     before = heads.head.u0.clone()
     step_d(players)
     assert not torch.equal(heads.head.u0, before)
-
-
-class Alone(nn.Module):
-    """Brings both losses, and logits for the metrics."""
-
-    adversarial = False
-    needs_real = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def logits(self, step):
-        self.seen.append("logits")
-        return step.discriminator(step.real, None) + 1, step.discriminator(step.fake, None) - 1
-
-    def discriminator_loss(self, step):
-        self.seen.append("D")
-        return (step.logits_fake - step.logits_real).mean()
-
-    def generator_loss(self, step):
-        self.seen.append("G")
-        assert step.logits_fake is None
-        return (step.discriminator(step.real, None).mean() - step.discriminator(step.fake, None).mean()).square()
-
-
-def test_a_regularizer_may_bring_both_losses_and_the_core_runs_no_d_of_its_own(device, monkeypatch):
-    alone = Alone()
-    players = team(device, alone=alone)
-    both = optimizers(players, plain())
-    monkeypatch.setattr(Players, "discriminate", lambda *_: pytest.fail("the core's own forward of D"))
-    stats = discriminator_step(players, both["discriminator"], [batch(device)], Clock())
-    assert stats["loss_d"].item() == pytest.approx((stats["logit_fake"] - stats["logit_real"]).item(), abs=1e-5)
-    stats = generator_step(players, both["generator"], [4], Clock(), [batch(device)])
-    assert stats["loss_g"] > 0
-    assert alone.seen == ["logits", "D", "G"]
-
-
-class Quiet(Alone):
-    every = 2
-
-
-def test_a_step_without_any_loss_changes_nothing(device):
-    players = team(device, quiet=Quiet())
-    before = players.discriminator.linear.weight.clone()
-    stats = step_d(players, Clock(index=1))
-    assert stats["skipped_d"] == 0
-    assert torch.equal(players.discriminator.linear.weight, before)
 
 
 class Swap(nn.Module):
@@ -212,19 +134,6 @@ def test_orthogonal_regularisation_is_of_g_alone():
         torch.manual_seed(1)
         step_d(p)
     assert torch.equal(players.discriminator.linear.weight, other.discriminator.linear.weight)
-
-
-def test_a_schedule_and_a_gradient_clip_are_those_of_the_network():
-    adam = Adam(learning_rate=1e-2, schedule=lambda seen, planned: 1 - seen / planned, gradient_clip=1e-9)
-    defaults = dataclasses.replace(tiny.build(tiny.Options(), size=16, classes=0).defaults, discriminator=adam)
-    players = team(defaults=defaults)
-    both = optimizers(players, plain())
-    apply_schedules(players, both, 25, 100)
-    assert both["discriminator"].param_groups[0]["lr"] == pytest.approx(0.75e-2)
-    assert both["generator"].param_groups[0]["lr"] == pytest.approx(2e-4)
-    step_d(players)
-    norm = torch.stack([p.grad.norm() for p in players.discriminator.parameters() if p.grad is not None]).norm()
-    assert norm <= 1.01e-9
 
 
 @pytest.mark.parametrize(("how", "buffers"), [("average", False), ("copy", True)])

@@ -1,6 +1,5 @@
 """The two steps: losses against closed forms, gradients where they belong, hooks called when documented."""
 
-import dataclasses
 import math
 
 import pytest
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewgan.architectures.biggan import Options, build
-from fewgan.plugin import Group, Networks
+from fewgan.plugin import Networks
 from fewgan.registry import choose
 from fewgan.training.average import Average
 from fewgan.training.config import Config
@@ -139,15 +138,6 @@ def test_regularizer_hooks():
     assert [name for name, _ in recorder.seen] == ["observe"]  # `every` does not divide 3
 
 
-def test_adversarial_false_takes_the_own_loss_out():
-    team = players()
-    recorder = Recorder()
-    recorder.adversarial = False
-    team.regularizers["recorder"] = recorder
-    stats = discriminator_step(team, optimizers(team, config())["discriminator"], [batch()], Clock(0, 0))
-    assert stats["loss_d"].item() == pytest.approx(6)
-
-
 @pytest.mark.parametrize("side", ["discriminator", "generator"])
 def test_accumulated_gradients_are_those_of_the_whole_batch(side, monkeypatch):
     """D has no batch statistics: two micro-batches of 2 must give the gradient of one batch of 4."""
@@ -176,27 +166,6 @@ def test_d_is_told_labels_only_where_there_are_some_and_the_transfer_allows_it()
     assert not players(0).conditional
     minegan = choose("transfers", "minegan")
     assert not players(1, transfer=minegan).conditional
-
-
-def test_groups_have_their_own_rates_and_no_parameter_is_in_two():
-    team = players(1, transfer=choose("transfers", "minegan"))
-    groups = optimizers(team, config())["generator"].param_groups
-    mapper = {id(p) for p in team.transfer.mapper.parameters()}
-    assert {id(p) for p in groups[1]["params"]} == mapper
-    assert (groups[0]["lr"], groups[1]["lr"]) == (1e-3, 5e-4)
-    assert not mapper & {id(p) for p in groups[0]["params"]}
-    together = [id(p) for group in groups for p in group["params"]]
-    assert len(together) == len(set(together))
-
-    class Own(nn.Module):
-        conditional, mapper = True, None
-
-        def groups(self):
-            return [Group(list(team.discriminator.linear.parameters()), 0.5, "discriminator")]
-
-    other = dataclasses.replace(team, transfer=Own())
-    sides = optimizers(other, config())
-    assert [group["lr"] for group in sides["discriminator"].param_groups] == [2e-3, 0.5]
 
 
 def test_a_frozen_generator_stands_still_but_for_batch_statistics():

@@ -5,7 +5,9 @@ import torch
 from contrad_steps import Whole
 from fewgan_contrad import Options, build
 
-from fewgan.testing.base import game, networks
+from fewgan import registry
+from fewgan.testing.base import QUIET, config, game, install_tiny, networks
+from fewgan.training.plan import plan
 from fewgan.training.steps import Clock, discriminator_step
 
 SMALL = {"hidden": 16, "projection": 8}
@@ -44,3 +46,13 @@ def test_other_regularizers_see_its_head_and_not_that_of_d():
     assert {id(parameter) for parameter in contrad.heads.linear.parameters()} <= reached
     assert id(among.discriminator.first.weight) in reached
     assert id(among.discriminator.linear.weight) not in reached
+
+
+def test_the_plan_names_no_loss_that_is_not_used_and_counts_its_heads(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(install_tiny(tmp_path / "tiny")))
+    contrad = registry.choose("regularizers", "contrad", Options(**SMALL))
+    plans = [plan(config(tmp_path, regularizers=chosen), QUIET) for chosen in ((), (contrad,))]
+    assert [found["method"]["loss"] for found in plans] == ["hinge", "of contrad"]
+    heads = build(Options(**SMALL), networks=networks()).heads
+    without, with_heads = (found["networks"]["discriminator_parameters"] for found in plans)
+    assert with_heads - without == sum(parameter.numel() for parameter in heads.parameters())
