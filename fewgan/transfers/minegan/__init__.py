@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from fewgan.transfers.minegan.miner import MineGAN
 
 LEARNING_RATE = 5e-4  # measured at batch 16, where the published 1e-4 mines too slowly (see examples/obama-100)
+# Once G learns too, a miner at that rate draws all latents together within 150 steps, and the samples become one picture
+# (their spread is 0.45 of that of the photos, 0.79 where the miner stops; examples/study/NOTES.md).
+SECOND_RATE = 2e-5
 MINER_STEPS = 300  # the published number of iterations of stage 1
 
 
@@ -19,7 +22,12 @@ class Options:
     miner_steps: int | None = option(
         None, f"Steps before G learns too [default: {MINER_STEPS}, at most a quarter of --steps]", min=0
     )
-    learning_rate: float | None = option(None, f"Learning rate of the miner [default: {LEARNING_RATE:g}]", min=0)
+    learning_rate: float | None = option(
+        None, f"Learning rate of the miner while G is frozen [default: {LEARNING_RATE:g}]", min=0
+    )
+    second_rate: float | None = option(
+        None, f"Learning rate of the miner once G learns too [default: {SECOND_RATE:g}]", min=0
+    )
 
 
 def build(options: Options, *, networks: Networks) -> MineGAN:
@@ -31,8 +39,9 @@ def build(options: Options, *, networks: Networks) -> MineGAN:
             f"--transfer minegan learns one kind of picture, and there are {networks.generator.classes} classes; "
             "take --transfer finetune, or prepare the photos without --classes"
         )
-    rate = LEARNING_RATE if options.learning_rate is None else options.learning_rate
-    return MineGAN(networks, miner_steps=options.miner_steps, default_steps=MINER_STEPS, learning_rate=rate)
+    first = LEARNING_RATE if options.learning_rate is None else options.learning_rate
+    second = SECOND_RATE if options.second_rate is None else options.second_rate
+    return MineGAN(networks, miner_steps=options.miner_steps, default_steps=MINER_STEPS, rates=(first, second))
 
 
 plugin = Plugin(

@@ -46,27 +46,37 @@ class Miner(nn.Module):
 class MineGAN(nn.Module):
     """Stage 1: the miner and D learn, G is frozen. Stage 2: all three learn.
 
-    miner_steps: length of stage 1 in steps; None: default_steps, but at most a quarter of the run. learning_rate: the
-    miner's, in both stages.
+    miner_steps: length of stage 1 in steps; None: default_steps, but at most a quarter of the run. rates: the miner's
+    learning rate in stage 1 and in stage 2.
     """
 
     conditional = False  # y' takes the place of the class embedding, and D drops its projection term
 
     def __init__(
-        self, networks: Networks, *, miner_steps: int | None, default_steps: int, learning_rate: float
+        self, networks: Networks, *, miner_steps: int | None, default_steps: int, rates: tuple[float, float]
     ) -> None:
         super().__init__()
         self.mapper = Miner(networks.generator.latent_dim, networks.generator.condition_dim)
-        self.miner_steps, self.default_steps, self.learning_rate = miner_steps, default_steps, learning_rate
+        self.miner_steps, self.default_steps, self.rates = miner_steps, default_steps, rates
         self._outside = (networks.discriminator,)  # in a tuple, so that D does not become a part of this module
 
     def groups(self) -> list[Group]:
-        return [Group(list(self.mapper.parameters()), self.learning_rate)]
+        first, second = self.rates
+        largest = max(first, second)  # of which the schedule takes a part
+
+        def stage(index: int, steps: int) -> float:
+            rate = first if index < self._mining(steps) else second
+            return rate / largest if largest else 0.0
+
+        return [Group(list(self.mapper.parameters()), largest, schedule=stage)]
 
     def trainable(self, index: int, steps: int) -> Iterable[nn.Parameter] | None:
         """Parameters that learn at step `index`, counted from 0, of a run of `steps`; None: all."""
-        mining = min(self.default_steps, steps // 4) if self.miner_steps is None else self.miner_steps
-        if index >= mining:
+        if index >= self._mining(steps):
             return None
         (discriminator,) = self._outside
         return [*self.mapper.parameters(), *(p for block in discriminator.blocks() for p in block.parameters())]
+
+    def _mining(self, steps: int) -> int:
+        """The length of stage 1 in a run of `steps`."""
+        return min(self.default_steps, steps // 4) if self.miner_steps is None else self.miner_steps
