@@ -215,6 +215,8 @@ def _check(entry: Entry, plugin: Any, core: Collection[str]) -> None:
     for name, function in (("build", plugin.build), ("read", plugin.read or print), ("write", plugin.write or print)):
         if not callable(function):
             raise UsageError(f"{entry}: its {name} is a {type(function).__name__}, and must be a function")
+    if plugin.sources is not None and not (isinstance(plugin.sources, str) and ":" in plugin.sources):
+        raise UsageError(f'{entry}: its sources is {plugin.sources!r:.60}, and must be "package:file"')
     try:
         command = entry.kind == "commands"
         own = {entry.name if command else flag(entry.name), *_switch(entry.kind, entry.name)}

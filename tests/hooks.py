@@ -41,7 +41,7 @@ def must(kind: str, form: str, callers: str, when: str) -> Hook:
 PLAYERS, STEPS, LOOP = "training/players.py", "training/steps.py", "training/loop.py"
 SESSION, GENERATE, MODEL = "training/session.py", "sampling/generate.py", "sources/model.py"
 LOAD, EXTRACT, FID = "sources/load.py", "scoring/extract.py", "scoring/fid.py"
-ANY, PLUGIN, G, D = "every module", "`Plugin`", "generator", "discriminator"
+ANY, PLUGIN, GROUP, G, D = "every module", "`Plugin`", "`Group`", "generator", "discriminator"
 OTHERS = "transfers, the conformance kit"
 TRANSFER, AUGMENTATION, REGULARIZER, FEATURES = "transfer", "augmentation", "regularizer", "features"
 TRACKER, COMMAND, TICKS = "tracker", "command", "training/ticks.py"
@@ -81,7 +81,7 @@ HOOKS = (
     may(G, "standing_statistics(batches of (z, condition))", f"{GENERATE}:standing_statistics",
         "`--standing-stats` of `sample` and `fid`"),
     must(D, "size: int", OTHERS, "any time"),
-    must(D, "forward(images, labels or None) → logits [N] or [N, L]", f"{PLAYERS}:discriminate",
+    must(D, "forward(images, labels or None) → logits [N] or [N, L]", f"{PLAYERS}:judge",
          "each micro-batch of D (photos and fakes in one batch, unless `separate`) and of G (fakes)"),
     must(D, "features(images) → [N, F]", "D's own forward, plugins", "each forward; through `step.discriminator`"),
     must(D, "head(features, labels or None) → logits", "D's own forward, plugins",
@@ -95,7 +95,11 @@ HOOKS = (
     may(TRANSFER, "start(networks, sources)", f"{SESSION}:_state",
         "once, in a new run, after the source's weights are copied into the networks"),
     may(TRANSFER, "keeps_source: bool = False", f"{SESSION}:_state", "True: `start` on a resume, too"),
-    may(TRANSFER, "groups() → [Group]", f"{PLAYERS}:optimizers", "once, when the optimizers are made"),
+    may(TRANSFER, "groups() → [Group]", f"{PLAYERS}:groups", "once, when the optimizers are made"),
+    may(GROUP, "schedule(index, steps) → factor", f"{PLAYERS}:apply_schedules",
+        "before each step; multiplied into the rate of this group"),
+    may(TRANSFER, "schedule(images_seen, planned_images) → factor", f"{PLAYERS}:apply_schedules",
+        "as for a regularizer"),
     may(TRANSFER, "trainable(index, steps) → parameters or None", f"{LOOP}:_trainable",
         "before each step; the rest is frozen for that step"),
     may(TRANSFER, "discriminator_loss(step) → scalar", f"{STEPS}:discriminator_step", "as for a regularizer"),
@@ -109,6 +113,10 @@ HOOKS = (
         "each micro-batch of D, before the augmentation"),
     may(REGULARIZER, "logits(step) → (real, fake)", f"{STEPS}:_discriminator_forward",
         "each micro-batch of D, in place of D's forward, with `adversarial = False`"),
+    may(REGULARIZER, "discriminator(images, labels or None) → logits", f"{PLAYERS}:judge",
+        "whenever a plugin calls `step.discriminator(…)`, in place of D, with `adversarial = False`"),
+    may(REGULARIZER, "schedule(images_seen, planned_images) → factor", f"{PLAYERS}:apply_schedules",
+        "before each step; multiplied into all learning rates"),
     may(REGULARIZER, "observe(step)", f"{STEPS}:_observe",
         "once per optimizer step of D, after the forward of the last micro-batch and before its loss"),
     may(REGULARIZER, "discriminator_loss(step) → scalar", f"{STEPS}:discriminator_step",
