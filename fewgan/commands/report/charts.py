@@ -10,7 +10,7 @@ from fewgan.commands.report.series import Series
 Chart = dict[str, Any]
 
 TRAINING = (
-    ("losses", "Losses", {"loss_d": "D", "loss_g": "G"}, "Means since the line before."),
+    ("losses", "Losses", {"loss_d": "D", "loss_g": "G"}, "Each point is a mean over the steps since the one before."),
     ("logits", "Logits of D", {"logit_real": "photos", "logit_fake": "samples", "logit_held_out": "held-out photos"},
      "Held-out photos that come near the samples are a sign of overfitting."),
     ("gap", "Logit gap", {"logit_gap": "photos minus samples"},
@@ -24,15 +24,17 @@ TRAINING = (
 MORE = (
     ("speed", "Seconds per step", {"seconds_per_step": "seconds"}, ""),
     ("memory", "Peak memory, GB", {"peak_memory_bytes": "GB"}, ""),
-    ("skipped", "Skipped updates", {"skipped_d": "D", "skipped_g": "G"}, "Updates whose loss or gradient was not finite."),  # noqa: E501
+    ("skipped", "Skipped updates", {"skipped_d": "D", "skipped_g": "G"},
+     "Updates whose loss or gradient was not finite."),
 )  # fmt: skip
 LEFT_OUT = ("step", "images_seen", "kid_seconds")
 MOST_PLUGIN_CHARTS = 12
 
 
 def training(runs: list[Series]) -> list[Chart]:
-    """Charts over the steps that at least one of the runs has values for; `more` are those to look at when in need."""
-    charts = [_chart(*chart, runs, more=False) for chart in TRAINING] + [_chart(*chart, runs, more=True) for chart in MORE]
+    """Charts over the steps that at least one of the runs has values for, other than 0 all along."""
+    charts = [_chart(*chart, runs, more=False) for chart in TRAINING]
+    charts += [_chart(*chart, runs, more=True) for chart in MORE]
     known = {name for _, _, names, _ in (*TRAINING, *MORE) for name in names} | set(LEFT_OUT)
     groups: dict[str, dict[str, str]] = {}
     for name in (name for run in runs for name in run.columns if name not in known):
@@ -41,7 +43,7 @@ def training(runs: list[Series]) -> list[Chart]:
     for index, (group, names) in enumerate(list(groups.items())[:MOST_PLUGIN_CHARTS]):
         title = "Learning rates" if group == "learning_rates" else group
         charts.append(_chart(f"plugin-{index}", title, dict(list(names.items())[:8]), "", runs, more=True))
-    return [chart for chart in charts if chart["lines"]]
+    return [chart for chart in charts if any(any(line["y"]) for line in chart["lines"])]
 
 
 def _chart(key: str, title: str, names: dict[str, str], note: str, runs: list[Series], *, more: bool) -> Chart:
@@ -68,6 +70,7 @@ def scored(runs: list[list[Scores]]) -> list[Chart]:
             key = (scores.name, scores.varied)
             if key not in charts:
                 charts[key] = _empty(scores, f"scores-{len(charts)}")
+            scores.charts = charts[key][0]["place"]
             _add(charts[key], scores, run)
     return [chart for group in charts.values() for chart in group if chart["lines"]]
 
@@ -76,8 +79,8 @@ def _empty(scores: Scores, key: str) -> list[Chart]:
     name = scores.facts.get("score_name")
     distance = name[:60] if isinstance(name, str) else "Fréchet distance"
     titles = ("KID", distance, "Precision, recall, coverage")
-    notes = (f"{scores.name}. Lower is better.", f"{scores.name}. Lower is better.", f"{scores.name}. Higher is better.")
-    shared = {"group": key, "place": "score-charts", "x": scores.varied}
+    notes = ("Lower is better.", "Lower is better.", "Higher is better.")
+    shared = {"group": key, "place": key, "x": scores.varied}
     return [
         shared | {"key": f"{key}-{index}", "title": title, "note": note, "lines": [], "best": index < 2}
         for index, (title, note) in enumerate(zip(titles, notes, strict=True))
@@ -86,17 +89,15 @@ def _empty(scores: Scores, key: str) -> list[Chart]:
 
 def _add(charts: list[Chart], scores: Scores, run: int) -> None:
     against = list(dict.fromkeys(row["against"] for row in scores.rows))[:4]
-    for color, name in enumerate(against):
+    lines = [
+        (chart, f"against {name}", name, column, color)
+        for color, name in enumerate(against)
+        for chart, column in zip(charts, ("kid", "frechet_distance"), strict=False)
+    ]
+    lines += [(charts[2], key, against[0], key, color) for color, key in enumerate(("precision", "recall", "coverage"))]
+    for chart, label, name, column, color in lines:
         rows = [row for row in scores.rows if row["against"] == name]
-        for chart, column in zip(charts, ("kid", "frechet_distance"), strict=False):
-            _line(chart, f"against {name}", rows, scores.varied, column, color, run)
-    rows = [row for row in scores.rows if row["against"] == against[0]]
-    for color, column in enumerate(("precision", "recall", "coverage")):
-        _line(charts[2], column, rows, scores.varied, column, color, run)
-
-
-def _line(chart: Chart, label: str, rows: Any, varied: str | None, column: str, color: int, run: int) -> None:
-    points = sorted((row[varied], row[column]) for row in rows if row[varied] is not None and row[column] is not None)
-    if points:
-        x, y = [list(values) for values in zip(*points, strict=True)]
-        chart["lines"].append({"label": label, "run": run, "color": color, "x": x, "y": y})
+        pairs = [(row[charts[0]["x"]], row[column]) for row in rows]
+        if points := sorted(pair for pair in pairs if None not in pair):
+            x, y = [list(values) for values in zip(*points, strict=True)]
+            chart["lines"].append({"label": label, "run": run, "color": color, "x": x, "y": y})

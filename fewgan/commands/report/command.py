@@ -60,7 +60,9 @@ def write(path: Path, text: str) -> int:
             file.write(content)
         os.replace(temporary, path)
     except OSError as error:
-        raise FewganError(f"{path}: could not be written ({error.strerror or error}); choose another with --out") from None
+        raise FewganError(
+            f"{path}: could not be written ({error.strerror or error}); choose another with --out"
+        ) from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

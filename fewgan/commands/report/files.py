@@ -17,7 +17,8 @@ from typing import Any
 NAME = re.compile(r"(\d{5,})-")
 LARGEST_JSON = 8 << 20  # bytes
 LONGEST_LINE = 1 << 16  # bytes, of metrics.jsonl
-READ = 32 << 20  # bytes of metrics.jsonl that are parsed; of a longer file every nth line
+READ = 12 << 20  # bytes of metrics.jsonl that are parsed; of a longer file every nth line
+LINES = 40_000  # that are parsed, about; twice as many at most
 NOTES = 20
 TEXT = 2000  # letters of a text that are shown
 
@@ -52,7 +53,7 @@ class Folder:
     def names(self, folder: str, most: int = 10_000) -> list[str]:
         """The names in a subfolder, sorted; none where it is a link."""
         place = self.path / folder
-        found = []
+        found: list[str] = []
         try:
             if place.is_symlink():
                 self.note(f"{folder}: a link; left out")
@@ -86,15 +87,20 @@ class Folder:
         path = self.file(name)
         if path is None:
             return
-        damaged = 0
+        damaged = parsed = 0
         try:
-            every = max(1, math.ceil(path.stat().st_size / READ))
-            if every > 1:
-                self.note(f"{name}: long; one of {every} lines is shown")
             with open(path, "rb") as file:
-                for index, line in enumerate(_short_lines(file)):
-                    if index % every and b'"signs"' not in line:
-                        continue
+                size, start = path.stat().st_size, file.read(1 << 20)
+                lines = size / max(len(start), 1) * start.count(b"\n")  # about
+                every = max(1, math.ceil(size / READ), math.ceil(lines / LINES))
+                if every > 1:
+                    self.note(f"{name}: long; one of {every} lines is shown")
+                file.seek(0)
+                for line in _thinned(_short_lines(file), every):
+                    parsed += 1
+                    if parsed > 2 * LINES:
+                        self.note(f"{name}: too long; the rest is left out")
+                        break
                     content = _parsed(line)
                     if content is None:
                         damaged += bool(line.strip())
@@ -114,6 +120,19 @@ def _short_lines(file: Any) -> Iterator[bytes]:
         yield line
         while not line.endswith(b"\n") and left > 0 and (line := file.readline(LONGEST_LINE)):
             left -= len(line)
+
+
+def _thinned(lines: Iterator[bytes], every: int) -> Iterator[bytes]:
+    """Every nth line, the last one, and those that tell a sign."""
+    skipped = b""
+    for index, line in enumerate(lines):
+        if index % every and b'"signs"' not in line:
+            skipped = line
+        else:
+            skipped = b""
+            yield line
+    if skipped:
+        yield skipped
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

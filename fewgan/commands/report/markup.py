@@ -58,6 +58,16 @@ def facts(rows: Sequence[tuple[str, object]]) -> Html:
     return tag("table", tag("tbody", body), class_="facts")
 
 
+def tools(group: str, what: str, *more: Html) -> Html:
+    """The buttons of a group of charts."""
+    names = (("in", "Zoom in"), ("out", "Zoom out"), ("reset", "Show all"))
+    buttons = [
+        tag("button", label, type="button", data_zoom=key, data_group=group, aria_label=f"{label}: {what}")
+        for key, label in names
+    ]
+    return tag("div", buttons, more, class_="tools")
+
+
 def script_data(content: Any) -> str:
     """JSON that may stand in a script element: nothing in it can end the element or begin a comment."""
     text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))

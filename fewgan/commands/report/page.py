@@ -8,7 +8,7 @@ import hashlib
 import importlib.resources
 from pathlib import Path
 
-from fewgan.commands.report import charts, pictures, record, sections
+from fewgan.commands.report import charts, pictures, record, scored, sections
 from fewgan.commands.report.markup import Html, joined, script_data, tag
 from fewgan.commands.report.record import Record
 
@@ -30,7 +30,8 @@ def make(paths: list[Path], *, state: str = "", live: bool = False) -> str:
         "state": state,
         "every": EVERY,
     }
-    style, script = _asset("page.css"), _asset("page.js")
+    style = _asset("page.css")
+    script = f'"use strict";\n{{\n{_asset("page.js")}\n{_asset("charts.js")}\n{_asset("start.js")}}}\n'
     policy = "; ".join(
         ("default-src 'none'", "img-src data:", f"style-src '{_hash(style)}'", f"script-src '{_hash(script)}'",
          f"connect-src {chr(39)}{'self' if live else 'none'}{chr(39)}", "base-uri 'none'", "form-action 'none'")
@@ -63,8 +64,8 @@ def _main(runs: list[Record], specs: list[charts.Chart]) -> Html:
         tag("section", sections.samples(runs), data_part="samples"),
         tag("section", sections.curves(specs), data_part="curves"),
         tag("div", sections.signs(runs), data_part="signs"),
-        tag("section", sections.scores(runs, specs), data_part="scores"),
-        tag("div", sections.nearest(runs), data_part="nearest"),
+        tag("section", scored.scores(runs), data_part="scores"),
+        tag("div", scored.nearest(runs), data_part="nearest"),
         tag("section", sections.about(runs), data_part="about"),
         tag("section", sections.following(runs[0], other=len(runs) > 1), data_part="next"),
         tag("div", sections.notes(runs), data_part="notes"),

@@ -20,7 +20,7 @@ FRAME = 90_000  # bytes of one, where there is room
 LARGEST_FILE = 64 << 20  # bytes
 LARGEST = 40_000_000  # pixels
 SIDE = 1400  # pixels, more is reduced
-QUALITIES = (86, 74, 60, 45)
+QUALITIES = (84, 66, 48)
 STEP = re.compile(r"\d{1,12}\.png", re.ASCII)
 
 _made: dict[tuple[Any, ...], Picture] = {}
@@ -60,7 +60,9 @@ def picture(folder: Folder, name: str, room: int) -> Picture | None:
         return _made[key]
     except ValueError as error:
         folder.note(f"{name}: {error}; left out")
-    except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
+        folder.note(f"{name}: too large a picture; left out")
+    except (OSError, SyntaxError):
         folder.note(f"{name}: damaged; left out")
     return None
 
@@ -72,14 +74,16 @@ def _webp(path: Path, room: int) -> Picture:
         warnings.simplefilter("ignore")
         with Image.open(path, formats=["PNG"]) as opened:
             if opened.width * opened.height > LARGEST:
-                raise ValueError(f"{opened.width} x {opened.height} px is too large")
+                raise ValueError(f"too large a picture, {opened.width} x {opened.height} px")
             image = opened.convert("RGB")
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     while True:
         for quality in QUALITIES:
             file = io.BytesIO()
-            image.save(file, "WEBP", quality=quality, method=4)
+            image.save(file, "WEBP", quality=quality, method=3)
             if file.tell() <= room or max(image.size) < 64:
                 uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
                 return Picture(uri, image.width, image.height)
-        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)), Image.Resampling.LANCZOS)
+        scale = min(0.9, (room / file.tell()) ** 0.5)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.LANCZOS)

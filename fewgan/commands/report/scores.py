@@ -19,13 +19,17 @@ TEXTS = ("against",)
 
 @dataclass
 class Scores:
-    """One command's. name: its settings. varied: "step", "truncation" or None. facts: of scores.json."""
+    """One command's. name: its settings. varied: "step", "truncation" or None. facts: of scores.json.
+
+    charts: the place of its charts on the page, "" where nothing varies; two runs' scores of one name share it.
+    """
 
     name: str
     place: str
     rows: list[dict[str, Any]]
     varied: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    charts: str = ""
 
 
 def read(folder: Folder) -> list[Scores]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fewgan.commands.report import words
-from fewgan.commands.report.files import number
-from fewgan.commands.report.markup import Html, facts, joined, table, tag
+from fewgan.commands.report.markup import Html, facts, joined, table, tag, tools
 from fewgan.commands.report.record import Record
-from fewgan.commands.report.scores import Scores
 
+FLAG = re.compile(r"(--[a-z-]+[a-z](?: fp32)?)")
 KINDS = {
     "architecture": "architecture", "transfer": "transfer", "augmentation": "augmentation",
     "regularizers": "regularizer", "features": "features", "trackers": "tracker",
@@ -78,18 +78,18 @@ def samples(runs: list[Record]) -> Html:
         return joined([tag("h2", "Samples"), tag("p", "No samples yet.", class_="soft")])
     figures = []
     for index, run in shown:
-        words_of = f"Samples of {run.name}, " if len(runs) > 1 else "Samples, "
-        caption = tag("figcaption", words_of, tag("span", id=f"caption-{index}"))
+        name = f"Samples of {run.name}, " if len(runs) > 1 else "Samples, "
+        caption = tag("figcaption", name, tag("span", id=f"caption-{index}"))
         last = run.samples[-1]
         image = tag("img", id=f"sample-{index}", alt="Grid of generated pictures", width=last.width, height=last.height)
         figures.append(tag("figure", caption, image))
     for index, run in enumerate(runs):
         if run.photos is None or (index and first.photos is not None and run.photos.uri == first.photos.uri):
             continue
-        caption = f"Photos of {run.name}" if len(runs) > 1 and index else "Photos"
+        title = f"Photos of {run.name}" if index else "Photos"
         image = tag("img", src=run.photos.uri, alt="Grid of training photos", width=run.photos.width,
                     height=run.photos.height)  # fmt: skip
-        figures.append(tag("figure", tag("figcaption", caption), image, class_="photos"))
+        figures.append(tag("figure", tag("figcaption", title), image, class_="photos"))
     player = tag(
         "div",
         tag("button", "Play", id="play", type="button", class_="main"),
@@ -99,7 +99,9 @@ def samples(runs: list[Record]) -> Html:
         class_="player", id="player", hidden=not first.samples,
     )  # fmt: skip
     note = "Each place of the grid keeps its latent, so that a picture can be followed over the steps."
-    return joined([tag("h2", "Samples"), tag("p", note, class_="soft small"), player, tag("div", figures, class_="pair")])
+    return joined(
+        [tag("h2", "Samples"), tag("p", note, class_="soft small"), player, tag("div", figures, class_="pair")]
+    )
 
 
 def curves(charts: list[dict[str, Any]]) -> Html:
@@ -113,101 +115,26 @@ def curves(charts: list[dict[str, Any]]) -> Html:
     return joined([
         tag("h2", "Curves"),
         tag("p", hint, class_="soft small"),
-        _tools("steps", "curves", smooth),
+        tools("steps", "curves", smooth),
         tag("div", class_="charts", id="charts"),
         tag("details", inside, tag("div", class_="charts", id="more-charts")) if more else None,
     ])  # fmt: skip
 
 
-def _tools(group: str, what: str, *more: Html) -> Html:
-    names = (("in", "Zoom in"), ("out", "Zoom out"), ("reset", "Show all"))
-    buttons = [
-        tag("button", label, type="button", data_zoom=key, data_group=group, aria_label=f"{label}: {what}")
-        for key, label in names
-    ]
-    return tag("div", buttons, more, class_="tools")
-
-
-def scores(runs: list[Record], charts: list[dict[str, Any]]) -> Html:
-    found = [(run, one) for run in runs for one in run.scores]
-    if not found:
-        empty = "No scores yet: fewgan fid measures how close the samples come to the photos."
-        return joined([tag("h2", "Scores"), tag("p", empty, class_="soft")])
-    groups = list(dict.fromkeys(chart["group"] for chart in charts if chart["place"] == "score-charts"))
-    tools = [_tools(group, f"score charts {index + 1}") for index, group in enumerate(groups)] if groups else []
-    parts = [tag("h2", "Scores"), tools[:1] and tag("div", tools[:1]), tag("div", class_="charts", id="score-charts")]
-    for run, one in found:
-        parts.append(_score_table(run, one, several=len(runs) > 1))
-    return joined(parts)
-
-
-def _score_table(run: Record, scores: Scores, *, several: bool) -> Html:
-    first = [scores.varied.capitalize()] if scores.varied else []
-    head = [*first, "Against", "FD", "KID", "Precision", "Recall", "Density", "Coverage", "AuthPct", "Vendi", "Pictures"]
-    rows = []
-    for row in scores.rows:
-        kid = _cell(row["kid"], 4) + (f" ± {_cell(row['kid_deviation'], 4)}" if row["kid_deviation"] is not None else "")
-        shares = [_cell(row[key], 2) for key in ("precision", "recall", "density", "coverage")]
-        authentic = _cell(None if row["authentic"] is None else 100 * row["authentic"], 0)
-        cells = [row["against"], _cell(row["frechet_distance"], 2), kid, *shares, authentic, _cell(row["vendi_ratio"], 2)]
-        rows.append([*([f"{row[scores.varied]:g}"] if _has(row, scores.varied) else ["–"] if first else []), *cells,
-                     _cell(row["count"], 0)])  # fmt: skip
-    name = f"{run.name}: {scores.name}" if several else scores.name
-    notes = scores.facts.get("notes")
-    notes = [note for note in notes[:8] if isinstance(note, str)] if isinstance(notes, list) else []
-    best = scores.facts.get("chosen_by")
-    about = [f"Chosen by {best}."] if isinstance(best, str) and scores.varied else []
-    about += _memorising(scores.facts.get("memorising"))
-    name_of = scores.facts.get("score_name")
-    about += [f"FD is the {name_of} here." if isinstance(name_of, str) else ""]
-    return joined([
-        tag("h3", name),
-        table(head, rows, numbers=2 if scores.varied else 1, label=f"Scores, {name}"),
-        tag("p", " ".join([*about, *notes]).strip(), class_="soft small"),
-    ])  # fmt: skip
-
-
-def _has(row: dict[str, Any], key: str | None) -> bool:
-    return key is not None and row[key] is not None
-
-
-def _cell(value: float | None, digits: int) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.{digits}f}" if abs(value) < 1e6 else f"{value:.3g}"
-
-
-def _memorising(found: Any) -> list[str]:
-    if not isinstance(found, dict) or (closer := number(found.get("closer"))) is None:
-        return []
-    copies = number(found.get("copies")) or 0
-    text = f"{100 * closer:.0f} % of the samples are closer to a training photo than the median distance between "
-    text += "training photos (new photos: about 50 %)"
-    return [text + (f"; {100 * copies:.0f} % are closer than any two of them: look at the nearest photos." if copies else ".")]
-
-
-def nearest(runs: list[Record]) -> Html:
-    figures = [
-        tag("figure", tag("figcaption", run.name), tag("img", src=run.nearest.uri, width=run.nearest.width,
-            height=run.nearest.height, alt="Samples, each beside the photos nearest to it"))
-        for run in runs if run.nearest is not None
-    ]  # fmt: skip
-    if not figures:
-        return Html("")
-    note = "Samples beside the photos that are nearest in feature space: near copies are a sign of overfitting."
-    inner = [tag("h2", "Nearest photos"), tag("p", note, class_="soft small"), tag("div", figures, class_="pair")]
-    return tag("section", inner)
-
-
 def signs(runs: list[Record]) -> Html:
     rows = [
         tag("li", tag("b", f"{run.name}, " if len(runs) > 1 else "", f"step {step:,}: {name}"), ". ",
-            words.SIGNS.get(name, ""))
+            _flagged(words.SIGNS.get(name, "")))
         for run in runs for step, name in run.series.signs
     ]  # fmt: skip
     if not rows:
         return tag("section", tag("h2", "Signs"), tag("p", "No sign of trouble was told.", class_="soft"))
     return tag("section", tag("h2", "Signs"), tag("ul", rows, class_="signs"), class_="warn")
+
+
+def _flagged(text: str) -> list[Html | str]:
+    """text with its options as code, which no line ends in the middle of."""
+    return [tag("code", part, class_="flag") if part.startswith("--") else part for part in FLAG.split(text)]
 
 
 def about(runs: list[Record]) -> Html:
@@ -264,7 +191,9 @@ def _text(value: Any) -> str:
 
 def following(run: Record, *, other: bool) -> Html:
     steps = words.next_steps(run.path, run.config, run.series.step, run.has, other=other)
-    return joined([tag("h2", "What to do next"), *([tag("p", what, class_="small soft"), command(line)] for what, line in steps)])
+    return joined(
+        [tag("h2", "What to do next"), *([tag("p", what, class_="small soft"), command(line)] for what, line in steps)]
+    )
 
 
 def command(line: str) -> Html:
@@ -276,4 +205,6 @@ def notes(runs: list[Record]) -> Html:
     found = [f"{run.name}: {note}" if len(runs) > 1 else note for run in runs for note in run.notes]
     if not found:
         return Html("")
-    return tag("section", tag("h2", "Left out"), tag("ul", [tag("li", note) for note in found], class_="signs"), class_="warn")
+    return tag(
+        "section", tag("h2", "Left out"), tag("ul", [tag("li", note) for note in found], class_="signs"), class_="warn"
+    )

@@ -35,7 +35,8 @@ class Series:
 
 
 def read(folder: Folder) -> Series:
-    found, columns = Series(), {}
+    found = Series()
+    columns: dict[str, dict[int, float]] = {}
     for line in folder.lines("metrics.jsonl"):
         step = number(line.get("step"))
         if not isinstance(step, int) or step < 0:

@@ -26,7 +26,7 @@ ADDRESS = "127.0.0.1"
 MOST = 16  # requests at once
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "frame-ancestors 'none'; sandbox allow-scripts allow-same-origin",
+    "Content-Security-Policy": "frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",

@@ -136,7 +136,7 @@ def next_steps(run: Path, config: dict[str, Any], step: int, has: set[str], *, o
     other: whether the page already compares two runs.
     """
     word, steps = path_word(run), number(config.get("steps"))
-    found = []
+    found: list[tuple[str, tuple[str, ...]]] = []
     if isinstance(steps, int) and step < steps:
         found.append((f"Resume the training at step {step:,} of {steps:,}", ("train", "--resume", word)))
     if "best" in has:
