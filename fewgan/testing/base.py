@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +29,8 @@ from fewgan.training.players import Players
 
 QUIET = Screen(quiet=True)
 STEPS = 20
+CLOCK = [(seen, 1000) for seen in (0, 1, 500, 1000, 2000)]  # photos seen, of those planned; a resume may go on longer
+SCHEDULE = "schedule(images_seen, planned_images) gives a factor of 0 and more, the same at the same time"
 
 
 def install_tiny(folder: Path) -> Path:
@@ -132,17 +135,14 @@ class TrainedTests(ModuleTests):
         """How the plugin enters the config."""
         raise NotImplementedError
 
-    def test_twenty_steps_of_training(self, tmp_path: Path) -> None:
+    def test_twenty_steps_of_training_and_a_resume_in_the_middle(self, tmp_path: Path) -> None:
         try:
-            done = train(self.config(tmp_path), QUIET)
+            whole = train(self.config(tmp_path), QUIET).folder
         except FewganError as error:  # ten steps in a row that were not finite, among others
             self.must(False, "a training runs to its end", error)
-        lines = run.read_metrics(done.folder)
+        lines = run.read_metrics(whole)
         skipped = sum(line["skipped_d"] + line["skipped_g"] for line in lines)
         self.must(skipped == 0, "losses and gradients are finite", f"{skipped} updates were not")
-
-    def test_a_resume_in_the_middle_is_exact(self, tmp_path: Path) -> None:
-        whole = train(self.config(tmp_path), QUIET).folder
         half = Path(shutil.copytree(whole, tmp_path / "runs" / "00099-half"))
         run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped in the middle
         resume(str(half), QUIET, steps=STEPS)
@@ -219,6 +219,13 @@ def alike(one: Any, other: Any) -> bool:
     if isinstance(one, tuple):
         return len(one) == len(other) and all(map(alike, one, other))
     return bool(torch.equal(one, other)) if isinstance(one, Tensor) else one == other
+
+
+def is_factor(schedule: Any, times: Iterable[tuple[int, int]]) -> bool:
+    """Whether a schedule gives finite factors of 0 and more at these times, and the same ones again."""
+    factors = [schedule(*time) for time in times]
+    numbers = all(isinstance(factor, int | float) and 0 <= factor < math.inf for factor in factors)
+    return numbers and factors == [schedule(*time) for time in times]
 
 
 def finite(value: Any) -> bool:

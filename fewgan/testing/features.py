@@ -47,6 +47,30 @@ class FeaturesTests(ModuleTests):
         self.must(bool(different), "different pictures have different features")
         self.must(bool(torch.equal(made(pictures), together)), "the same pictures have the same features")
 
+    def test_maps_are_of_each_picture_and_have_a_gradient(self) -> None:
+        made = self.made()
+        if not hasattr(made, "maps"):
+            return
+        for count, size in ((1, 32), (2, 48)):
+            images = (_pictures(count, size).float() + 0.25).requires_grad_()
+            maps = made.maps(images)
+            rule = "maps(float images [N, 3, H, W]) gives at least one map [N, C, H, W], in a list"
+            self.must(isinstance(maps, list) and bool(maps), rule, type(maps).__name__)
+            shapes = [tuple(part.shape) for part in maps]
+            self.must(all(len(shape) == 4 and shape[0] == count for shape in shapes), rule, shapes)
+            self.must(all(finite(part) for part in maps), "maps are finite")
+            rule = "maps(images) are differentiable with respect to the images"
+            self.must(all(part.requires_grad for part in maps), rule, "some have no gradient")
+            (gradient,) = torch.autograd.grad(sum(part.square().mean() for part in maps), images)
+            self.must(finite(gradient) and bool(gradient.flatten(1).any(1).all()), rule, "none for some pictures")
+        with torch.no_grad():
+            alone = made.maps(images[:1])
+        apart = max(
+            ((one - both[:1]).norm() / both.norm().clamp(min=1e-9)).item()
+            for one, both in zip(alone, maps, strict=True)
+        )
+        self.must(apart < 1e-3, "maps of a picture do not depend on the others of its batch", f"{apart:.1e} apart")
+
     def test_the_score_has_its_own_name(self) -> None:
         name = self.made().score_name
         self.must(isinstance(name, str) and bool(name.strip()) and "\n" not in name, "score_name is one line", name)

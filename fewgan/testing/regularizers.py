@@ -12,7 +12,19 @@ from torch import Tensor
 from fewgan import registry
 from fewgan.plugin import Networks, Step
 from fewgan.testing import tiny
-from fewgan.testing.base import TrainedTests, difference, finite, game, networks, parameters, same, states
+from fewgan.testing.base import (
+    CLOCK,
+    SCHEDULE,
+    TrainedTests,
+    difference,
+    finite,
+    game,
+    is_factor,
+    networks,
+    parameters,
+    same,
+    states,
+)
 
 
 class RegularizerTests(TrainedTests):
@@ -126,12 +138,28 @@ class RegularizerTests(TrainedTests):
         rule = "hooks leave .grad alone; the core calls backward"
         self.must(all(parameter.grad is None for parameter in parameters(among)), rule)
 
+    def test_the_discriminator_in_the_place_of_d(self) -> None:
+        for classes in (0, 3):
+            among = networks(classes)
+            made = self.made(among)
+            if getattr(made, "adversarial", True) or not hasattr(made, "discriminator"):
+                return
+            images = (torch.rand(4, 3, tiny.SIZE, tiny.SIZE) * 2 - 1).requires_grad_()
+            logits = made.discriminator(images, torch.arange(4) % classes if classes else None)
+            rule = "discriminator(images, labels) gives finite logits [N] or [N, L]"
+            self.must(logits.dim() in (1, 2) and len(logits) == 4 and finite(logits), rule, tuple(logits.shape))
+            learning = [p for p in (*parameters(made), *among.discriminator.parameters()) if p.requires_grad]
+            found = torch.autograd.grad(logits.sum(), [images, *learning], allow_unused=True)
+            rule = "discriminator(images, labels) has a gradient to the images and to what learns in D's step"
+            self.must(found[0] is not None and any(gradient is not None for gradient in found[1:]), rule)
+
     def test_attributes_and_images(self) -> None:
         made = self.made()
         every = getattr(made, "every", 1)
         self.must(type(every) is int and every >= 1, "every is a whole number from 1 on", every)
         adversarial = getattr(made, "adversarial", True)
         self.must(isinstance(adversarial, bool), "adversarial is True or False", adversarial)
+        self.must(not hasattr(made, "schedule") or is_factor(made.schedule, CLOCK), SCHEDULE)
         if hasattr(made, "images"):
             real, fake = torch.rand(4, 3, tiny.SIZE, tiny.SIZE), torch.rand(4, 3, tiny.SIZE, tiny.SIZE)
             labels = torch.zeros(4, dtype=torch.int64)

@@ -12,7 +12,18 @@ from fewgan.plugin import Networks
 from fewgan.sources import load as source
 from fewgan.sources.transfer import copy_weights
 from fewgan.testing import tiny
-from fewgan.testing.base import QUIET, STEPS, TrainedTests, config, finite, networks, parameters
+from fewgan.testing.base import (
+    CLOCK,
+    QUIET,
+    SCHEDULE,
+    STEPS,
+    TrainedTests,
+    config,
+    finite,
+    is_factor,
+    networks,
+    parameters,
+)
 from fewgan.training.loop import train
 
 
@@ -85,6 +96,13 @@ class TransferTests(TrainedTests):
             self.must(len(named) == len(set(named)), "groups() names no parameter twice")
             rates = [group.learning_rate for group in made.groups()]
             self.must(all(rate >= 0 for rate in rates), "groups() has learning rates of 0 and more", rates)
+            sides = {group.network for group in made.groups()}
+            self.must(sides <= {"generator", "discriminator"}, "network is generator or discriminator", sides)
+            times = [(index, STEPS) for index in (0, 1, STEPS // 2, STEPS - 1, 2 * STEPS)]
+            staged = [group.schedule for group in made.groups() if group.schedule is not None]
+            rule = "schedule(index, steps) of a group gives a factor of 0 and more, the same at the same step"
+            self.must(all(is_factor(schedule, times) for schedule in staged), rule)
+        self.must(not hasattr(made, "schedule") or is_factor(made.schedule, CLOCK), SCHEDULE)
 
     def test_the_source_is_where_it_starts(self, tmp_path: Path) -> None:
         """After start() the networks still are those that the core built, and finite."""

@@ -89,7 +89,7 @@ def test_a_good_plugin_passes(kit, monkeypatch, tmp_path, capsys):
 
 LOADS, HELP = "test_it_loads_and_its_options_follow_the_rules", "test_its_options_are_in_help"
 SEED, STATE = "test_what_it_makes_depends_on_the_seed_alone", "test_its_state_is_all_in_its_state_dict"
-TRAINING, RESUME = "test_twenty_steps_of_training", "test_a_resume_in_the_middle_is_exact"
+TRAINING = RESUME = "test_twenty_steps_of_training_and_a_resume_in_the_middle"
 PRECISION = "test_double_precision_and_bfloat16"
 FORWARD = "def forward(self, images):\n    "
 LOSS = "def discriminator_loss(self, step):\n    "
@@ -98,6 +98,7 @@ COUNTING = (
     "def __init__(self):\n    super().__init__()\n    self.count = 0\n"
     "def forward(self, images):\n    self.count += 1\n    return images * (1 + 0.01 * self.count)"
 )
+MAPS = "test_maps_are_of_each_picture_and_have_a_gradient"
 FILES = "test_it_trains_resumes_and_samples_from_its_files"
 LAYOUT = "test_a_foreign_layout_goes_there_and_back"
 FORGETFUL = (
@@ -136,6 +137,9 @@ BROKEN = [
     (RegularizerTests, "test_hooks_leave_the_networks_as_they_are", {"body": LOSS + "advance(step.discriminator)\n    return step.logits_real.mean()"}, "change no weight and no statistic"),
     (RegularizerTests, "test_hooks_leave_the_networks_as_they_are", {"body": LOSS + "loss = step.logits_real.mean()\n    loss.backward(retain_graph=True)\n    return loss"}, "leave .grad alone"),
     (RegularizerTests, "test_attributes_and_images", {"body": "every = 0"}, "every is a whole number"),
+    (RegularizerTests, "test_attributes_and_images", {"body": "def schedule(self, images_seen, planned_images):\n    return random.random()"}, "a factor of 0 and more"),
+    (RegularizerTests, "test_the_discriminator_in_the_place_of_d", {"body": "adversarial = False\ndef discriminator(self, images, labels):\n    return images.mean()"}, "gives finite logits [N]"),
+    (RegularizerTests, "test_the_discriminator_in_the_place_of_d", {"body": "adversarial = False\ndef discriminator(self, images, labels):\n    return images.mean((1, 2, 3))"}, "to what learns in D's step"),
     (RegularizerTests, "test_attributes_and_images", {"body": "adversarial = 'no'"}, "adversarial is True or False"),
     (RegularizerTests, "test_attributes_and_images", {"body": "def images(self, real, fake, labels, fake_labels):\n    return real[:2], fake, labels, fake_labels"}, "in their shapes"),
     (RegularizerTests, RESUME, {"body": "def __init__(self):\n    super().__init__()\n    self.mean = 0.0\n" + LOSS + "self.mean += 0.1\n    return self.mean * step.logits_real.mean()"}, "bit for bit"),
@@ -150,6 +154,9 @@ BROKEN = [
     (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def groups(self):\n    return [Group([nn.Parameter(torch.zeros(1))], 0.1)]"}, "groups() names parameters of the networks"),
     (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def groups(self):\n    return 2 * [Group([*self.held[0].generator.parameters()], 0.1)]"}, "names no parameter twice"),
     (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def groups(self):\n    return [Group([*self.held[0].generator.parameters()], -1.0)]"}, "learning rates of 0 and more"),
+    (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def groups(self):\n    return [Group([*self.held[0].generator.parameters()], 0.1, 'g')]"}, "network is generator or discriminator"),
+    (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def groups(self):\n    return [Group([*self.held[0].generator.parameters()], 0.1, schedule=lambda index, steps: 1 - index / steps)]"}, "schedule(index, steps) of a group"),
+    (TransferTests, "test_what_learns_belongs_to_the_run", {"body": TRANSFER + "def schedule(self, images_seen, planned_images):\n    return float('inf')"}, "a factor of 0 and more"),
     (TransferTests, "test_the_source_is_where_it_starts", {"extra": "dict(needs_source=True)", "body": TRANSFER + "def start(self, networks, sources):\n    networks.generator.first = nn.Conv2d(6, 6, 3, padding=1)"}, "parameters were replaced"),
     (TransferTests, "test_the_source_is_where_it_starts", {"extra": "dict(needs_source=True)", "body": TRANSFER + "def start(self, networks, sources):\n    nn.init.constant_(networks.generator.linear.bias, torch.nan)"}, "makes finite pictures"),
     (FeaturesTests, "test_shapes_and_types", {"body": "dim, score_name = 5, 'x'\ndef forward(self, images):\n    return images.float().mean((2, 3))"}, "gives float32 [N, dim]"),
@@ -158,6 +165,12 @@ BROKEN = [
     (FeaturesTests, "test_shapes_and_types", {"body": "dim, score_name = 0, 'x'"}, "dim is a whole number"),
     (FeaturesTests, "test_each_picture_is_looked_at_alone", {"body": "dim, score_name = 3, 'x'\ndef forward(self, images):\n    x = images.float().mean((2, 3))\n    return x - x.mean(0)"}, "do not depend on the others"),
     (FeaturesTests, "test_each_picture_is_looked_at_alone", {"body": "dim, score_name = 3, 'x'\ndef forward(self, images):\n    return torch.ones(len(images), 3)"}, "different pictures have different"),
+    (FeaturesTests, MAPS, {"body": GOOD[FeaturesTests] + "\ndef maps(self, images):\n    return images"}, "gives at least one map [N, C, H, W]"),
+    (FeaturesTests, MAPS, {"body": GOOD[FeaturesTests] + "\ndef maps(self, images):\n    return [images.mean((2, 3))]"}, "gives at least one map [N, C, H, W]"),
+    (FeaturesTests, MAPS, {"body": GOOD[FeaturesTests] + "\ndef maps(self, images):\n    return [images / 0]"}, "maps are finite"),
+    (FeaturesTests, MAPS, {"body": GOOD[FeaturesTests] + "\ndef maps(self, images):\n    return [images, images.detach()]"}, "some have no gradient"),
+    (FeaturesTests, MAPS, {"body": GOOD[FeaturesTests] + "\ndef maps(self, images):\n    return [images * 0]"}, "none for some pictures"),
+    (FeaturesTests, MAPS, {"body": GOOD[FeaturesTests] + "\ndef maps(self, images):\n    return [images + images.mean(0)]"}, "do not depend on the others"),
     (FeaturesTests, "test_the_score_has_its_own_name", {"body": "dim, score_name = 3, 'FID'"}, "for the standard weights alone"),
     (FeaturesTests, "test_the_score_has_its_own_name", {"body": "dim, score_name = 3, ''"}, "score_name is one line"),
     (ArchitectureTests, "test_shapes_and_ranges", {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        return super().forward(z, condition) / 0"}, "images are finite"),
@@ -166,6 +179,9 @@ BROKEN = [
     (ArchitectureTests, "test_shapes_and_ranges", {"body": "class G(tiny.Generator):\n    def __init__(self, classes):\n        super().__init__(classes)\n        self.classes = 7"}, "classes is the number asked for"),
     (ArchitectureTests, "test_shapes_and_ranges", {"body": "class D(tiny.Discriminator):\n    def forward(self, images, labels):\n        return super().forward(images, labels) + 1"}, "forward is head of features"),
     (ArchitectureTests, "test_shapes_and_ranges", {"body": "class D(tiny.Discriminator):\n    def head(self, features, labels):\n        return super().head(features, labels).sum()"}, "logits are [N] or [N, L]"),
+    (ArchitectureTests, LOADS, {"extra": "dict(sources=3)"}, 'must be "package:file"'),
+    (ArchitectureTests, "test_its_table_of_sources_can_be_read", {"extra": "dict(sources='fewgan:no.toml')"}, "package:file of a table"),
+    (ArchitectureTests, "test_logits_are_in_the_order_of_the_images", {"body": "class D(tiny.Discriminator):\n    def forward(self, images, labels):\n        logits = super().forward(images, labels)\n        return logits + torch.arange(len(logits))"}, "row i of the logits is of image i"),
     (ArchitectureTests, "test_gradients_are_finite_and_reach_every_parameter", {"body": "class G(tiny.Generator):\n    def __init__(self, classes):\n        super().__init__(classes)\n        self.unused = nn.Linear(2, 2)"}, "every parameter of G takes part"),
     (ArchitectureTests, "test_gradients_are_finite_and_reach_every_parameter", {"body": "class D(tiny.Discriminator):\n    def features(self, images):\n        h = super().features(images)\n        return h + (h - h).abs().sqrt()"}, "are finite"),
     (ArchitectureTests, "test_double_backward_of_the_discriminator", {"body": "class Once(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x):\n        return x * 1.0\n    @staticmethod\n    @torch.autograd.function.once_differentiable\n    def backward(ctx, g):\n        return g\nclass D(tiny.Discriminator):\n    def features(self, images):\n        return super().features(Once.apply(images))"}, "double backward through D"),
