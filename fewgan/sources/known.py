@@ -14,7 +14,7 @@ from typing import Any
 from fewgan import registry
 from fewgan.errors import UsageError
 from fewgan.screen import Screen, one_line
-from fewgan.sources import cache, download
+from fewgan.sources import cache, download, hub
 
 DEFAULT = "embedded"
 """What a transfer method starts from when no source is given."""
@@ -84,7 +84,10 @@ def locate(place: str | Path, screen: Screen | None = None) -> Path:
 
     A known name comes before a folder of that name; give such a folder as ./NAME/ or with its full path. Raises
     UsageError for a path that is not there, or files that have no plain download; FewganError where a download fails.
+    What starts with hf: is a repository of the Hugging Face Hub.
     """
+    if hub.is_place(place):
+        return hub.locate(place)
     if not is_name(place):
         if not Path(place).exists():
             table = sources()
@@ -123,7 +126,11 @@ def licences(place: str | Path, config: Mapping[str, Any]) -> list[dict[str, str
     carried = config.get(LICENCES)
     found = [one for one in carried if _is_licence(one)] if isinstance(carried, list) else []
     name: str | None = str(place) if is_name(place) else None
-    if name is None and "network_classes" not in config:  # not written by fewgan
+    foreign = name is None and "network_classes" not in config  # not written by fewgan
+    if foreign and hub.is_place(place):
+        stated = hub.licence(place)
+        found += [] if stated is None else [{"source": str(place), "licence": stated}]
+    elif foreign:
         name = _by_file(Path(place))
     if name is not None and (text := sources()[name].get("licence")):
         found.append({"source": name, "licence": text})

@@ -18,23 +18,27 @@ from fewgan.errors import UsageError
 from fewgan.networks import Networks, Pretrained
 from fewgan.plugin import Plugin
 from fewgan.screen import Screen
-from fewgan.sources import known, pickles, weights
+from fewgan.sources import hub, known, pickles, weights
 from fewgan.sources.model import DISCRIMINATOR, Model
 from fewgan.training.config import Config
 
 FOREIGN = (".pth", ".pt", ".bin", ".pkl", ".safetensors")
 
 
-def load(place: str | Path, screen: Screen | None = None) -> Model:
+def load(place: str | Path | None = None, screen: Screen | None = None) -> Model:
     """A model from a run folder, a generator.safetensors, a folder or file of a foreign layout, or a known name.
 
-    Of a run that was scored while it trained, the best generator. Known names are those of `sources/known.toml`, such
-    as embedded, and of installed architectures; their files are downloaded where they are not here yet. Its config's
-    `licences` are those of the weights that it descends from, as far as they are known. Raises UsageError, one line
-    that names the file and what is wrong with it.
+    None: the latest run. Of a run that was scored while it trained, the best generator. Known names are those of
+    `sources/known.toml`, such as embedded, and of installed architectures; hf:owner/name[@revision] is a repository of
+    the Hugging Face Hub; their files are downloaded where they are not here yet. Its config's `licences` are those of
+    the weights that it descends from, as far as they are known. Raises UsageError, one line that names the file and
+    what is wrong with it.
     """
+    place = run.latest() if place is None else place
     path = known.locate(place, screen)
     model = _load(path)
+    if hub.is_place(place):
+        model.name = hub.name(place)
     if screen is not None and path.is_dir() and (best := path / run.BEST).exists():
         step = storage.read_facts(best)[0].get("step")
         screen.note(f"Generator: {run.BEST} of step {step}, the one with the best score; the last is {run.GENERATOR}")

@@ -28,4 +28,5 @@ plugin = Plugin(
     build=build,
     read=read,
     write=write,
+    layout="biggan-pytorch",
 )
