@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(("way", "times"), [("trainings", 6), ("prepare", 20), ("fid", 5), ("disks", 4), ("ranks", 10)])
+@pytest.mark.parametrize(("way", "times"), [("trainings", 4), ("prepare", 10), ("fid", 5), ("disks", 3), ("ranks", 10)])
 def test_what_is_killed_or_starved_ends_as_if_it_had_not_been(way, times):
     """fid: a fifth as many, ranks: a tenth."""
     script = Path(__file__).parent / "kill.py"
