@@ -20,4 +20,5 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/mypy"
+command -v chromium chromium-browser google-chrome >/dev/null || echo "No Chromium here: the tests of the report in a browser are skipped (Debian: apt-get install chromium)" >&2
 "$bin/python" -m pytest -n auto --dist worksteal "$@"

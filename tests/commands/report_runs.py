@@ -123,9 +123,10 @@ def write_evil(folder: Path) -> Path:
     for index, text in enumerate(EVIL):
         name = text.replace("/", "_")
         facts = scores(rows, text, score_name=text, chosen_by=text, notes=list(EVIL), memorising={text: text})
-        place = folder / "fid" / f"{index}{name}"
-        place.mkdir()
-        (place / "scores.json").write_text(json.dumps(facts))
+        if index < 3:
+            place = folder / "fid" / f"{index}{name}"
+            place.mkdir()
+            (place / "scores.json").write_text(json.dumps(facts))
         picture(folder / "samples" / f"{name}.png")
         (folder / "samples" / f"{600 + index:06d}.png").write_text(text)
     return folder

@@ -87,12 +87,10 @@ class Handler(BaseHTTPRequestHandler):
         hosts = {f"{name}:{self.server.server_port}" for name in (ADDRESS, "localhost")}
         if self.headers.get("Host", "") not in hosts:
             return self._answer(HTTPStatus.FORBIDDEN, b"This server answers to its own address alone.\n")
-        _, token, rest = (*self.path.partition("?")[0].split("/", 2), "", "")[:3]
-        if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
-            return self._answer(HTTPStatus.NOT_FOUND, b"Not found.\n")
-        if rest == "state":
+        asked, page_path = self.path.partition("?")[0].encode("utf-8", "replace"), f"/{self.server.token}/".encode()
+        if hmac.compare_digest(asked, page_path + b"state"):
             return self._answer(HTTPStatus.OK, self.server.state().encode("utf-8"))
-        if rest != "":
+        if not hmac.compare_digest(asked, page_path):
             return self._answer(HTTPStatus.NOT_FOUND, b"Not found.\n")
         try:
             content = self.server.page()

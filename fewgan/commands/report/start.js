@@ -39,7 +39,6 @@ const parts = (page) => new Map([...page.querySelectorAll("[data-part]")].map((o
 const former = new Map([...parts(document)].map(([name, part]) => [name, part.outerHTML]));
 let state = data.state;
 async function renew() {
-  const live = byId("live");
   try {
     const now = await (await fetch("state", { cache: "no-store" })).text();
     if (now !== state) {
@@ -58,10 +57,10 @@ async function renew() {
       startSamples(last ? frames().length - 1 : player.index);
       if (byId("smooth")) byId("smooth").checked = smooth;
       startCharts();
-      live.textContent = "Renewed at " + new Date().toLocaleTimeString() + ".";
+      byId("live").textContent = "Renewed at " + new Date().toLocaleTimeString() + ".";
     }
   } catch {
-    live.textContent = "The server has stopped; this is what it showed last.";
+    byId("live").textContent = "The server has stopped; this is what it showed last.";
   }
   setTimeout(renew, data.every);
 }
