@@ -170,7 +170,11 @@ def sample(
     standing_stats: StandingStats = 0,
     format: Annotated[
         str | None,
-        text("NAME", "png or jpeg; for an animation webp or gif.", among=("png", "jpeg", "webp", "gif")),
+        text(
+            "NAME",
+            "png or jpeg; for an animation webp, gif or mp4.",
+            among=("png", "jpeg", "webp", "gif", "mp4"),
+        ),
     ] = None,
     out: Annotated[Path | None, text("PATH", "Folder or file; default: a folder in ./pictures.")] = None,
     device: Device = "auto",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ from torchvision.utils import make_grid
 from fewgan.errors import UsageError
 from fewgan.run import FORMAT, replacing
 
-SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif"}
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif", "mp4": ".mp4"}
 KINDS = {**{suffix: kind for kind, suffix in SUFFIXES.items()}, ".jpeg": "jpeg"}
 LARGEST_SIDE = 16_383  # WebP's limit, and as much as a viewer takes
 FRAME_MILLISECONDS = 40  # GIF counts in hundredths of a second
-_SIGN = "fewgan "
-_DESCRIPTION = 0x010E  # EXIF ImageDescription
+SIGN = "fewgan "
+DESCRIPTION = 0x010E  # EXIF ImageDescription
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def _gap(side: int) -> int:
 
 def save_picture(path: Path, image: Image.Image, kind: str, facts: Mapping[str, Any]) -> None:
     """Writes PNG or JPEG (quality 95, full colour resolution); `facts` go into the file's comment."""
-    comment = _SIGN + json.dumps({"format": FORMAT, **facts})
+    comment = SIGN + json.dumps({"format": FORMAT, **facts})
     if kind == "png":
         text = PngImagePlugin.PngInfo()
         text.add_text("Comment", comment)
@@ -96,46 +96,35 @@ def save_picture(path: Path, image: Image.Image, kind: str, facts: Mapping[str, 
         _replace(path, image, "JPEG", quality=95, subsampling=0, comment=comment)
 
 
-def save_animation(path: Path, frames: Sequence[Image.Image], kind: str, facts: Mapping[str, Any]) -> None:
-    """Writes an endless animated WebP or GIF, 25 frames a second."""
-    comment = _SIGN + json.dumps({"format": FORMAT, **facts})
-    first, rest = frames[0], list(frames[1:])
-    timing = {"save_all": True, "duration": FRAME_MILLISECONDS, "loop": 0}
-    if kind == "webp":
-        exif = Image.Exif()
-        exif[_DESCRIPTION] = comment
-        _replace(path, first, "WEBP", append_images=rest, quality=90, method=4, exif=exif, **timing)
-        return
-    # One palette for all frames, from an even choice of them: a palette each would flicker.
-    chosen = frames[:: max(1, len(frames) // 32)]
-    sheet = Image.new("RGB", (first.width * len(chosen), first.height))
-    for index, frame in enumerate(chosen):
-        sheet.paste(frame, (index * first.width, 0))
-    palette = sheet.quantize(256)
-    first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
-    _replace(path, first, "GIF", append_images=rest, comment=comment.encode(), **timing)
-
-
 def _replace(path: Path, image: Image.Image, kind: str, **options: Any) -> None:
     with replacing(path, durable=False) as temporary:
         image.save(temporary, kind, **options)
 
 
 def facts_of(path: Path) -> dict[str, Any] | None:
-    """The facts that `save_picture` or `save_animation` wrote into this file; None for a file of another origin."""
+    """The facts that fewgan wrote into this picture or animation; None for a file of another origin."""
     try:
-        with Image.open(path) as image:
-            found = image.info.get("Comment") or image.info.get("comment") or image.getexif().get(_DESCRIPTION)
+        text = _comment_of_mp4(path) if path.suffix.lower() == SUFFIXES["mp4"] else _comment(path)
+        if not text.startswith(SIGN):
+            return None
+        facts: dict[str, Any] = json.JSONDecoder().raw_decode(text.removeprefix(SIGN))[0]
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    text = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
-    if not text.startswith(_SIGN):
-        return None
-    try:
-        facts: dict[str, Any] = json.loads(text.removeprefix(_SIGN))
-    except ValueError:
-        return None
     return facts
+
+
+def _comment(path: Path) -> str:
+    with Image.open(path) as image:
+        found = image.info.get("Comment") or image.info.get("comment") or image.getexif().get(DESCRIPTION)
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+
+
+def _comment_of_mp4(path: Path) -> str:
+    """The text of its comment, and what follows it. The index of an MP4 that fewgan wrote stands before the frames."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 20)
+    _, mark, rest = head.partition(b"\xa9cmt")  # then an atom: length, "data", type, locale
+    return rest[16 : 1 << 16].decode("utf-8", "replace") if mark else ""
 
 
 def refuse_to_overwrite(folder: Path, names: Collection[str]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from fewgan import run
 from fewgan.device import resolve
 from fewgan.errors import UsageError
-from fewgan.sampling import generate, imagefile, stored
+from fewgan.sampling import animation, generate, imagefile, stored
 from fewgan.sampling.generate import pictures
 from fewgan.sampling.latent import check_seed, check_truncation, labels
 from fewgan.screen import Screen
@@ -105,9 +105,10 @@ def sample(
             if given is None
             else stored.animation(model, given, seed=seed)
         )
-        shown = _shown(groups, count * generate.FRAMES_EACH, "frames", model, screen)
-        frames = [imagefile.picture(frame) for group in shown for frame in group]
-        imagefile.save_animation(paths[0], frames, kind, {**facts, "keyframes": count, "classes": chosen})
+        total = count * generate.FRAMES_EACH
+        shown = _shown(groups, total, "frames", model, screen)
+        frames = (imagefile.picture(frame) for group in shown for frame in group)
+        animation.save(paths[0], frames, total, kind, {**facts, "keyframes": count, "classes": chosen})
         return Sampled(folder, count, names, time.monotonic() - started)
 
     groups = (
@@ -219,15 +220,18 @@ def _columns(count: int, classes: int) -> int:
 
 
 def _kind(format: str | None, out: Path | None, animated: bool) -> str:
-    """png, jpeg, webp or gif, from --format, else from the name of the file."""
-    allowed = ("webp", "gif") if animated else ("png", "jpeg")
+    """png, jpeg, webp, gif or mp4, from --format, else from the name of the file. Raises UsageError."""
+    allowed = ("webp", "gif", "mp4") if animated else ("png", "jpeg")
     from_name = imagefile.KINDS[out.suffix.lower()] if out is not None and _names_a_file(out) else None
     kind = {"jpg": "jpeg"}.get(format.lower(), format.lower()) if format is not None else from_name or allowed[0]
     if kind not in allowed:
         what = "an animation (--interpolate)" if animated else "a picture"
-        raise UsageError(f"{kind}: {what} is written as {' or '.join(allowed)}; say so with --format")
+        raise UsageError(
+            f"{kind}: {what} is written as {', '.join(allowed[:-1])} or {allowed[-1]}; say so with --format"
+        )
     if from_name is not None and from_name != kind:
         raise UsageError(f"--out {out}: its ending does not go with --format {format}; leave one of them out")
+    animation.need(kind)
     return kind
 
 

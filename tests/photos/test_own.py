@@ -6,7 +6,7 @@ from test_gather import fill, taken, zipped
 
 from fewgan.photos.gather import gather
 from fewgan.plugin import UsageError
-from fewgan.sampling import imagefile
+from fewgan.sampling import animation, imagefile
 
 RUN = ["config.json", "metrics.jsonl", "real.png", "samples/000200.png", "generator.safetensors", "fid/nearest.png"]
 OWN = {
@@ -55,8 +55,8 @@ def test_generated_pictures_are_passed_over_beside_photos(tmp_path, form):
     imagefile.save_picture(tmp_path / name, smooth(32, 32), form, {"model": "x"})
     imagefile.save_picture(tmp_path / f"grid.{form}", smooth(64, 64), form, {"model": "x"})
     frames = [smooth(32, 32, seed) for seed in range(3)]
-    for animation in ("webp", "gif"):
-        imagefile.save_animation(tmp_path / f"loop.{animation}", frames, animation, {"model": "x"})
+    for kind in ("webp", "gif"):
+        animation.save(tmp_path / f"loop.{kind}", frames, len(frames), kind, {"model": "x"})
     with gather(tmp_path) as found:  # they are all there is, so they are what is meant
         assert len(found.photos) == 4
     smooth(32, 32).save(tmp_path / f"photo.{form}")

@@ -105,6 +105,17 @@ def test_interpolation(model: Model, settings: dict[str, Any], name: str) -> Non
     assert imagefile.facts_of(done.folder / name) is not None
 
 
+@pytest.mark.parametrize("settings", [{"format": "mp4"}, {"out": Path("a.mp4")}])
+def test_an_mp4_is_written_again(model: Model, settings: dict[str, Any]) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    done = run(count=2, interpolate=True, **settings)
+    assert done.files == ["loop.mp4" if "format" in settings else "a.mp4"]
+    facts = imagefile.facts_of(done.folder / done.files[0])
+    assert facts is not None
+    assert facts["keyframes"] == 2
+    run(count=2, interpolate=True, **settings)
+
+
 def test_standing_statistics_change_the_pictures(model: Model) -> None:
     plain = run(count=1)
     standing = run(count=1, standing_stats=3)
@@ -144,7 +155,7 @@ def test_a_folder_that_cannot_be_written(model: Model, monkeypatch: pytest.Monke
         ({"grid": True, "interpolate": True}, "one of them"),
         ({"standing_stats": -1}, "--standing-stats"),
         ({"format": "webp"}, "png or jpeg"),
-        ({"format": "png", "interpolate": True}, "webp or gif"),
+        ({"format": "png", "interpolate": True}, "webp, gif or mp4"),
         ({"format": "bmp"}, "png or jpeg"),
         ({"out": Path("x.png")}, "--grid"),
         ({"out": Path("x.jpg"), "grid": True, "format": "png"}, "leave one of them out"),
