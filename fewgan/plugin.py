@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API", "Adam", "Augmentation", "Command", "Defaults", "Discriminator", "Features", "FewganError", "Frozen",
-    "Generator", "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "SpectralConv2d",
+    "Generator", "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "Screen", "SpectralConv2d",
     "SpectralEmbedding", "SpectralLinear", "Step", "Tracker", "Transfer", "UsageError", "advance", "all_gather",
     "batch_norm", "check_shapes", "fetch", "full_precision", "option", "read_weights",
 ]  # fmt: skip
@@ -261,7 +261,7 @@ class Command(Protocol):
     def run(self, options: Any, screen: Screen) -> Any: ...
 
 
-# What authors build with, and the module it is imported from when it is first asked for, because that needs torch.
+# What authors build with, and the module it is imported from when it is first asked for; most of them need torch.
 _LATE = {
     **dict.fromkeys(
         (
@@ -275,6 +275,7 @@ _LATE = {
         ),
         "fewgan.layers",
     ),
+    "Screen": "fewgan.screen",
     "all_gather": "fewgan.distributed",
     "check_shapes": "fewgan.storage",
     "fetch": "fewgan.sources.download",

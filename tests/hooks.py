@@ -57,6 +57,8 @@ HOOKS = (
         "architectures; `fewgan.load(…).export(folder)`"),
     may(PLUGIN, "sources: str or None = None", "sources/known.py:_tables",
         "architectures; a name given to `--source`, and what a file's name says of its licence"),
+    may(PLUGIN, "layout: str or None = None", "commands/export/command.py:export",
+        "architectures; what `write` writes, for `fewgan export --to`"),
     may(ANY, "advance()", f"layers.py:advance {STEPS}:_begin",
         "before each optimizer step of D and of G, once; not below a module that has one itself"),
     must(G, "size: int", "training/settle.py:with_size", "a run with a source takes its size"),

@@ -27,6 +27,11 @@ from fewgan.testing.base import (
 )
 
 
+HOOKS = (
+    "discriminator", "discriminator_loss", "generator_loss", "images", "logits", "observe", "schedule",
+)  # fmt: skip
+
+
 class RegularizerTests(TrainedTests):
     """Its losses and hooks with the kit's networks, and a training."""
 
@@ -154,7 +159,11 @@ class RegularizerTests(TrainedTests):
             self.must(found[0] is not None and any(gradient is not None for gradient in found[1:]), rule)
 
     def test_attributes_and_images(self) -> None:
-        made = self.made()
+        among = networks()
+        made = self.made(among)
+        self.played(made, among)
+        taken = [name for name in HOOKS if not callable(getattr(made, name, print))]
+        self.must(not taken, "names of hooks are those of methods", f"{', '.join(taken)} cannot be called")
         every = getattr(made, "every", 1)
         self.must(type(every) is int and every >= 1, "every is a whole number from 1 on", every)
         adversarial = getattr(made, "adversarial", True)

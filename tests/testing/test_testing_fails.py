@@ -136,6 +136,7 @@ BROKEN = [
     (RegularizerTests, "test_losses_are_finite_scalars_with_gradient", {"body": "def generator_loss(self, step):\n    return step.fake"}, "generator_loss(step) is a scalar"),
     (RegularizerTests, "test_hooks_leave_the_networks_as_they_are", {"body": LOSS + "advance(step.discriminator)\n    return step.logits_real.mean()"}, "change no weight and no statistic"),
     (RegularizerTests, "test_hooks_leave_the_networks_as_they_are", {"body": LOSS + "loss = step.logits_real.mean()\n    loss.backward(retain_graph=True)\n    return loss"}, "leave .grad alone"),
+    (RegularizerTests, "test_attributes_and_images", {"body": LOSS + "self.images = step.real\n    return step.logits_real.mean()"}, "images cannot be called"),
     (RegularizerTests, "test_attributes_and_images", {"body": "every = 0"}, "every is a whole number"),
     (RegularizerTests, "test_attributes_and_images", {"body": "def schedule(self, images_seen, planned_images):\n    return random.random()"}, "a factor of 0 and more"),
     (RegularizerTests, "test_the_discriminator_in_the_place_of_d", {"body": "adversarial = False\ndef discriminator(self, images, labels):\n    return images.mean()"}, "gives finite logits [N]"),

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Plugin, UsageError, option
-
-if TYPE_CHECKING:
-    from fewgan.screen import Screen
+from fewgan.plugin import API, Plugin, Screen, UsageError, option
 
 
 @dataclass(frozen=True, kw_only=True)
