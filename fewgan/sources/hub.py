@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,8 +45,10 @@ def locate(place: str | Path) -> Path:
             there = [one.rfilename for one in found.siblings or []]
         except hub.errors.HfHubHTTPError:
             raise
-        except (OSError, hub.errors.OfflineModeIsEnabled, *_unreachable()):  # no network
+        except _failures():  # no network
             return Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
+        if not sys.stderr.isatty():
+            hub.utils.disable_progress_bars()
         wanted = weights(there)
         if not wanted:
             raise UsageError(f"{place}: this repository has no weight files ({', '.join(WEIGHTS)}) outside its folders")
@@ -66,7 +69,7 @@ def licence(place: str | Path) -> str | None:
     hub = _package()
     try:
         card = _api(hub).model_info(repository, revision=revision).card_data
-    except (OSError, *_unreachable()):
+    except _failures():
         return None
     stated = card.get("license") if card is not None else None
     return stated if isinstance(stated, str) and stated not in ("", "unknown") else None
@@ -83,6 +86,7 @@ def _package() -> Any:
     try:
         import huggingface_hub
         import huggingface_hub.errors
+        import huggingface_hub.utils
     except ImportError:
         raise UsageError("hf: needs the package huggingface_hub; run pip install huggingface_hub") from None
     return huggingface_hub
@@ -101,12 +105,11 @@ def _fetched(hub: Any, repository: str, file: str, revision: str, commit: str) -
     return found
 
 
-def _unreachable() -> tuple[type[BaseException], ...]:
-    """The errors of the Hub's client where there is no network: httpx's, whose package is not fewgan's to name."""
+def _failures() -> tuple[Any, ...]:
+    """What the Hub's client raises where there is no network: errors of httpx, which it alone imports."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    transport = [kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"]
-    return tuple(transport)
+    return (OSError, *(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"))
 
 
 @contextmanager
@@ -124,5 +127,5 @@ def _told(place: str | Path) -> Iterator[None]:
         raise UsageError(f"{place}: no such revision") from None
     except errors.LocalEntryNotFoundError:
         raise FewganError(f"{place}: cannot be reached, and was not downloaded before") from None
-    except (OSError, ValueError, *_unreachable()) as error:
+    except (ValueError, RuntimeError, *_failures()) as error:
         raise FewganError(f"{place}: could not be downloaded ({one_line(str(error))[:200]})") from None

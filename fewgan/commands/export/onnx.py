@@ -103,7 +103,7 @@ def _program(whole: Whole, z: Tensor, labels: Tensor | None, name: str) -> Any:
         raise UsageError(f"--to onnx: the generator of {name} cannot be exported ({reason[:200]})") from error
     assert program is not None
     for value in (*program.model.graph.inputs, *program.model.graph.outputs):
-        value.shape = Shape(["batch", *list(value.shape)[1:]])
+        value.shape = Shape(["batch", *list(value.shape or ())[1:]])
     return program
 
 

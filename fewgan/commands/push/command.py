@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import re
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ def push(options: Options, screen: Screen) -> Pushed:
     """
     if (options.repository is None) == (options.folder is None):
         raise UsageError("give the repository as owner/name, or --folder to write its files without a network")
+    if options.repository is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repository):
+        raise UsageError(f"{options.repository}: write the repository as owner/name")
     hub = _package() if options.folder is None else None
     model = fewgan.load(options.run, screen)
     if "network_classes" not in model.config:
@@ -73,6 +76,7 @@ def _write(folder: Path, model: Any, options: Options, licence: str, screen: Scr
 def _package() -> Any:
     try:
         import huggingface_hub
+        import huggingface_hub.utils
     except ImportError:
         raise UsageError("push: needs the package huggingface_hub; run pip install huggingface_hub") from None
     return huggingface_hub
@@ -81,15 +85,17 @@ def _package() -> Any:
 def _upload(hub: Any, folder: Path, options: Options, screen: Screen) -> str:
     from huggingface_hub.errors import HfHubHTTPError
 
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if screen.quiet or not sys.stderr.isatty():
+        hub.utils.disable_progress_bars()
     api = hub.HfApi(endpoint=hub.constants.ENDPOINT, library_name="fewgan")
     # Of where there is no network: httpx's, a package that is not fewgan's to name.
-    client = tuple(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    client: tuple[Any, ...] = tuple(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
     try:
         address = api.create_repo(options.repository, private=options.private or None, exist_ok=True)
         screen.note(f"Uploading to {address}")
         api.upload_folder(repo_id=options.repository, folder_path=folder, commit_message=options.message)
-    except (OSError, ValueError, *client) as error:
+    except (OSError, ValueError, RuntimeError, *client) as error:
+        error = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
         status = getattr(getattr(error, "response", None), "status_code", None)
         reason = (
             "no valid token, or none that may write; set HF_TOKEN or run hf auth login"
