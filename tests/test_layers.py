@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from fewgan import storage
 from fewgan.architectures.biggan.resampling import DownsampleConv2d, UpsampleConv2d
 from fewgan.errors import UsageError
-from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance
+from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, full_precision
 from fewgan.networks import Networks
 from fewgan.sources.load import build_empty
 
@@ -187,3 +187,21 @@ def test_kernels_are_float32_whatever_the_precision_around_them():
     for make, _ in KINDS:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert make().kernel().dtype == torch.float32
+
+
+def test_full_precision_turns_autocast_off_and_on_again():
+    x = torch.randn(4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (x @ x).dtype == torch.bfloat16
+        with full_precision(x.device):
+            assert (x @ x).dtype == torch.float32
+            with full_precision(x.device):
+                assert (x @ x).dtype == torch.float32
+        assert (x @ x).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["cpu", "meta"])
+def test_full_precision_enters_no_context_where_autocast_is_off(name, monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: pytest.fail("a device may have no autocast at all"))
+    with full_precision(torch.device(name)):
+        assert torch.ones(1, device=name).dtype == torch.float32

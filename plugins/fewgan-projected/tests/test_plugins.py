@@ -31,6 +31,8 @@ class TestBigFastgan(ArchitectureTests):
     plugin = "fastgan"
     size = 64
     options: ClassVar = {"width": 4, "lite": False, "separable": False}
+    test_its_options_are_in_help = None  # shown by the class above
+    test_it_trains_resumes_and_samples_from_its_files = None
 
 
 class TestVisionAided(RegularizerTests):
@@ -41,6 +43,7 @@ class TestVisionAided(RegularizerTests):
 class TestVisionAidedAlone(RegularizerTests):
     plugin = "visionaided"
     options: ClassVar = {"channels": 4, "alone": True}
+    test_its_options_are_in_help = None  # shown by the class above
 
 
 def test_the_frozen_features_are_in_no_checkpoint_and_the_run_says_what_it_learned_from(tmp_path):

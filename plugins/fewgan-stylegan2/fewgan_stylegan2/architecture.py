@@ -65,7 +65,8 @@ def defaults(found: Configuration) -> Defaults:
     """How the reference trains with this configuration.
 
     Its half-life holds at its own batch; the core changes it in proportion at others. Adam's values are those of lazy
-    regularization (arXiv 1912.04958, appendix B) for both networks, whether or not a regularizer is turned off.
+    regularization (arXiv 1912.04958, appendix B) for both networks, whether or not a regularizer is turned off: so the
+    reference has it, where a weight of 0 does not change them.
     """
     from fewgan_stylegan2.configs import PATH_LENGTH_EVERY, R1_EVERY, lazy
 

@@ -20,13 +20,15 @@ TINY = {"channel_base": 256, "channel_max": 8, "latent_dim": 8}
 
 
 class TestStylegan2(ArchitectureTests):
-    plugin = "stylegan2"
+    plugin, size = "stylegan2", 16
     options: ClassVar = TINY
 
 
 class TestOrig(ArchitectureTests):
-    plugin = "stylegan2"
+    plugin, size = "stylegan2", 16
     options: ClassVar = TINY | {"config": "cifar", "group": 2, "clamp": 0.0}
+    test_its_options_are_in_help = None  # shown by the class above
+    test_it_trains_resumes_and_samples_from_its_files = None
 
 
 class TestR1(RegularizerTests):
@@ -164,6 +166,19 @@ def test_path_length_follows_half_a_batch():
     assert made.generator.mapping.fc0.weight.grad.any()
     assert made.generator.synthesis.b32.conv1.weight.grad.any()
     assert module.every == 4
+
+
+def test_path_length_is_of_the_lengths_of_all_processes(monkeypatch):
+    torch.manual_seed(0)
+    made = build(Options(**TINY), size=32, classes=0).with_discriminator()
+    own, others = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([4.0, 9.0])
+    monkeypatch.setattr("fewgan_stylegan2.losses.path_lengths", lambda images, ws: own)
+    monkeypatch.setattr("fewgan_stylegan2.regularizers.all_gather", lambda rows: torch.cat((rows, others)))
+    module = pathlength.build(pathlength.options(weight=1.0), networks=made)
+    loss = module.generator_loss(step(made, z=torch.randn(4, 8)))
+    assert module.mean.item() == pytest.approx(0.01 * 4)
+    assert loss.item() == pytest.approx(((torch.cat((own, others)) - 0.04) ** 2).mean().item())
+    assert torch.autograd.grad(loss, own)[0].any()
 
 
 def test_path_length_goes_through_the_mapper():

@@ -88,10 +88,10 @@ def test_regularizers(tmp_path, source, name):
 
 
 def test_resume_is_exact_with_both_regularizers(tmp_path):
-    whole = started(tmp_path, steps=18, save_every=10)
+    whole = started(tmp_path, steps=6, save_every=3)
     half = Path(shutil.copytree(whole, tmp_path / "runs" / "00099-half"))
-    run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped after 10 steps
-    resume(str(half), QUIET, steps=18)
+    run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped after 3 steps
+    resume(str(half), QUIET, steps=6)
     ours, theirs = (storage.read_tensors(run.checkpoints(folder)[-1][1])[0] for folder in (half, whole))
     assert same(ours, theirs), difference(ours, theirs)
     assert ours["regularizer.pathlength.mean"] > 0
@@ -110,7 +110,7 @@ def test_the_regularizers_count_and_can_be_left_out(tmp_path):
 
 
 def test_in_bfloat16(tmp_path):
-    metrics(started(tmp_path, steps=9, precision="bf16", augmentation=chosen("augmentations", "diffaugment")))
+    metrics(started(tmp_path, steps=5, precision="bf16", augmentation=chosen("augmentations", "diffaugment")))
 
 
 def test_a_source_with_other_classes(tmp_path):

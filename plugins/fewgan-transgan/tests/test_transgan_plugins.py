@@ -36,6 +36,8 @@ class TestCrossAttention(ArchitectureTests):
     plugin = "transgan"
     size = SIZE
     options: ClassVar = CROSS
+    test_its_options_are_in_help = None  # shown by the class above
+    test_it_trains_resumes_and_samples_from_its_files = None
 
 
 class TestAugment(AugmentationTests):
