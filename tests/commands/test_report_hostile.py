@@ -39,7 +39,7 @@ DAMAGE = {
 @pytest.mark.parametrize("name", DAMAGE)
 @pytest.mark.parametrize("content", [b"{\xff\x00", b"[" * 100_000, b"\x89PNG\r\n\x1a\n" + b"\x00" * 50])
 def test_damaged_files_are_passed_over(shown_run, capsys, name, content):
-    (shown_run / name).write_bytes(content)
+    (shown_run / name).write_bytes(content + b"\n")
     code, note = DAMAGE[name]
     assert cli.run(["report", str(shown_run)]) == code
     shown = capsys.readouterr()
@@ -50,6 +50,24 @@ def test_damaged_files_are_passed_over(shown_run, capsys, name, content):
         assert note in Page((shown_run / "report.html").read_text(encoding="utf-8")).text
     else:
         assert "damaged line" in Page((shown_run / "report.html").read_text(encoding="utf-8")).text
+
+
+def test_a_line_that_is_just_being_written_is_no_damage(shown_run):
+    with open(shown_run / "metrics.jsonl", "a") as file:
+        file.write('{"step": 410, "loss')
+    assert "damaged" not in page_of(shown_run).text
+
+
+def test_a_link_in_the_place_of_the_page_leads_nowhere(shown_run, tmp_path):
+    (tmp_path / "private").mkdir()
+    (tmp_path / "file").write_text("mine")
+    for target in ("private", "file"):
+        (shown_run / "report.html").symlink_to(tmp_path / target)
+        assert cli.run(["report", str(shown_run)]) == 0
+        assert not (shown_run / "report.html").is_symlink()
+        (shown_run / "report.html").unlink()
+    assert list((tmp_path / "private").iterdir()) == []
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", DAMAGE)

@@ -32,7 +32,7 @@ def run(options: Options, screen: Screen) -> Written | None:
         serve.serve(paths, options.port, screen)
         return None
     out = Path(options.out) if options.out is not None else paths[0] / "report.html"
-    if out.is_dir():
+    if options.out is not None and out.is_dir():
         out = out / "report.html"
     text = page.make(paths)
     size = write(out, text)

@@ -20,6 +20,7 @@ LONGEST_LINE = 1 << 16  # bytes, of metrics.jsonl
 READ = 12 << 20  # bytes of metrics.jsonl that are parsed; of a longer file every nth line
 LINES = 40_000  # that are parsed, about; twice as many at most
 NOTES = 20
+LARGEST = 1e30  # a float; nan and infinities are not below it
 TEXT = 2000  # letters of a text that are shown
 
 
@@ -103,7 +104,8 @@ class Folder:
                         break
                     content = _parsed(line)
                     if content is None:
-                        damaged += bool(line.strip())
+                        # A line without an end is just being written, by a run that is being trained.
+                        damaged += bool(line.strip()) and (line.endswith(b"\n") or len(line) == LONGEST_LINE)
                         continue
                     yield content
         except OSError:
@@ -159,12 +161,10 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def number(value: Any) -> int | float | None:
-    """A finite number that JavaScript can hold, else None."""
+    """A number that JavaScript can hold and a chart can show, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if isinstance(value, int):
-        return value if abs(value) < 2**53 else None
-    return value if math.isfinite(value) else None
+    return value if abs(value) < (2**53 if isinstance(value, int) else LARGEST) else None
 
 
 def shown(text: str, most: int = TEXT) -> str:
