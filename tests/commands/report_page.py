@@ -13,7 +13,7 @@ class Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.elements, self.texts, self.scripts, self._inside = [], [], [], None
         self.feed(text)
-        self.text = "\n".join(self.texts)
+        self.text = "".join(self.texts)
 
     def handle_starttag(self, name, attributes):
         self._inside = (name, dict(attributes))
@@ -21,6 +21,8 @@ class Page(HTMLParser):
 
     def handle_endtag(self, name):
         self._inside = None
+        if name not in ("span", "b", "code"):
+            self.texts.append("\n")
 
     def handle_data(self, text):
         name, attributes = self._inside or ("", {})

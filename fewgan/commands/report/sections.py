@@ -21,7 +21,13 @@ def head(runs: list[Record], *, live: bool) -> Html:
     keys = []
     if len(runs) > 1:
         keys = [
-            tag("span", _sample(index), f"{'second' if index else 'first'} run: ", tag("b", run.name), class_="key")
+            tag(
+                "span",
+                _sample(index),
+                tag("span", f"{'second' if index else 'first'} run:"),
+                tag("b", run.name),
+                class_="key",
+            )
             for index, run in enumerate(runs)
         ]
     inner = [
@@ -197,8 +203,11 @@ def following(run: Record, *, other: bool) -> Html:
 
 
 def command(line: str) -> Html:
+    """A command to copy. A line may end between its words, and within one only where that is longer than a line."""
+    spaced = [[tag("span", word, class_="word"), " "] for word in line.split(" ")]
+    spaced[-1].pop()
     button = tag("button", "Copy", type="button", data_copy=True, aria_label="Copy the command")
-    return tag("div", tag("pre", line), button, class_="command")
+    return tag("div", tag("pre", spaced), button, class_="command")
 
 
 def notes(runs: list[Record]) -> Html:
