@@ -22,7 +22,10 @@ PALETTE_FRAMES = 32
 """Frames that the palette of a GIF is chosen from."""
 QUALITY = 18  # of x264's constant rate factor: hardly to be told from the frames
 # Even sides, which 4:2:0 needs; BT.709, which players take for granted and ffmpeg does not.
-FILTERS = "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+FILTERS = (
+    "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,"
+    "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+)
 
 
 def need(kind: str) -> None:
@@ -122,9 +125,8 @@ def _mp4(path: Path, frames: Iterator[Image.Image], count: int, comment: str) ->
     given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", rate, "-i", "-"]
     # One thread and no versions in the file: the same bytes everywhere.
     coded = ["-an", "-c:v", "libx264", "-crf", str(QUALITY), "-threads", "1", "-vf", FILTERS]
-    colours = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
     exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1", "-metadata", f"comment={comment}"]
-    words = [_ffmpeg(), "-y", "-v", "error", *given, *coded, *colours, *exact, "-movflags", "+faststart", "-f", "mp4"]
+    words = [_ffmpeg(), "-y", "-v", "error", *given, *coded, *exact, "-movflags", "+faststart", "-f", "mp4"]
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen([*words, str(path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said) as process,

@@ -109,6 +109,8 @@ def test_push_and_load_again(home, run, hub, tmp_path, capsys):
     (files,) = hub.repositories["someone/planets"]
     assert set(files) == FILES
     assert hub.private["someone/planets"]
+    assert b"\n# planets\n" in files["README.md"]
+    assert b"fewgan sample hf:someone/planets\n" in files["README.md"]
     assert sum(method == "PUT" for method, _ in hub.requests) == 3  # by LFS
     model = fewgan.load("hf:someone/planets")
     assert model.name == "someone-planets"

@@ -72,7 +72,7 @@ def names(config: Mapping[str, Any]) -> list[str]:
     return [name for name in found if name != "none"]
 
 
-def text(model: Any, stated: str, *, where: str, truncation: float | None) -> str:
+def text(model: Any, stated: str, *, title: str, where: str, truncation: float | None) -> str:
     """README.md of a model. stated: its licence. where: hf:owner/name, as commands name it."""
     config = model.config
     photos, side = config.get("photos"), config["size"]
@@ -84,7 +84,7 @@ def text(model: Any, stated: str, *, where: str, truncation: float | None) -> st
     lines = [
         front_matter(config, stated),
         "",
-        f"# {plain(model.name)}",
+        f"# {plain(title)}",
         "",
         f"A generator of {side} px pictures, trained with fewgan {trained}. The photos are not part of it.",
         "",

@@ -63,7 +63,8 @@ def _write(folder: Path, model: Any, options: Options, licence: str, screen: Scr
     folder.mkdir(parents=True, exist_ok=True)
     card.sheet(images, model.config).save(folder / card.SAMPLES)
     where = f"hf:{options.repository}" if options.repository is not None else "hf:OWNER/NAME"
-    text = card.text(model, licence, where=where, truncation=options.truncation)
+    title = (options.repository or model.name).rpartition("/")[2]
+    text = card.text(model, licence, title=title, where=where, truncation=options.truncation)
     (folder / "README.md").write_text(text, encoding="utf-8")
     # Who starts from these files finds the licence in them.
     own = {"source": where.removeprefix("hf:") if options.repository else model.name, "licence": licence}
