@@ -68,8 +68,8 @@ def limits(low: float | None, high: float | None) -> str:
 
 
 def flag(text: str) -> str:
-    """The flag of a name: `miner_steps` is `--miner-steps`."""
-    return "--" + text.replace("_", "-")
+    """The flag of a name: `miner_steps` is `--miner-steps`, and `with_`, a word of Python, is `--with`."""
+    return "--" + text.rstrip("_").replace("_", "-")
 
 
 def flags_of(prefix: str, options: type) -> list[str]:

@@ -18,14 +18,14 @@ from fewgan.screen import Screen
 
 
 def add(app: typer.Typer, running: str, core: Collection[str]) -> None:
-    """Adds the installed commands to the app. Only the one that runs is imported, and fewgan's own for their help.
+    """Adds the installed commands to the app. Only the one that runs is imported; for the list of all, fewgan's own.
 
     core: the names of fewgan's commands. Raises UsageError for a running one that cannot be loaded.
     """
     for name, entries in registry.find("commands").items():
         summary = entries[0].summary
         function = _absent
-        if name == running or entries[0].package == "fewgan":
+        if name == running or (not running and entries[0].package == "fewgan"):
             try:
                 plugin = registry.load("commands", name, core)
                 summary, function = plugin.summary, _command(name, plugin)

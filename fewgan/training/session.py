@@ -69,7 +69,10 @@ def begin(config: Config, screen: Screen) -> Session:
     state = _state(config, networks, target, data, source=model, new=True)
     _check_space(config, state, Path(config.out))
     photos, labels = settle.photos(config, data, screen, target)
-    record = settle.record(config, data, classes, model) | {"asked": asked, "learned_from": _pretrained_parts(state)}
+    record = settle.record(config, data, classes, model, target) | {
+        "asked": asked,
+        "learned_from": _pretrained_parts(state),
+    }
     return Session(config, record, photos, labels, state)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -152,12 +154,23 @@ def photos(config: Config, data: dataset.Dataset, screen: Screen, target: torch.
     return photos, labels
 
 
-def record(config: Config, data: dataset.Dataset, classes: int, source: Model | None) -> dict[str, Any]:
+def _machine(target: torch.device) -> str:
+    """What the run was started on, for a person."""
+    name = torch.cuda.get_device_name(target) if target.type == "cuda" else target.type.upper()
+    return (
+        f"{platform.system()} {platform.machine()}, {name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    )
+
+
+def record(
+    config: Config, data: dataset.Dataset, classes: int, source: Model | None, target: torch.device
+) -> dict[str, Any]:
     """What config.json says. licences: of the weights that the run descends from."""
     return {
         "format": run.FORMAT,
         "fewgan": version("fewgan"),
         "torch": torch.__version__,
+        "machine": _machine(target),
         **config.as_dict(),
         "data_path": str(data.folder.resolve()),
         "fingerprint": data.fingerprint,

@@ -84,7 +84,8 @@ def test_nothing_of_this_imports_torch(line, tmp_path):
     modules = set(done.stdout.rpartition("MODULES")[2].split())
     assert not modules & {"torch", "numpy", "PIL", "scipy", "torchvision"}
     if line in ("--help", "--version", "plugins"):
-        kinds = tuple(f"fewgan.{kind}" for kind in registry.KINDS)
+        # The list of commands has a line of help from each of fewgan's own.
+        kinds = tuple(f"fewgan.{kind}" for kind in registry.KINDS if kind != "commands" or line == "plugins")
         assert [name for name in modules if name.startswith(kinds)] == []
 
 

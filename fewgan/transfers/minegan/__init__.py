@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fewgan.transfers.minegan.miner import MineGAN
 
 LEARNING_RATE = 5e-4  # measured at batch 16, where the published 1e-4 mines too slowly (see examples/obama-100)
-# Once G learns too, a miner at that rate draws all latents together within 150 steps, and the samples become one picture
+# Once G learns too, a miner at that rate draws all latents together within 150 steps: the samples become one picture
 # (their spread is 0.45 of that of the photos, 0.79 where the miner stops; examples/study/NOTES.md).
 SECOND_RATE = 2e-5
 MINER_STEPS = 300  # the published number of iterations of stage 1
