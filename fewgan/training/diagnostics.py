@@ -89,6 +89,8 @@ def _leaks(lines: Sequence[Line], loss: str) -> str | None:
     leaks = [(line["step"], line["leak"]) for line in lines if line.get("leak") is not None]
     if len(leaks) < 2 or leaks[-1][0] - leaks[0][0] < LONG or min(leak for _, leak in leaks[-2:]) < LEAKS:
         return None
+    if leaks[-1][1] < leaks[-2][1]:  # what a source's pictures have more of than photos goes away by itself
+        return None
     return (
         f"the samples show what the augmentation does to photos ({leaks[-1][1]:.2f} of the way from photos to "
         "augmented photos): weaken it with its options, or leave out --aug"

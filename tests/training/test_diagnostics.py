@@ -79,3 +79,5 @@ def test_an_augmentation_that_shows_in_samples():
     assert "what the augmentation does" in signs(lines(40, **values), "hinge")["augmentation-leaks"]
     once = HEALTHY | {"leak": {200: 0.1, 400: 0.7}.get}
     assert signs(lines(40, **once), "hinge") == {}
+    falling = HEALTHY | {"leak": {200: 0.9, 400: 0.7}.get}
+    assert signs(lines(40, **falling), "hinge") == {}
