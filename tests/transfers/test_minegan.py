@@ -100,7 +100,9 @@ def test_stages() -> None:
     stage_1 = {id(p) for p in transfer.trainable(0, 4000) or ()}
     assert stage_1 == {id(p) for p in [*transfer.mapper.parameters(), *discriminator.parameters()]}
     assert not stage_1 & {id(p) for p in generator.parameters()}
-    assert transfer.trainable(300, 4000) is None
+    stage_2 = {id(p) for p in transfer.trainable(300, 4000) or ()}
+    assert stage_2 == {id(p) for p in [*generator.parameters(), *discriminator.parameters()]}
+    assert build(second_rate=1e-4)[0].trainable(300, 4000) is None  # as published
 
 
 @pytest.mark.parametrize(
@@ -109,12 +111,14 @@ def test_stages() -> None:
 )
 def test_length_of_stage_1(miner_steps: int | None, steps: int, expected: int) -> None:
     transfer, _ = build(miner_steps=miner_steps)
-    assert sum(transfer.trainable(index, steps) is not None for index in range(steps)) == expected
+    (first, *_) = transfer.mapper.parameters()
+    mined = [any(p is first for p in transfer.trainable(index, steps) or ()) for index in range(steps)]
+    assert sum(mined) == expected
 
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
-    [(None, None, (5e-4, 2e-5)), (1e-4, 1e-4, (1e-4, 1e-4)), (0.0, 3e-3, (0.0, 3e-3)), (0.0, 0.0, (0.0, 0.0))],
+    [(None, None, (5e-4, 0.0)), (1e-4, 1e-4, (1e-4, 1e-4)), (0.0, 3e-3, (0.0, 3e-3)), (0.0, 0.0, (0.0, 0.0))],
 )
 def test_the_miner_has_rates_of_its_own(first: float | None, second: float | None, expected: Any) -> None:
     transfer, _ = build(learning_rate=first, second_rate=second)

@@ -44,7 +44,7 @@ class Miner(nn.Module):
 
 
 class MineGAN(nn.Module):
-    """Stage 1: the miner and D learn, G is frozen. Stage 2: all three learn.
+    """Stage 1: the miner and D learn, G is frozen. Stage 2: all three learn, or the miner rests at a rate of 0.
 
     miner_steps: length of stage 1 in steps; None: default_steps, but at most a quarter of the run. rates: the miner's
     learning rate in stage 1 and in stage 2.
@@ -58,7 +58,7 @@ class MineGAN(nn.Module):
         super().__init__()
         self.mapper = Miner(networks.generator.latent_dim, networks.generator.condition_dim)
         self.miner_steps, self.default_steps, self.rates = miner_steps, default_steps, rates
-        self._outside = (networks.discriminator,)  # in a tuple, so that D does not become a part of this module
+        self._outside = (networks.generator, networks.discriminator)  # in a tuple: they are no part of this module
 
     def groups(self) -> list[Group]:
         first, second = self.rates
@@ -72,10 +72,12 @@ class MineGAN(nn.Module):
 
     def trainable(self, index: int, steps: int) -> Iterable[nn.Parameter] | None:
         """Parameters that learn at step `index`, counted from 0, of a run of `steps`; None: all."""
-        if index >= self._mining(steps):
-            return None
-        (discriminator,) = self._outside
-        return [*self.mapper.parameters(), *(p for block in discriminator.blocks() for p in block.parameters())]
+        generator, discriminator = (
+            [p for block in part.blocks() for p in block.parameters()] for part in self._outside
+        )
+        if index < self._mining(steps):
+            return [*self.mapper.parameters(), *discriminator]
+        return None if self.rates[1] else [*generator, *discriminator]
 
     def _mining(self, steps: int) -> int:
         """The length of stage 1 in a run of `steps`."""
