@@ -156,6 +156,20 @@ def test_a_mapper_is_part_of_it_and_nothing_stays_changed(tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["net.onnx"]
 
 
+def test_a_miner_is_part_of_it(tmp_path):
+    torch.manual_seed(0)
+    networks = tiny.build(tiny.Options(), size=tiny.SIZE, classes=0)
+    plugin, options = registry.choose("transfers", "minegan").plugin()
+    made = model(networks, mapper=plugin.build(options, networks=networks).mapper)
+    onnx.write(made, tmp_path / "net.onnx", truncation=None, screen=QUIET)
+    z = torch.randn(3, tiny.LATENT)
+    found = run(tmp_path / "net.onnx", z=z.numpy())
+    assert np.abs(found - made.generate(z, torch.zeros(3, dtype=torch.int64)).numpy()).max() < 1e-4
+    with torch.no_grad():
+        unmined = made.generator(z, made.generator.embed(torch.zeros(3, dtype=torch.int64)))
+    assert np.abs(found - unmined.numpy()).max() > 1e-3
+
+
 class Counting(tiny.Generator):
     """Computes with the number of pictures as Python's own number."""
 
