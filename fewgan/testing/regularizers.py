@@ -26,7 +26,6 @@ from fewgan.testing.base import (
     states,
 )
 
-
 HOOKS = (
     "discriminator", "discriminator_loss", "generator_loss", "images", "logits", "observe", "schedule",
 )  # fmt: skip
