@@ -70,7 +70,8 @@ def train(
     ctx: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATASET", help="Dataset made by fewgan prepare.")] = "dataset",
     source: Annotated[
-        str | None, text("PATH|NAME", "Pretrained GAN: a run, its files, or a known name such as embedded.")
+        str | None,
+        text("PATH|NAME", "Pretrained GAN: a run, its files, a known name such as embedded, or hf:owner/name."),
     ] = None,
     size: Annotated[
         int | None, whole(1, "Image size of the networks; default: the source's, or the dataset's.")

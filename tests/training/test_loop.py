@@ -92,7 +92,10 @@ def test_a_source_without_discriminator(data, source, tmp_path, capsys):
     [
         ({"source": None}, "64.*32|32.*64"),  # that which comes with fewgan is larger than these photos
         ({"size": 64}, "--size 64: the source .* is 32 px"),
-        ({"architecture": choose("architectures", "biggan", Options(width=4))}, "--biggan-width 4: .* has --biggan-width 8"),
+        (
+            {"architecture": choose("architectures", "biggan", Options(width=4))},
+            "--biggan-width 4: .* has --biggan-width 8",
+        ),
         ({"data": "nowhere"}, "nowhere"),
         ({"source": "nowhere"}, "nowhere: no such"),
     ],
