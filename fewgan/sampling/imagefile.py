@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from PIL import Image, PngImagePlugin
@@ -101,10 +101,11 @@ def _replace(path: Path, image: Image.Image, kind: str, **options: Any) -> None:
         image.save(temporary, kind, **options)
 
 
-def facts_of(path: Path) -> dict[str, Any] | None:
+def facts_of(source: Path | IO[bytes]) -> dict[str, Any] | None:
     """The facts that fewgan wrote into this picture or animation; None for a file of another origin."""
     try:
-        text = _comment_of_mp4(path) if path.suffix.lower() == SUFFIXES["mp4"] else _comment(path)
+        movie = isinstance(source, Path) and source.suffix.lower() == SUFFIXES["mp4"]
+        text = _comment_of_mp4(source) if movie else _comment(source)  # type: ignore[arg-type]  # a movie is a Path
         if not text.startswith(SIGN):
             return None
         facts: dict[str, Any] = json.JSONDecoder().raw_decode(text.removeprefix(SIGN))[0]
@@ -113,8 +114,8 @@ def facts_of(path: Path) -> dict[str, Any] | None:
     return facts
 
 
-def _comment(path: Path) -> str:
-    with Image.open(path) as image:
+def _comment(source: Path | IO[bytes]) -> str:
+    with Image.open(source) as image:
         found = image.info.get("Comment") or image.info.get("comment") or image.getexif().get(DESCRIPTION)
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
 

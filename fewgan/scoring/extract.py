@@ -113,7 +113,7 @@ def _is_grid(source: bytes | Path, name: str) -> bool:
     """Whether `fewgan sample` made this file with --grid or --interpolate, to lie beside samples."""
     if Path(name).stem not in ("grid", "loop"):
         return False
-    facts = facts_of(io.BytesIO(source) if isinstance(source, bytes) else source)  # type: ignore[arg-type]  # Pillow
+    facts = facts_of(io.BytesIO(source) if isinstance(source, bytes) else source)
     return facts is not None and "index" not in facts
 
 

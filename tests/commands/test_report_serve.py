@@ -136,7 +136,8 @@ def test_a_port_that_is_taken_and_a_folder_that_is_no_run(shown_run, capsys):
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_ends_it(shown_run):
     words = [sys.executable, "-m", "fewgan", "report", str(shown_run), "--serve"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    heeded = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}  # a shell's & ignores it
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heeded) as process:
         address = process.stdout.readline().strip()
         assert ask(address)[0] == 200
         process.send_signal(signal.SIGINT)

@@ -13,6 +13,8 @@ sys.path.insert(0, str(EXAMPLES))
 
 import planets  # noqa: E402
 
+sys.path.remove(str(EXAMPLES))  # onnx.py there has the name of a package
+
 
 def pixels(name, seed, size):
     return np.asarray(planets.render(name, seed, size), dtype=float)
