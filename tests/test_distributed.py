@@ -201,7 +201,6 @@ def test_a_process_that_fails_ends_all_with_one_message(place, how, message):
     ("arguments", "message"),
     [
         (["--batch-size", "5"], "--batch-size 5: must be divisible by the number of processes (2)"),
-        (["--steps", "none"], "Invalid value for '--steps'"),
     ],
 )
 def test_wrong_use_is_said_once(place, arguments, message):

@@ -32,7 +32,7 @@ from fewgan.training import loop as train
 from fewgan.training.config import Config
 
 QUIET = Screen(quiet=True)
-EXAMPLES = int(os.environ.get("FEWGAN_FUZZ", "60"))
+EXAMPLES = int(os.environ.get("FEWGAN_FUZZ", "40"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 seen: Counter[str] = Counter()
 
