@@ -80,7 +80,7 @@ THREE_STEPS = """
 """
 
 
-@pytest.mark.parametrize("transfer", ["minegan"])
+@pytest.mark.parametrize("transfer", ["none", "minegan"])
 def test_two_processes_of_8_do_what_one_of_16_does(place, transfer):
     script = place / "three_steps.py"
     script.write_text(textwrap.dedent(THREE_STEPS))
@@ -201,6 +201,8 @@ def test_a_process_that_fails_ends_all_with_one_message(place, how, message):
     ("arguments", "message"),
     [
         (["--batch-size", "5"], "--batch-size 5: must be divisible by the number of processes (2)"),
+        (["nowhere"], "nowhere is not a dataset"),
+        (["--steps", "none"], "Invalid value for '--steps'"),
     ],
 )
 def test_wrong_use_is_said_once(place, arguments, message):

@@ -76,16 +76,15 @@ def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[s
         action = "append" if kind == "trackers" else "store"
         parser.add_argument(CHOOSERS[kind], dest=kind, nargs="?", action=action, default=usual, const=usual)
     for name in switches:
-        parser.add_argument(flag(name), dest="on", action="append_const", const=name)
-        parser.add_argument(flag(f"no-{name}"), dest="on", action="append_const", const=f"no-{name}")
+        parser.add_argument(flag(name), dest=f"regularizers {name}", action="store_true")
+        parser.add_argument(flag(f"no-{name}"), dest=f"regularizers {name}", action="store_false")
     try:
         line = vars(parser.parse_known_args(arguments)[0])
     except argparse.ArgumentError:  # typer says what is wrong with it
         return []
     if line["resume"] is not None:  # a run has its own plugins
         return []
-    words = line.get("on") or []
-    on = [name for name in switches if [word for word in words if word in (name, f"no-{name}")][-1:] == [name]]
+    on = [name for name in switches if line[f"regularizers {name}"]]
     return _keys({kind: line.get(kind) for kind in kinds}, on)
 
 

@@ -92,8 +92,9 @@ class PluginTests:
             self.must(item.hidden or len(item.help) > 3, f"{flag(item.name)} says what it does", item.help)
 
     def made(self) -> Any:
-        """What the plugin builds."""
-        raise NotImplementedError
+        """What the plugin builds; of a kind whose build takes more than its options, that kind's tests say how."""
+        plugin, options = self.choice.plugin()
+        return plugin.build(options)
 
 
 class ModuleTests(PluginTests):

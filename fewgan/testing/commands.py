@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from fewgan.cli import commands as cli
@@ -16,10 +14,6 @@ class CommandTests(PluginTests):
     kind = "commands"
     where = "fewgan.plugin.Command"
     choosing = "{}"
-
-    def made(self) -> Any:
-        plugin, options = self.choice.plugin()
-        return plugin.build(options)
 
     def test_it_has_run(self) -> None:
         self.must(callable(getattr(self.made(), "run", None)), "build gives an object with run(options, screen)")

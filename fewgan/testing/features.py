@@ -18,8 +18,7 @@ class FeaturesTests(ModuleTests):
     choosing = "fid --features {}"
 
     def made(self) -> Any:
-        plugin, options = self.choice.plugin()
-        return plugin.build(options).eval()
+        return super().made().eval()
 
     @torch.no_grad()
     def used(self, made: Any) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,10 +18,6 @@ class TrackerTests(PluginTests):
     kind = "trackers"
     where = "fewgan.plugin.Tracker"
     choosing = "train --track {}"
-
-    def made(self) -> Any:
-        plugin, options = self.choice.plugin()
-        return plugin.build(options)
 
     def test_it_follows_a_run_and_its_resume(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         plain = train(config(tmp_path / "plain", steps=20), QUIET)

@@ -105,8 +105,7 @@ class Best:
 
 def _photos(work: Session) -> tuple[str, Any]:
     """What to score against, and its name: held-out photos if there are at least 2, else those of the training."""
-    data = dataset.load(Path(work.record["data_path"]))
-    held_out = int(data.held_out.sum()) >= 2
-    images, _ = dataset.photos(data, held_out=held_out, size=work.config.size)
+    held_out = int(work.data.held_out.sum()) >= 2
+    images, _ = dataset.photos(work.data, held_out=held_out, size=work.config.size)
     name = "held-out" if held_out else "train"
-    return "held-out" if held_out else "training", of_tensor(images, name, fingerprint=data.fingerprint)
+    return "held-out" if held_out else "training", of_tensor(images, name, fingerprint=work.data.fingerprint)

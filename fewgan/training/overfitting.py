@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
@@ -20,10 +18,9 @@ class HeldOut:
 
     def __init__(self, work: Session) -> None:
         self._work = work
-        data = dataset.load(Path(work.record["data_path"]))
         self._images: Tensor | None = None
-        if int(data.held_out.sum()) >= BATCH:
-            self._images, self._labels = dataset.photos(data, held_out=True, size=work.config.size)
+        if int(work.data.held_out.sum()) >= BATCH:
+            self._images, self._labels = dataset.photos(work.data, held_out=True, size=work.config.size)
 
     @torch.no_grad()
     def logit(self) -> float | None:

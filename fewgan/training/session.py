@@ -29,10 +29,11 @@ from fewgan.training.config import Config
 
 @dataclass
 class Session:
-    """A training that is ready to step. record: the content of config.json."""
+    """A training that is ready to step. record: the content of config.json. data: where photos and labels come from."""
 
     config: Config
     record: dict[str, Any]
+    data: dataset.Dataset
     photos: Tensor
     labels: Tensor
     state: State
@@ -73,7 +74,7 @@ def begin(config: Config, screen: Screen) -> Session:
         "asked": asked,
         "learned_from": _pretrained_parts(state),
     }
-    return Session(config, record, photos, labels, state)
+    return Session(config, record, data, photos, labels, state)
 
 
 def _pretrained_parts(state: State) -> list[str]:
@@ -144,7 +145,7 @@ def resume(
     if distributed.rank() == 0:
         run.cut_metrics(folder, state.step)
         run.write_json(folder / "config.json", record)
-    return Session(config, record, photos, labels, state)
+    return Session(config, record, photos_of, photos, labels, state)
 
 
 def _dataset(folder: Path, record: Mapping[str, Any], given: str | None) -> dataset.Dataset:

@@ -25,3 +25,5 @@ def test_what_is_killed_or_starved_ends_as_if_it_had_not_been(ways, times):
         happened = counts[way]
         assert happened.get("kills", 0) + happened.get("disks filled", 0) >= {"fid": 1, "ranks": 1}.get(way, times)
         assert sum(happened.get(f"{what} compared", 0) for what in ("runs", "datasets", "scores"))
+    if "trainings" in ways:  # half of the kills wait for a write; whose they meet is chance
+        assert sum(n for way in ways.split(",") for what, n in counts[way].items() if what.startswith("while a")) >= 1

@@ -146,7 +146,7 @@ sys.exit(cli.run(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("name", ["SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_work_is_saved_where_whoever_watched_has_gone(place, tmp_path, name):
     command = [sys.executable, "-c", STEPPING, *TRAIN[3:], str(place / "dataset"), "--out", str(tmp_path)]
     with subprocess.Popen(command, **WATCHED) as job:
