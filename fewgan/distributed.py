@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -19,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from fewgan.errors import FewganError
+from fewgan.errors import FewganError, UsageError
 
 TIMEOUT = timedelta(minutes=30)  # rank 0 draws samples and writes checkpoints while the others wait
 
@@ -34,13 +35,10 @@ def init() -> Callable[[], bool]:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     try:
         store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
-        options: dict[str, Any] = {"backend": "gloo"}
-        if torch.cuda.is_available():
-            # One CUDA context a rank, on its own GPU. What the host decides by goes over gloo and waits for no GPU.
-            gpu = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-            torch.cuda.set_device(gpu)
-            options = {"backend": "cpu:gloo,cuda:nccl", "device_id": gpu}
-        dist.init_process_group(store=store, rank=number, world_size=count, timeout=TIMEOUT, **options)
+        # What the host decides by goes over gloo and waits for no GPU. NCCL connects at its first collective: no GPU is
+        # touched by a command that computes on the CPU.
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=TIMEOUT)
     except (RuntimeError, ValueError, KeyError) as error:
         raise FewganError(f"torch.distributed could not be initialised: {str(error).splitlines()[0]}") from None
     stderr = os.dup(2)
@@ -59,6 +57,21 @@ def init() -> Callable[[], bool]:
         return first
 
     return first_to_fail
+
+
+def bind(device: torch.device) -> None:
+    """Has this process compute on a GPU and make its only CUDA context there; to be called before anything is on it.
+
+    Nothing for another device. Collective. Raises UsageError where two processes would share a GPU, which NCCL refuses.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if world_size() == 1:
+        return
+    gpu = (socket.gethostname(), str(torch.cuda.get_device_properties(device).uuid)) if device.type == "cuda" else None
+    sharing = all_gather_object(gpu).count(gpu)
+    if gpu is not None and sharing > 1:
+        raise UsageError(f"--device {device}: {sharing} processes would share a GPU; leave --device out")
 
 
 def exit_other_ranks() -> None:

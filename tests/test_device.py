@@ -1,5 +1,6 @@
 """Device names, on machines with and without GPUs."""
 
+import socket
 import types
 
 import pytest
@@ -118,17 +119,40 @@ def test_each_device_has_the_layout_that_is_right_there():
     assert device.memory_format(torch.device("cuda")) == torch.channels_last
 
 
-def test_a_rank_has_one_context_on_its_own_gpu(machine, monkeypatch):
-    """Without set_device, every rank makes a context on GPU 0."""
+@pytest.fixture
+def two_machines(machine, monkeypatch):
+    """Rank 2 of 4, two a machine of 4 GPUs each: what torch is called with, and what the other ranks answer."""
     machine(gpus=4)
-    taken, joined = [], {}
-    for name, value in {"LOCAL_RANK": "2", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
+    called, others = {"set_device": []}, []
+    for name, value in {"LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(None, 0, 1)]))
-    monkeypatch.setattr(distributed.dist, "init_process_group", lambda **given: joined.update(given))
+    monkeypatch.setattr(torch.cuda, "set_device", called["set_device"].append)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda gpu: types.SimpleNamespace(uuid=f"uuid {gpu}"))
+    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(None, 0, 4)]))
+    monkeypatch.setattr(distributed, "world_size", lambda: 4)
+    monkeypatch.setattr(distributed, "all_gather_object", lambda mine: [*others, mine])
+    monkeypatch.setattr(
+        distributed.dist, "init_process_group", lambda *backend, **given: called.update(given, backend=backend)
+    )
+    return called, others
+
+
+def test_a_rank_has_one_context_on_its_own_gpu(two_machines, monkeypatch):
+    """Without set_device, every rank makes a context on GPU 0; with device_id, a rank of the CPU would make one."""
+    called, others = two_machines
     distributed.init()
-    assert taken == [torch.device("cuda:2")]
-    assert joined["device_id"] == torch.device("cuda:2")
-    assert joined["backend"] == "cpu:gloo,cuda:nccl"
-    assert resolve("auto") == torch.device("cuda:2")
+    assert called["backend"] == ("cpu:gloo,cuda:nccl",)
+    assert "device_id" not in called
+    distributed.bind(resolve("cpu"))
+    assert called["set_device"] == []
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    others += [("another machine", "uuid cuda:2"), (socket.gethostname(), "uuid cuda:1"), None]
+    distributed.bind(resolve("auto"))
+    assert called["set_device"] == [torch.device("cuda:2")]
+
+
+def test_processes_that_would_share_a_gpu_are_refused(two_machines):
+    _, others = two_machines
+    others.append((socket.gethostname(), "uuid cuda:0"))
+    with pytest.raises(UsageError, match="--device cuda:0: 2 processes would share a GPU; leave --device out"):
+        distributed.bind(torch.device("cuda:0"))

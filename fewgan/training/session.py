@@ -56,6 +56,7 @@ def begin(config: Config, screen: Screen) -> Session:
     """A new training, nothing written yet. Raises UsageError for a request that cannot be served."""
     asked = config.as_dict()
     target = device.resolve(config.device)
+    distributed.bind(target)
     config = dataclasses.replace(config, precision=settle.precision(config, target, screen))
     settle.check_batch(config)
     data = dataset.load(Path(config.data))
@@ -128,6 +129,7 @@ def resume(
     if not run.checkpoints(folder):
         raise UsageError(f"{folder}: has no checkpoint to resume from; start it again with 'fewgan train'")
     target = device.resolve(config.device)
+    distributed.bind(target)
     config = dataclasses.replace(config, precision=settle.precision(config, target, screen, resumed=True))
     settle.check_batch(config)
     photos_of = _dataset(folder, record, data)
