@@ -197,7 +197,7 @@ def fid(
     *,
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder of pictures; default: the latest run."),
+        typer.Argument(metavar="RUN|FOLDER", help="A run, a pretrained GAN, or pictures; default: the latest run."),
     ] = None,
     against: Annotated[Path | None, text("PATH", "Dataset or folder of pictures; default: the run's dataset.")] = None,
     count: Annotated[int, whole(1, "Number of pictures to score.")] = 5000,

@@ -56,7 +56,8 @@ def score(
 ) -> Report:
     """Scores a run, a generator or a folder of pictures against real pictures, and writes the results.
 
-    target: a run, a generator.safetensors, a foreign folder, or pictures (folder, zip, tar); None: the latest run.
+    target: a run, a generator.safetensors, a foreign folder, a known name such as embedded, hf:owner/name, or pictures
+    (folder, zip, tar); None: the latest run.
     against: a dataset or pictures; None: the run's dataset. Training photos and held-out photos of a dataset are
     scored against apart. Both sides have the size of the scored pictures, as far as the real ones are large enough.
     count: pictures to make; of a folder, to take at most. truncations: None or empty for none; several are a sweep.
@@ -73,6 +74,7 @@ def score(
     truncations = sorted(set(truncations or ()))
     _check(count, truncations, snapshots, seed, standing_stats)
     device = resolve(device) if isinstance(device, str) else device
+    distributed.bind(device)
     with ExitStack() as stack:
         subject = sides.subject(run.latest() if target is None else Path(target), count, stack, screen=screen)
         variations = sides.variations(subject, truncations, snapshots, standing_stats)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 
 from fewgan import run
@@ -15,6 +17,7 @@ from fewgan.scoring.neighbours import NearestNeighbours
 from fewgan.scoring.scores import Report
 from fewgan.scoring.sides import Variation
 
+LONGEST = 150  # bytes of a folder's name
 EVER_WRITTEN = ("nearest.png", "sweep.csv", "sweep.png", "snapshots.csv", "snapshots.png")
 
 
@@ -28,14 +31,21 @@ def settings(
     standing_stats: int,
     against: Path | None,
 ) -> str:
-    """A folder's name that tells the settings of a score apart: inception-5000-t0.5-seed0."""
+    """A folder's name that tells the settings of a score apart: inception-5000-t0.5-seed0.
+
+    It ends with a hash of the path of `against`, because many folders are called photos, or of a name that is cut.
+    """
     parts = [features, str(count)]
     parts += ["t" + "-".join(f"{truncation:g}" for truncation in truncations)] if truncations else []
     parts += ["snapshots"] if snapshots else []
     parts += [f"seed{seed}"] if seed is not None else []
     parts += [f"stats{standing_stats}"] if standing_stats else []
     parts += [f"against-{against.resolve().name}"] if against is not None else []
-    return run.shortened("-".join(parts), 150)
+    whole = "-".join(parts)
+    if against is None and len(os.fsencode(whole)) <= LONGEST:
+        return run.shortened(whole, LONGEST)
+    told_apart = f"{whole}\0{against and against.resolve()}"
+    return f"{run.shortened(whole, LONGEST - 7)}-{blake2b(os.fsencode(told_apart), digest_size=3).hexdigest()}"
 
 
 def names(variations: Sequence[Variation]) -> list[str]:

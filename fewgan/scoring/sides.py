@@ -50,10 +50,18 @@ class Variation:
 def subject(target: Path, count: int, stack: ExitStack, *, screen: Screen) -> Subject:
     """What `target` is: a run, a generator, a foreign folder, a dataset, or pictures in a folder, a zip or a tar.
 
-    count: the most pictures to take from a folder. Raises UsageError where it is none of these.
+    A known name or hf:owner/name is a generator, as it is for `sample`; a folder of that name has to be given with its
+    full path. count: the most pictures to take from a folder. Raises UsageError where it is none of these.
     """
-    if not target.exists():
-        raise UsageError(f"{safe(str(target))}: no such file or folder; give a run or a folder of pictures")
+    from fewgan.sources import hub, known
+    from fewgan.sources import load as source
+
+    if hub.is_place(target) or known.is_name(target):
+        if target.exists():
+            screen.note(f"{target}: the pretrained GAN of this name; for the folder, give its full path")
+        named = source.load(target, screen)
+        return Subject(named.name, named.generator.size, Path(f"fid-{named.name}"), named)
+    known.locate(target)  # says what is known by name, where nothing is there
     inside = [path.name for path in target.iterdir()] if target.is_dir() else [target.name]
     if is_dataset(target):
         photos = _of_dataset(_dataset(target), None, screen)[0]

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fewgan.sampling import sample
 from fewgan.scoring import distances, manifold
 from fewgan.scoring.extract import extract, of_folder
 from fewgan.screen import Screen
+from fewgan.sources import hub
 from fewgan.sources import load as source
 
 
@@ -78,6 +80,27 @@ def test_a_foreign_generator_needs_against(here):
     report = scored(Path("foreign"), against=Path("dataset"))
     assert report.files[0] == Path("fid-foreign/scores.json")
     assert report.generator == Path("foreign")
+
+
+def test_a_known_name_is_a_generator(here, capsys):
+    """As it is for `sample`, and before a folder of that name."""
+    (here / "embedded").mkdir()
+    shutil.copy(here / "photos" / "000.jpg", here / "embedded")
+    report = scored(Path("embedded"), against=Path("dataset"), count=4, screen=Screen())
+    assert (report.target, report.main.count) == ("embedded", 4)
+    assert report.files[0] == Path("fid-embedded/scores.json")
+    assert "embedded: the pretrained GAN of this name; for the folder, give its full path" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="embeded: no such file or folder; did you mean embedded"):
+        scored(Path("embeded"))
+
+
+def test_a_repository_of_the_hub_is_a_generator(here, monkeypatch):
+    with pytest.raises(UsageError, match="write hf:owner/name"):
+        scored(Path("hf:someone"))
+    monkeypatch.setattr(hub, "locate", lambda place: here / "runs" / "00001-dataset-biggan")
+    report = scored(Path("hf:someone/planets"), count=4)
+    assert (report.target, report.main.against) == ("someone-planets", "train")
+    assert report.files[0] == Path("fid-someone-planets/scores.json")
 
 
 def test_pictures_against_a_dataset_or_pictures(here):

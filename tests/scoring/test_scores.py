@@ -75,7 +75,7 @@ def test_scores_lie_apart_by_their_settings(here):
         ["scores.json", "nearest.png", "mine.txt", first.settings, second.settings, third.settings]
     )
     assert (first.settings, second.settings) == ("tiny-32-t0.5-1-seed0", "tiny-32-t0.5-seed0")
-    assert third.settings == "tiny-32-t0.5-seed1-stats1-against-photos"
+    assert third.settings[:-7] == "tiny-32-t0.5-seed1-stats1-against-photos"
     assert {path.name for path in (folder / first.settings).iterdir()} == {path.name for path in first.files}
     for some in (first, second, third):
         kept = json.loads((folder / some.settings / "scores.json").read_text())
@@ -138,8 +138,21 @@ def test_scores_on_what_d_learned_from_are_not_comparable(here, learned):
     assert "Not comparable" not in scored().text()
 
 
+def settings_of(**changes):
+    usual = {"features": "a/b", "count": 10, "truncations": [], "snapshots": True, "seed": None, "standing_stats": 0}
+    return files.settings(**{**usual, "against": None, **changes})
+
+
 def test_names_of_settings_are_safe_for_a_folder():
-    name = files.settings(
-        features="a/b", count=10, truncations=[], snapshots=True, seed=None, standing_stats=0, against=Path("x y")
-    )
-    assert name == "a_b-10-snapshots-against-x_y"
+    assert settings_of() == "a_b-10-snapshots"
+    name = settings_of(against=Path("x y"))
+    assert name[:-7] == "a_b-10-snapshots-against-x_y"
+    assert name == settings_of(against=Path("x y").absolute())
+
+
+def test_two_folders_of_one_name_have_scores_of_their_own(tmp_path):
+    names = {settings_of(against=tmp_path / place / "photos") for place in ("cats", "dogs")}
+    assert len(names) == 2
+    long = [settings_of(truncations=[first, *range(2, 90)]) for first in (0.5, 0.75)]  # cut, and so told apart
+    assert len({*long}) == 2
+    assert max(map(len, long)) <= files.LONGEST
