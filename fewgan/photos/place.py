@@ -15,7 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from fewgan.screen import safe
 FACTS, IMAGES, PREVIEW, REJECTED = "dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"
 _ORDER = (IMAGES, PREVIEW, REJECTED, FACTS)  # dataset.json last: with it a dataset is complete
 _LOCK = ".lock"
-_ABANDONED = 600  # seconds after which a folder without a lock, which an older fewgan made, is taken for left over
+_ABANDONED = 600  # seconds after which files without a lock, which an older fewgan wrote, are taken for left over
 
 
 def is_dataset(folder: Path) -> bool:
@@ -73,21 +73,27 @@ def replacing(out: Path, photos: Path, force: bool) -> Iterator[Path]:
     recover(place)
     _check(out, place, Path(os.path.realpath(photos)), force)
     _clear(place)
-    partial = place.parent / f".fewgan-{_key(place)}-{secrets.token_hex(4)}.partial"
     missing = [folder for folder in place.parents if not folder.exists()]
+    partial: Path | None = None
     try:
-        try:
-            partial.mkdir(parents=True)
-        except (FileExistsError, NotADirectoryError):
-            raise UsageError(f"--out {safe(str(out))}: a file is in the way of a folder; give another --out") from None
-        with _locked(partial):
+        with ExitStack() as held:
+            try:
+                while partial is None or not partial.is_dir():  # another process may clear it away before it is locked
+                    partial = place.parent / f".fewgan-{_key(place)}-{secrets.token_hex(4)}.partial"
+                    partial.mkdir(parents=True)
+                    held.enter_context(_locked(partial))
+            except (FileExistsError, NotADirectoryError):
+                raise UsageError(
+                    f"--out {safe(str(out))}: a file is in the way of a folder; give another --out"
+                ) from None
             yield partial
             if os.name == "posix":  # the lock is held until the folder is in its place; Windows renames no open file
                 _put(partial, place)
         if os.name != "posix":
             _put(partial, place)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
         with suppress(OSError):
             for folder in missing:
                 folder.rmdir()
@@ -134,16 +140,31 @@ def _clear(place: Path) -> None:
             if left.name.startswith(f".fewgan-{_key(place)}-") and os.path.lexists(place):
                 shutil.rmtree(left, ignore_errors=True)
         for left in list(place.parent.glob(".fewgan-*.partial")):
-            if left.is_dir() and not left.with_suffix(".replaced").exists() and _abandoned(left):
-                shutil.rmtree(left, ignore_errors=True)
+            if left.is_dir() and not left.with_suffix(".replaced").exists():
+                _sweep(left)
 
 
-def _abandoned(folder: Path) -> bool:
-    held = folder / _LOCK
-    if not held.exists() or held.is_symlink():
-        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-        return time.time() - newest > _ABANDONED
-    return not _held(folder)
+def _sweep(folder: Path) -> None:
+    """Deletes a hidden folder that no living process writes, and holds its lock until it is gone.
+
+    So a process that has made its folder and locks it only now finds it gone, and makes another one.
+    """
+    path, within = folder / _LOCK, list(folder.iterdir())
+    try:
+        if path in within or not within:
+            with FileLock(path, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+            if os.name != "posix":  # Windows deletes no open file
+                shutil.rmtree(folder, ignore_errors=True)
+            return
+    except Timeout:
+        return
+    except (OSError, NotImplementedError):  # a link, or a disk without locks
+        if path in within:
+            return
+    newest = max(one.lstat().st_mtime for one in (folder, *within))
+    if time.time() - newest > _ABANDONED:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _held(folder: Path) -> bool:

@@ -218,6 +218,34 @@ def test_what_an_older_fewgan_left_is_cleared_away_once_it_is_old(photos, tmp_pa
     assert not left.exists()
 
 
+@pytest.mark.parametrize("inside", [(), (".lock",)])
+def test_what_a_kill_left_before_anything_was_written_is_cleared_away(photos, tmp_path, inside):
+    """Between the making of the folder and its lock, or right after."""
+    left = tmp_path / ".fewgan-0123abcd-89abcdef.partial"
+    left.mkdir()
+    for name in inside:
+        (left / name).touch()
+    prepare(photos, tmp_path / "out", size=32, screen=QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_is_cleared_away_before_its_lock_is_made_again(photos, tmp_path, monkeypatch):
+    """By another process that takes it for left over."""
+    lock, taken = place.lock, []
+
+    def late(path, **options):
+        if not taken:
+            place._sweep(path.parent)
+            assert not path.parent.exists()
+        taken.append(path.parent)
+        return lock(path, **options)
+
+    monkeypatch.setattr(place, "lock", late)
+    assert prepare(photos, tmp_path / "out", size=32, screen=QUIET).count == 24
+    assert taken
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_without_pread_and_o_nofollow(photos, tmp_path, monkeypatch):
     """As on Windows, near duplicates and all."""
     for name in ("pread", "O_NOFOLLOW"):
