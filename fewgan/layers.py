@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewgan import distributed
+from fewgan import device, distributed
 
 EPSILON = 1e-6
 
@@ -189,6 +189,8 @@ def batch_norm(  # noqa: PLR0917 (the parameters of F.batch_norm)
     Gradients go through the statistics, as they do in one process, and so do gradients of gradients. Statistics are
     float32 or wider.
     """
+    if device.memory_format(x.device) == torch.contiguous_format:
+        x = x.contiguous()  # whatever layout a network works in
     rank, world_size = distributed.rank(), distributed.world_size()
     if world_size == 1 or not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
