@@ -36,7 +36,8 @@ class Ticks:
         self._lines = run.read_metrics(folder)
         self._clock = (time.monotonic(), work.state.step)
         self._trackers = Trackers(work.config.trackers if distributed.rank() == 0 else (), screen)
-        self._best, self._held_out = Best(work, folder, self._lines, screen), HeldOut(work)
+        self._best = Best(work, folder, self._lines, screen)
+        self._held_out = HeldOut(work) if distributed.rank() == 0 else None
 
     def __enter__(self) -> Self:
         self._trackers.start({**self._work.record, "folder": str(self._folder), "step": self._work.state.step})
@@ -88,7 +89,7 @@ class Ticks:
         work = self._work
         means = work.state.meter.take_means()
         seen = self._best.measure(averaged(work, self._folder)) if self._best.due else {}
-        if distributed.rank() > 0:
+        if self._held_out is None:  # not rank 0
             return
         if (held_out := self._held_out.logit()) is not None:
             seen["logit_held_out"] = held_out

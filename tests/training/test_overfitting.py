@@ -1,11 +1,16 @@
 """Leaks of augmentations into samples, on pictures made to show them."""
 
+import pytest
 import torch
-from drawn import smooth
+from drawn import draw, smooth
 
+from fewgan import distributed
+from fewgan.photos.prepare import prepare
 from fewgan.plugin import Plugin
 from fewgan.registry import choose
-from fewgan.training.overfitting import leak
+from fewgan.testing.base import QUIET, config
+from fewgan.training import session, ticks
+from fewgan.training.overfitting import HeldOut, leak
 
 
 def photos(count, first=0):
@@ -39,3 +44,15 @@ def test_half_of_the_samples_leak():
 def test_an_augmentation_that_changes_nothing_cannot_leak():
     real = photos(32)
     assert leak(real, real, augmented(real)) == 0.0
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_only_the_process_that_asks_it_holds_the_held_out_photos(tmp_path, monkeypatch, rank, tiny_installed):
+    draw(tmp_path / "photos", 24)
+    prepare(tmp_path / "photos", tmp_path / "dataset", size=16, holdout=16, workers=1, screen=QUIET)
+    work = session.begin(config(tmp_path), QUIET)
+    made = []
+    monkeypatch.setattr(ticks, "HeldOut", lambda work: made.append(work) or HeldOut(work))
+    monkeypatch.setattr(distributed, "rank", lambda: rank)
+    ticks.Ticks(work, tmp_path, QUIET)
+    assert len(made) == (rank == 0)
