@@ -7,13 +7,15 @@ import torch
 from fewgan_projected.architecture import Options, build, read, write
 from fewgan_projected.backbone import identity
 from fewgan_projected.visionaided import plugin as visionaided
+from torch import nn
 
 import fewgan
 from fewgan import run, storage
 from fewgan.registry import choose
 from fewgan.testing import ArchitectureTests, RegularizerTests
 from fewgan.testing.base import QUIET, config, install_tiny, networks
-from fewgan.training import loop
+from fewgan.training import batches, loop, session
+from fewgan.training.steps import Clock, discriminator_step
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +68,31 @@ def test_alone_the_core_runs_no_d_of_its_own(monkeypatch):
     made = visionaided.build(visionaided.options(channels=4, alone=True), networks=networks())
     assert made.adversarial is False
     assert visionaided.build(visionaided.options(channels=4), networks=networks()).adversarial is True
+
+
+class Penalty(nn.Module):
+    """R1: the squared gradient of the mean logit of each photo."""
+
+    def discriminator_loss(self, step):
+        images = step.real.clone().requires_grad_()
+        logits = step.discriminator(images, step.labels)
+        self.count = logits.shape[1]
+        (slope,) = torch.autograd.grad(logits.mean(1).sum(), images, create_graph=True)
+        return slope.square().sum((1, 2, 3)).mean()
+
+
+def test_alone_r1_penalises_the_discriminators_that_judge(tmp_path):
+    """There is no D of the run to penalise. The gradient of the gradient goes through the frozen features."""
+    chosen = (choose("regularizers", "visionaided", visionaided.options(channels=4, alone=True)),)
+    work = session.begin(config(tmp_path, regularizers=chosen), QUIET)
+    team, penalty = work.state.players, Penalty()
+    team.regularizers["visionaided"].weight = 0.0
+    team.regularizers["penalty"] = penalty
+    discriminator_step(team, work.state.optimizers["discriminator"], [batches.batch(work)], Clock())
+    assert penalty.count > 1
+    judges = team.regularizers["visionaided"].discriminator.parameters()
+    assert any(p.grad is not None and p.grad.any() for p in judges)
+    assert all(p.grad is None or not p.grad.any() for p in team.discriminator.parameters())
 
 
 def test_what_the_published_code_writes_is_read_as_a_source():

@@ -15,11 +15,12 @@ PATH_LENGTH_WEIGHT = 2.0
 
 
 def r1_penalties(logits: Tensor, images: Tensor) -> Tensor:
-    """The squared norm of the gradient of the sum of logits to each image [N, 3, S, S] -> [N], differentiable.
+    """The squared norm of the gradient of each image's logit to the image [N, 3, S, S] -> [N], differentiable.
 
-    logits come from images, which require a gradient, through the augmentation where there is one.
+    logits come from images, which require a gradient, through the augmentation where there is one. Of several logits an
+    image [N, L] it is that of their mean, which is what the adversarial losses are of.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    (gradient,) = torch.autograd.grad(logits.reshape(len(logits), -1).mean(dim=1).sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3))
 
 

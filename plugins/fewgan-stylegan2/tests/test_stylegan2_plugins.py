@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from fewgan_stylegan2 import losses
 from fewgan_stylegan2.architecture import Options, build
 from fewgan_stylegan2.pathlength import plugin as pathlength
 from fewgan_stylegan2.r1 import plugin as r1
@@ -148,6 +149,14 @@ def test_r1_is_the_published_number_and_goes_through_the_augmentation():
     doubled = step(made, real=io["x"] / 2, augment=lambda images: images * 2)
     near(module.discriminator_loss(doubled), 4 * numbers["r1_loss"])
     assert module.every == 16
+
+
+def test_r1_of_several_logits_an_image_is_that_of_their_mean():
+    """As the discriminators of other packages have, with one for each place in the image."""
+    images = torch.randn(3, 3, 4, 4, requires_grad=True)
+    slopes = torch.randn(5, 48)
+    penalties = losses.r1_penalties(images.flatten(1) @ slopes.t(), images)
+    assert torch.allclose(penalties, slopes.mean(0).square().sum().expand(3))
 
 
 def test_path_length_follows_half_a_batch():
