@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,15 +117,18 @@ def _check_header(build: Callable[[], Networks], shapes: Mapping[str, tuple[int,
 def _files_of_d(folder: Path) -> list[tuple[Path, str]]:
     """Where a discriminator is, and the prefix of its tensors there: a source's own file, or checkpoints, newest first.
 
-    Files whose header is damaged are left out.
+    Files whose header is damaged are left out, and those that a training has removed meanwhile.
     """
     files = [(folder / DISCRIMINATOR, "")] if (folder / DISCRIMINATOR).exists() else []
     files += [(path, "discriminator.") for _, path in reversed(run.checkpoints(folder))]
     whole = []
     for path, prefix in files:
-        with suppress(storage.Damaged):
+        try:
             storage.read_facts(path)
             whole.append((path, prefix))
+        except UsageError as error:
+            if path.exists() and not isinstance(error, storage.Damaged):
+                raise
     return whole
 
 
@@ -136,8 +138,8 @@ def _discriminator_of(networks: Networks, files: Sequence[tuple[Path, str]]) -> 
     for path, prefix in files:
         try:
             state = storage.read_tensors(path, prefix)[0]
-        except storage.Damaged:
-            if path is files[-1][0]:
+        except UsageError as error:
+            if path is files[-1][0] or (path.exists() and not isinstance(error, storage.Damaged)):
                 raise
             continue
         storage.load_state(module, state, path)

@@ -125,13 +125,16 @@ def test_a_grid_beside_samples_is_no_sample(here, packed, capsys):
     assert "grid.png is left out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["config.json", "stats.pt", "model.safetensors", "checkpoints"])
+@pytest.mark.parametrize("name", ["config.json", "stats.pt", "model.safetensors", "checkpoints", "dataset.json"])
 def test_anything_may_lie_beside_pictures(here, name):
     if name == "checkpoints":
         (here / "photos" / name).mkdir()
     else:
         (here / "photos" / name).write_text("{}")
     assert scored(here / "photos", against=here / "dataset").main.count == 30
+    if name == "dataset.json":  # other programs have one, too
+        (here / "photos" / name).write_text('{"labels": [["000.jpg", 6]]}')
+        assert scored(here / "dataset", against=here / "photos").main.real_count == 30
 
 
 def test_a_run_without_a_generator_is_no_folder_of_pictures(here):

@@ -54,6 +54,7 @@ def test_a_dataset_that_changed_is_told(here, capsys):
         ({"target": Path("photos"), "snapshots": True, "against": Path("dataset")}, "--snapshots needs a generator"),
         ({"against": Path("gone")}, "gone"),
         ({"against": Path("empty")}, "empty: no pictures in it"),
+        ({"against": Path("linked")}, "linked .000.jpg: link: it leads out of the folder; copy"),
         ({"against": Path("single")}, "at least 2 real pictures, there is 1"),
         ({"target": Path("broken"), "against": Path("dataset")}, "broken/b.png: .*take it out"),
     ],
@@ -62,6 +63,8 @@ def test_wrong_use_is_one_line(here, settings, words):
     (here / "empty").mkdir()
     (here / "broken").mkdir()
     draw(here / "single", 1)
+    (here / "linked").mkdir()
+    (here / "linked" / "000.jpg").symlink_to(here / "photos" / "000.jpg")
     smooth(40, 40).save(here / "broken" / "a.png")
     (here / "broken" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     with pytest.raises(UsageError, match=words) as caught:

@@ -1,5 +1,6 @@
 """Runs that are stopped, damaged, locked, or out of space; the processes are real."""
 
+import functools
 import json
 import os
 import shutil
@@ -9,10 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 from drawn import draw
-from heeding import heed
+from forks import Job
 from safetensors.torch import load_file
 
 import fewgan
@@ -26,7 +28,7 @@ from fewgan.training import loop as train
 from fewgan.training.config import Config
 
 QUIET = Screen(quiet=True)
-FEWGAN = [sys.executable, "-m", "fewgan"]
+FEWGAN = ["-m", "fewgan"]
 TRAIN = [
     *FEWGAN, "train", "--size", "32", "--biggan-width", "2", "--batch-size", "4", "--device", "cpu",
     "--save-every", "1",
@@ -105,22 +107,22 @@ def test_what_a_killed_process_was_writing_is_cleared_away(place, tmp_path):
 
 def test_two_at_once_get_folders_of_their_own(place, tmp_path):
     command = [*TRAIN, str(place / "dataset"), "--steps", "1", "--quiet", "--out", str(tmp_path / "runs")]
-    jobs = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [job.wait(timeout=120) for job in jobs] == [0, 0]
+    jobs = [Job(command) for _ in range(2)]
+    for job in jobs:
+        with job:
+            job.communicate()
+    assert [job.returncode for job in jobs] == [0, 0]
     folders = sorted(path.name for path in (tmp_path / "runs").iterdir() if path.is_dir())
     assert [name[:5] for name in folders] == ["00001", "00002"]
     assert all((tmp_path / "runs" / name / run.GENERATOR).exists() for name in folders)
-
-
-WATCHED = {"preexec_fn": heed, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
 def test_a_second_signal_stops_at_once(place, tmp_path):
     slow = "import time\nfrom fewgan.cli import commands\nfrom fewgan.training import batches\n"
     slow += "def batch(work):\n    print('in a step', flush=True)\n    time.sleep(60)\nbatches.batch = batch\n"
     slow += "commands.main()"
-    command = [sys.executable, "-c", slow, *TRAIN[3:], str(place / "dataset"), "--out", str(tmp_path)]
-    with subprocess.Popen(command, **WATCHED) as job:
+    command = ["-c", slow, *TRAIN[2:], str(place / "dataset"), "--out", str(tmp_path)]
+    with Job(command) as job:
         assert job.stdout.readline() == "in a step\n"
         started = time.monotonic()
         job.send_signal(signal.SIGINT)
@@ -148,8 +150,8 @@ sys.exit(cli.run(sys.argv[1:]))
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_work_is_saved_where_whoever_watched_has_gone(place, tmp_path, name):
-    command = [sys.executable, "-c", STEPPING, *TRAIN[3:], str(place / "dataset"), "--out", str(tmp_path)]
-    with subprocess.Popen(command, **WATCHED) as job:
+    command = ["-c", STEPPING, *TRAIN[2:], str(place / "dataset"), "--out", str(tmp_path)]
+    with Job(command) as job:
         assert job.stdout.readline() == "there\n"
         job.stderr.close()
         job.send_signal(getattr(signal, name))
@@ -157,26 +159,31 @@ def test_work_is_saved_where_whoever_watched_has_gone(place, tmp_path, name):
     assert run.checkpoints(next(tmp_path.glob("0*")))[-1][0] == 3
 
 
+def _ignore_sighup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def test_nohup_is_respected(place, tmp_path):
-    command = [sys.executable, "-c", STEPPING, *TRAIN[3:], str(place / "dataset"), "--out", str(tmp_path)]
-    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
-    with subprocess.Popen([*command, "--steps", "4"], stdout=subprocess.PIPE, text=True, **ignoring) as job:
+    command = ["-c", STEPPING, *TRAIN[2:], str(place / "dataset"), "--out", str(tmp_path)]
+    with Job([*command, "--steps", "4"], before=_ignore_sighup) as job:
         assert job.stdout.readline() == "there\n"
         job.send_signal(signal.SIGHUP)
         assert job.wait(timeout=60) == 0
 
 
+def _limit_files(largest: int) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+
+
 def test_a_full_disk_keeps_the_last_save(place, tmp_path):
-    resource = pytest.importorskip("resource")
+    pytest.importorskip("resource")
     folder = trained(place, tmp_path, steps=2)
     before = {path: path.read_bytes() for path in folder.rglob("*.safetensors")}
     largest = max(len(content) for content in before.values())
-
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, largest // 2))
-
     command = [*FEWGAN, "train", "--resume", str(folder), "--steps", "5", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files, check=False, timeout=120)
+    done = forks.run(command, before=functools.partial(_limit_files, largest // 2))
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "could not be written" in done.stderr
@@ -234,7 +241,7 @@ def test_the_same_command_gives_the_same_bytes(place, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         command = [*TRAIN, str(place / "dataset"), "--steps", "2", "--sample-every", "1", "--quiet"]
-        subprocess.run(command, cwd=tmp_path / name, check=True, stdout=subprocess.DEVNULL)
+        assert forks.run(command, tmp_path / name).returncode == 0
         folders.append(tmp_path / name / "runs" / "00001-dataset-biggan")
     for name in ("generator.safetensors", "checkpoints/000002.safetensors", "samples/000001.png", "real.png"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import fewgan
-from fewgan import run, storage
+from fewgan import registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
 from fewgan.sources.load import load
@@ -130,6 +130,16 @@ def test_a_project_that_was_moved_resumes_and_a_dataset_may_be_named(tmp_path):
     with pytest.raises(UsageError, match="is not a dataset"):
         loop.resume(str(folder), QUIET)
     assert loop.resume(str(folder), QUIET, data=str(tmp_path / "elsewhere")).step == 4
+
+
+def test_a_source_is_found_from_another_folder(tmp_path, monkeypatch):
+    """A transfer that keeps its source asks for it again on a resume."""
+    source = loop.train(config(tmp_path / "one", steps=1), QUIET).folder
+    monkeypatch.chdir(source.parent)
+    chosen = registry.choose("transfers", "finetune")
+    folder = loop.train(config(tmp_path / "two", transfer=chosen, source=source.name, steps=1), QUIET).folder
+    monkeypatch.chdir(tmp_path)
+    assert load(run.read_config(folder)["source"]).path == source.resolve()
 
 
 def test_the_same_command_resumes_its_unfinished_run(tmp_path):

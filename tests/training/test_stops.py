@@ -1,6 +1,7 @@
 """What ends a training or spoils it: signals, steps that are not finite, an end between two ticks."""
 
 import math
+import shlex
 import signal
 from pathlib import Path
 
@@ -29,9 +30,11 @@ def test_a_signal_finishes_the_step_and_saves(data, tmp_path, monkeypatch, signu
 
     monkeypatch.setattr(train, "generator_step", interrupted)
     with pytest.raises(train.Stopped, match="--resume") as caught:
-        train.train(config(data, tmp_path, steps=50, save_every=50), QUIET)
+        train.train(config(data, tmp_path / "My Drive", steps=50, save_every=50), QUIET)
     assert caught.value.exit_code == 128 + signum
-    folder = tmp_path / "00001-dataset-biggan"
+    folder = tmp_path / "My Drive" / "00001-dataset-biggan"
+    told = str(caught.value).split("go on with '")[1].removesuffix("'")  # a command that works as it stands
+    assert shlex.split(told) == ["fewgan", "train", "--resume", str(folder)]
     assert [step for step, _ in run.checkpoints(folder)] == [3]
     monkeypatch.setattr(train, "generator_step", real)
     assert train.resume(str(folder), QUIET, steps=4).step == 4

@@ -1,0 +1,62 @@
+"""The forms that state dicts come in: compiled, safetensors, another pickle protocol, half downloaded, of a live run."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import fewgan
+from fewgan import run, storage
+from fewgan.plugin import UsageError
+from fewgan.sources import load as source
+
+OWN = Path(__file__).parents[1] / "golden" / "biggan-32"
+
+
+def save(form: str, folder: Path) -> Path:
+    """The golden networks in this form; what `load` is then given."""
+    folder.mkdir()
+    states = {name: torch.load(OWN / f"{name}.pth") for name in ("G_ema", "D")}
+    for name, state in states.items():
+        if form == "compiled":
+            torch.save({f"_orig_mod.{key}": tensor for key, tensor in state.items()}, folder / f"{name}.pth")
+        elif form == "protocol 5":
+            torch.save(state, folder / f"{name}.pth", pickle_protocol=5)
+        else:
+            save_file(state, folder / f"{name}.safetensors")
+    return folder / "G_ema.safetensors" if form == "one file" else folder
+
+
+@pytest.mark.parametrize("form", ["compiled", "protocol 5", "safetensors", "one file"])
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_state_dict_is_read_in_every_form(form, tmp_path):
+    expected, model = fewgan.load(OWN), fewgan.load(save(form, tmp_path / "x"))
+    assert torch.equal(model.sample(1), expected.sample(1))
+    assert model.has_discriminator == (form != "one file")
+
+
+def test_a_pointer_in_the_place_of_weights_says_what_it_is(tmp_path):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 99\n"
+    (tmp_path / "G_ema.pth").write_text(pointer)
+    with pytest.raises(UsageError, match=r"G_ema\.pth.*git lfs pull") as caught:
+        fewgan.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_that_is_removed_meanwhile_is_no_error(tmp_path, monkeypatch):
+    """A run that is being trained keeps its newest two."""
+    embedded = Path(source.__file__).parent / "embedded"
+    shutil.copy(embedded / run.GENERATOR, tmp_path)
+    monkeypatch.setattr(run, "checkpoints", lambda _: [(200, tmp_path / "checkpoints" / "000200.safetensors")])
+    assert not fewgan.load(tmp_path).has_discriminator
+    monkeypatch.undo()
+    (tmp_path / "checkpoints").mkdir()
+    state, facts = storage.read_tensors(embedded / source.DISCRIMINATOR)
+    for step in (200, 400):
+        state = {f"discriminator.{name.removeprefix('discriminator.')}": tensor for name, tensor in state.items()}
+        storage.write_tensors(tmp_path / "checkpoints" / f"{step:06d}.safetensors", state, facts)
+    model = fewgan.load(tmp_path)
+    (tmp_path / "checkpoints" / "000400.safetensors").unlink()  # before D is asked for
+    assert model.discriminator is not None
