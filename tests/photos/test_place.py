@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -238,11 +239,11 @@ def test_a_folder_that_is_cleared_away_before_its_lock_is_made_again(photos, tmp
             place._sweep(path.parent)
             assert not path.parent.exists()
         taken.append(path.parent)
-        return lock(path, **options)
+        return lock(path, **options) if len(taken) > 1 else nullcontext()  # a lock that makes no folder for itself
 
     monkeypatch.setattr(place, "lock", late)
     assert prepare(photos, tmp_path / "out", size=32, screen=QUIET).count == 24
-    assert taken
+    assert len(set(taken)) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

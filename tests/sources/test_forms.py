@@ -1,4 +1,4 @@
-"""The forms that state dicts come in: compiled, safetensors, another pickle protocol, half downloaded, of a live run."""
+"""The forms that state dicts come in: compiled, safetensors, another protocol, half downloaded, of a live run."""
 
 import shutil
 from pathlib import Path
