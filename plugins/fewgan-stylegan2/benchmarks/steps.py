@@ -138,10 +138,15 @@ def main() -> None:
         ("threads", torch.get_num_threads()),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--bf16", action="store_true", help="both sides under autocast to bfloat16")
     parser.add_argument("--memory", choices=SIDES, help="make two steps of this side and print the peak in MiB")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bf16):
+        measure(arguments)
 
+
+def measure(arguments: argparse.Namespace) -> None:
     if arguments.memory:
         side = Side(arguments.memory, arguments)
         for _ in range(2):
@@ -158,14 +163,19 @@ def main() -> None:
         environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
         peaks[name] = int(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
     pair = {name: Side(name, arguments) for name in SIDES}
-    print(f"{arguments.size} px, channel base {arguments.base}, batch {arguments.batch}, {arguments.threads} threads")
+    clock = time.process_time if arguments.threads == 1 else time.perf_counter  # of one thread, whatever else runs
+    precision = "bf16" if arguments.bf16 else "fp32"
+    print(
+        f"{arguments.size} px, channel base {arguments.base}, batch {arguments.batch}, {arguments.threads} threads, "
+        f"{precision}"
+    )
     for work in ("step", "r1", "path_length", "sample"):
         best = dict.fromkeys(SIDES, math.inf)
         for _ in range(arguments.rounds + 1):  # the first warms up, and may win all the same
             for name, side in pair.items():
-                start = time.perf_counter()
+                start = clock()
                 getattr(side, work)()
-                best[name] = min(best[name], time.perf_counter() - start)
+                best[name] = min(best[name], clock() - start)
         print(
             f"{work:12} plain {best['plain']:7.3f} s  ours {best['ours']:7.3f} s  {best['plain'] / best['ours']:.2f}x"
         )

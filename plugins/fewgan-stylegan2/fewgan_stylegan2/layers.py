@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewgan.plugin import full_precision
+from fewgan_stylegan2 import winograd
 from fewgan_stylegan2.resampling import downsample_conv2d, low_pass
 
 SLOPE = 0.2
@@ -104,6 +105,8 @@ class Conv2d(nn.Module):
         bias = None if self.bias is None else self.bias * self.gain
         if self.down:
             y = downsample_conv2d(x, weight, bias, self.resample_filter)
+        elif winograd.serves(x, weight):
+            y = winograd.conv2d(x, weight, bias)
         else:
             y = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         return clamped(F.leaky_relu_(y, SLOPE), self.limit) if self.activate else y

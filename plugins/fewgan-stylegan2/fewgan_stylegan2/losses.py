@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from fewgan_stylegan2.winograd import inputs_alone
+
 PATH_LENGTH_DECAY = 0.01
 PATH_LENGTH_WEIGHT = 2.0
 
@@ -38,7 +40,8 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor | None = None) -> Ten
     if noise is None:
         noise = torch.randn_like(images)
     height, width = images.shape[2:]
-    (gradient,) = torch.autograd.grad((images * noise).sum() / math.sqrt(height * width), ws, create_graph=True)
+    with inputs_alone():
+        (gradient,) = torch.autograd.grad((images * noise).sum() / math.sqrt(height * width), ws, create_graph=True)
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 

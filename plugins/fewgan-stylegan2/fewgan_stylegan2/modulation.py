@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fewgan.plugin import full_precision
+from fewgan_stylegan2 import winograd
 from fewgan_stylegan2.layers import at_least_float32
 from fewgan_stylegan2.resampling import upsample_conv2d
 
@@ -75,6 +76,8 @@ def modulated_conv2d(
     factor = demodulation(weight, style)
     if (form or choose(x, weight)) == "scaled":
         scaled = x * style[:, :, None, None].to(x.dtype)
+        if up is None and winograd.serves(scaled, weight):
+            return winograd.conv2d(scaled, weight), factor
         if up is None:
             return F.conv2d(scaled, weight, padding=1), factor
         return upsample_conv2d(scaled, _transposed(weight), up, folded=folded), factor

@@ -1,0 +1,223 @@
+"""3x3 convolutions with 16 products in the place of 36, for CPUs (Winograd's F(2x2, 3x3); Lavin and Gray 2016, arXiv
+1509.09308, section 4.1).
+
+A tile of 2x2 results needs 4x4 pixels. Pixels, kernels and results are transformed by small matrices, and between them
+stands one product of matrices for each of the 16 places in a tile. In float32 the result is as near to the exact one as
+that of the ordinary convolution; in bfloat16 it would not be, and there the ordinary one is taken.
+
+The work goes through pieces of the batch that stay in the cache, so that nothing of the size of all tiles is held.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TILES, NUMBERS = 256, 2**17
+"""Of a piece: at least so many tiles, and about so many numbers in each of its 16 matrices. With fewer, the products
+of matrices are slow; with more, a piece leaves the cache."""
+
+KERNEL = torch.tensor(((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0)))
+_inputs_alone = ContextVar("inputs_alone", default=False)
+MIRRORED = (3, 1, 2, 0)
+"""Where the places of a transformed kernel, on one axis, are found for the mirrored kernel."""
+
+
+def serves(x: Tensor, weight: Tensor) -> bool:
+    """Whether this is the faster way for x [N, in, H, W] and weight [out, in, k, k], as benchmarks/forms.py measures it.
+
+    Below some 128 channels or 256 tiles the transforms take more than the products save.
+    """
+    count, channels, height, width = x.shape
+    return (
+        weight.shape[-1] == 3
+        and min(channels, weight.shape[0]) >= 128
+        and count * height * width >= 4 * TILES
+        and height % 2 == width % 2 == 0
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.conv2d(x, weight, bias, padding=1) to all orders of derivatives; x [N, in, H, W], weight [out, in, 3, 3].
+
+    H and W are even. The result is in channels_last.
+    """
+    y: Tensor = _Convolution.apply(x, weight, False)
+    return y if bias is None else y.add_(bias[:, None, None])
+
+
+@contextmanager
+def inputs_alone() -> Iterator[None]:
+    """Gradients that are taken in here are none of weights, as in the first of two derivatives.
+
+    torch.autograd tells its own operations which gradients are asked for, but no Function.
+    """
+    token = _inputs_alone.set(True)
+    try:
+        yield
+    finally:
+        _inputs_alone.reset(token)
+
+
+class _Convolution(torch.autograd.Function):
+    """x, weight -> the convolution, or with `adjoint` that of the mirrored kernel from its outputs to its inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, adjoint: bool) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.adjoint = adjoint
+        kernels = _kernels(weight)
+        mirrored = kernels.view(4, 4, *kernels.shape[1:])[MIRRORED, :][:, MIRRORED].flatten(0, 1) if adjoint else None
+        factors = kernels.transpose(1, 2) if mirrored is None else mirrored
+        count, _, height, width = x.shape
+        shape = (count, factors.shape[2], height, width)
+        y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        ours = y.permute(0, 2, 3, 1)
+        room = _Room(x)
+        for image, row, padded in _pieces(x):
+            tiles = _pixels(padded, room)
+            products = room("products", (*tiles.shape[:-1], factors.shape[2]))
+            for place in range(16):
+                pair = divmod(place, 4)
+                torch.mm(tiles[pair].flatten(0, 2), factors[place], out=products[pair].flatten(0, 2))
+            _results(products, ours[image, row], room)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        of_x = _Convolution.apply(gradient, weight, not ctx.adjoint) if ctx.needs_input_grad[0] else None
+        pair = (gradient, x) if ctx.adjoint else (x, gradient)
+        wanted = ctx.needs_input_grad[1] and not _inputs_alone.get()
+        of_weight = _KernelGradient.apply(*pair) if wanted else None
+        return of_x, of_weight, None
+
+
+class _KernelGradient(torch.autograd.Function):
+    """x [N, in, H, W] and the gradient of its convolution [N, out, H, W] -> that of the weight [out, in, 3, 3]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(x, gradient)
+        ins, outs = x.shape[1], gradient.shape[1]
+        total = x.new_zeros(16, outs, ins)
+        theirs = gradient.permute(0, 2, 3, 1)
+        room = _Room(x)
+        for image, row, padded in _pieces(x):
+            tiles = _pixels(padded, room)
+            spread = _spread(theirs[image, row], room)
+            for place in range(16):
+                pair = divmod(place, 4)
+                total[place].addmm_(spread[pair].flatten(0, 2).t(), tiles[pair].flatten(0, 2))
+        rows = _both_axes(x).t() @ total.view(16, -1)
+        return rows.view(3, 3, outs, ins).permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, gradient = ctx.saved_tensors
+        of_x = _Convolution.apply(gradient, weight, True) if ctx.needs_input_grad[0] else None
+        of_gradient = _Convolution.apply(x, weight, False) if ctx.needs_input_grad[1] else None
+        return of_x, of_gradient
+
+
+def _both_axes(like: Tensor) -> Tensor:
+    """The transform of a kernel as one matrix [16, 9]."""
+    return torch.kron(KERNEL, KERNEL).to(like)
+
+
+def _kernels(weight: Tensor) -> Tensor:
+    """weight [out, in, 3, 3] -> [16, out, in]."""
+    outs, ins = weight.shape[:2]
+    return (_both_axes(weight) @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(16, outs, ins)
+
+
+class _Room:
+    """Memory for a piece, which the next piece takes again: fresh pages cost as much as what is computed in them."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.like = like
+        self.held: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        count = math.prod(shape)
+        if name not in self.held or self.held[name].numel() < count:
+            self.held[name] = self.like.new_empty(count)
+        return self.held[name][:count].view(shape)
+
+
+def _pieces(x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Images, rows of results, and their pixels with one more on each side, [n, h + 2, W + 2, C]."""
+    count, channels, height, width = x.shape
+    pixels = 4 * max(TILES, NUMBERS // channels)
+    rows = min(height, max(2, pixels // width // 2 * 2))
+    images = max(1, pixels // (rows * width))
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
+    for image in range(0, count, images):
+        for row in range(0, height, rows):
+            end = min(row + rows, height)
+            chosen = slice(image, image + images)
+            yield chosen, slice(row, end), padded[chosen, row : end + 2]
+
+
+def _pixels(padded: Tensor, room: _Room) -> Tensor:
+    """[n, h + 2, W + 2, C] -> [4, 4, n, h/2, W/2, C]."""
+    count, height, width, channels = padded.shape
+    rows = room("rows", (4, count, height // 2 - 1, width, channels))
+    _four(padded[:, 0::2], padded[:, 1::2], rows, axis=1)
+    tiles = room("tiles", (4, 4, count, height // 2 - 1, width // 2 - 1, channels))
+    _four(rows[:, :, :, 0::2], rows[:, :, :, 1::2], tiles.transpose(0, 1), axis=3)
+    return tiles
+
+
+def _four(even: Tensor, odd: Tensor, out: Tensor, *, axis: int) -> None:
+    """Pixels 0 to 3 of each tile on one axis -> 0 - 2, 1 + 2, 2 - 1, 1 - 3."""
+    count = even.shape[axis] - 1
+    first, third = even.narrow(axis, 0, count), even.narrow(axis, 1, count)
+    second, fourth = odd.narrow(axis, 0, count), odd.narrow(axis, 1, count)
+    torch.sub(first, third, out=out[0])
+    torch.add(second, third, out=out[1])
+    torch.sub(third, second, out=out[2])
+    torch.sub(second, fourth, out=out[3])
+
+
+def _results(products: Tensor, y: Tensor, room: _Room) -> None:
+    """[4, 4, n, h/2, W/2, C] -> y [n, h, W, C]: on each axis 0 + 1 + 2 and 1 - 2 - 3."""
+    count, height, width, channels = products.shape[2:]
+    half = room("half", (2, 4, count, height, width, channels))
+    _two(products.transpose(0, 1), half)
+    halves = half.transpose(0, 1)
+    by_column = y.unflatten(2, (width, 2)).unflatten(1, (height, 2))
+    for column in range(2):
+        _two(halves[:, column], by_column[:, :, :, :, column].permute(2, 0, 1, 3, 4))
+
+
+def _two(four: Tensor, out: Tensor) -> None:
+    torch.add(four[0], four[1], out=out[0]).add_(four[2])
+    torch.sub(four[1], four[2], out=out[1]).sub_(four[3])
+
+
+def _spread(gradient: Tensor, room: _Room) -> Tensor:
+    """The adjoint of `_results`: [n, h, W, C] -> [4, 4, n, h/2, W/2, C]."""
+    count, height, width, channels = gradient.shape
+    rows = room("spread rows", (4, count, height // 2, width, channels))
+    _spread_axis(gradient[:, 0::2], gradient[:, 1::2], rows)
+    places = room("places", (4, 4, count, height // 2, width // 2, channels))
+    _spread_axis(rows[:, :, :, 0::2], rows[:, :, :, 1::2], places.transpose(0, 1))
+    return places
+
+
+def _spread_axis(even: Tensor, odd: Tensor, out: Tensor) -> None:
+    out[0].copy_(even)
+    torch.add(even, odd, out=out[1])
+    torch.sub(even, odd, out=out[2])
+    torch.neg(odd, out=out[3])
