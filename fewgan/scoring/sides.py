@@ -193,10 +193,10 @@ def _own(subject: Subject, screen: Screen) -> Dataset:
 
 
 def _run_folder(path: Path) -> Path:
-    """The run of a run folder, a generator.safetensors or a kept generator."""
+    """The run of a run folder, a generator.safetensors, a best.safetensors or a kept generator."""
     if path.is_dir():
         return path
-    return path.parent if path.name == run.GENERATOR else path.parent.parent
+    return path.parent if path.name in (run.GENERATOR, run.BEST) else path.parent.parent
 
 
 def _dataset(folder: Path) -> Dataset:
@@ -222,11 +222,11 @@ def _of_dataset(data: Dataset, size: int | None, screen: Screen) -> list[Picture
 
 
 def _beside(target: Path, name: str) -> Path:
-    """<run>/fid for a run and its generator, <run>/fid/<step> for a kept one, ./fid-<name> for anything else."""
+    """<run>/fid for a run and its generator, <run>/fid/<step or best> for others of a run, else ./fid-<name>."""
     if (target / "config.json").exists() and (target / run.GENERATOR).exists():
         return target / "fid"
     if target.name == run.GENERATOR and (target.parent / "config.json").exists():
         return target.parent / "fid"
-    if target.suffix == ".safetensors" and (target.parent.parent / "config.json").exists():
-        return target.parent.parent / "fid" / target.stem
+    if target.suffix == ".safetensors" and (_run_folder(target) / "config.json").exists():
+        return _run_folder(target) / "fid" / target.stem
     return Path(f"fid-{name}")

@@ -158,11 +158,13 @@ def _tensors(module: nn.Module, half: bool) -> dict[str, Tensor]:
 def name_of(path: Path) -> str:
     """The name of a run folder, of the folder of a generator.safetensors, or of a file without a known ending.
 
-    A generator kept by --keep-generators is named by its run and its step.
+    A generator kept by --keep-generators is named by its run and its step, the best one by its run.
     """
     path = Path(os.path.abspath(path))
     if path.name == run.GENERATOR:
         return path.parent.name
+    if path.name == run.BEST:
+        return f"{path.parent.name}-{path.stem}"
     if not path.is_dir() and path.suffix.lower() in (".safetensors", ".pth", ".pt", ".bin", ".pkl"):
         kept = path.parent.name == "generators" and path.stem.isdigit()
         return f"{path.parents[1].name}-{path.stem}" if kept else path.stem

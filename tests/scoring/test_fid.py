@@ -66,9 +66,14 @@ def test_the_latest_run_against_its_own_dataset(here):
     [
         ("runs/00001-dataset-biggan/generator.safetensors", "runs/00001-dataset-biggan/fid"),
         ("runs/00001-dataset-biggan/generators/000200.safetensors", "runs/00001-dataset-biggan/fid/000200"),
+        ("runs/00001-dataset-biggan/best.safetensors", "runs/00001-dataset-biggan/fid/best"),
     ],
 )
 def test_one_file_of_a_run_knows_its_dataset(here, target, out):
+    """In a project that was moved, too."""
+    tensors, facts = storage.read_tensors(Path("runs/00001-dataset-biggan/generators/000200.safetensors"))
+    facts["config"] |= {"data_relative": "../../dataset", "data_path": "/nowhere/dataset"}
+    storage.write_tensors(Path(target), tensors, {"config": facts["config"]})
     report = scored(Path(target))
     assert report.main.against == "train"
     assert report.files[0].parent == Path(out)

@@ -88,6 +88,7 @@ def test_wrong_labels_are_one_message(tmp_path, labels):
         ("runs/00001-photos.v2-biggan/generator.safetensors", "00001-photos.v2-biggan"),
         ("runs/00001-photos.v2-biggan", "00001-photos.v2-biggan"),
         ("runs/00001-a/generators/000500.safetensors", "00001-a-000500"),
+        ("runs/00001-a/best.safetensors", "00001-a-best"),
         ("weights/cat.v3.pkl", "cat.v3"),
     ],
 )

@@ -14,7 +14,7 @@ from fewgan.testing.base import QUIET, config
 from fewgan.training import checkpoint, loop
 from fewgan.training.average import Average
 from fewgan.training.players import optimizers
-from fewgan.training.steps import Clock, discriminator_step, generator_step
+from fewgan.training.steps import Clock, add_orthogonal_gradient, discriminator_step, generator_step
 
 pytestmark = pytest.mark.usefixtures("tiny_installed")
 
@@ -134,6 +134,18 @@ def test_orthogonal_regularisation_is_of_g_alone():
         torch.manual_seed(1)
         step_d(p)
     assert torch.equal(players.discriminator.linear.weight, other.discriminator.linear.weight)
+
+
+def test_orthogonal_regularisation_leaves_a_mapper_alone():
+    """Which learns in G's step, beside G."""
+    players, mapper = team(), nn.Linear(8, 8)
+    players.orthogonal = 0.1
+    own = [*players.generator.parameters()]
+    for parameter in (*own, mapper.weight):
+        parameter.grad = torch.zeros_like(parameter)
+    add_orthogonal_gradient(players, [*own, mapper.weight])
+    assert any(parameter.grad.any() for parameter in own)
+    assert not mapper.weight.grad.any()
 
 
 @pytest.mark.parametrize(("how", "buffers"), [("average", False), ("copy", True)])
