@@ -4,7 +4,7 @@ import textwrap
 
 import torch
 from torch.nn import functional as F
-from torchrun import torchrun
+from torchrun import ranks
 
 from fewgan import layers
 from fewgan.plugin import all_gather
@@ -114,7 +114,7 @@ SUMS = """
 
 def test_batch_norm_rows_and_observe_are_over_all_processes(tmp_path):
     (tmp_path / "sums.py").write_text(textwrap.dedent(SUMS))
-    done = torchrun(2, ["sums.py"], tmp_path)
+    done = ranks(2, ["sums.py"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "all good\n"
 

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -11,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from drawn import draw
+from forks import Job
 from safetensors.torch import load_file
-from torchrun import ALONE, torchrun
+from torchrun import ALONE, ranks, torchrun
 
 from fewgan import run
 from fewgan.photos.prepare import prepare
@@ -86,7 +85,7 @@ def test_two_processes_of_8_do_what_one_of_16_does(place, transfer):
     script.write_text(textwrap.dedent(THREE_STEPS))
     source = str(HERE / "golden" / "biggan-32") if transfer != "none" else ""
     for processes in (1, 2):
-        done = torchrun(processes, [str(script), f"{transfer}{processes}.safetensors", transfer, source], place)
+        done = ranks(processes, [str(script), f"{transfer}{processes}.safetensors", transfer, source], place)
         assert done.returncode == 0, done.stderr
     one, two = (load_file(place / f"{transfer}{processes}.safetensors") for processes in (1, 2))
     assert one.keys() == two.keys()
@@ -112,12 +111,12 @@ def test_the_commands_in_two_processes_and_a_resume_in_one(place):
     lines = run.read_metrics(folder)
     assert [(line["step"], line["images_seen"]) for line in lines] == [(2, 8), (4, 16)]
 
-    done = torchrun(1, ["-m", "fewgan", "train", "--resume", str(folder), "--steps", "6"], place)
+    done = ranks(1, ["-m", "fewgan", "train", "--resume", str(folder), "--steps", "6"], place)
     assert done.returncode == 0, done.stderr
     # A damaged checkpoint is set aside once, by one process, before any of the others reads it.
     newest = run.checkpoints(folder)[-1][1]
     newest.write_bytes(newest.read_bytes()[:-1000])
-    done = torchrun(2, ["-m", "fewgan", "train", "--resume", str(folder), "--steps", "8"], place)
+    done = ranks(2, ["-m", "fewgan", "train", "--resume", str(folder), "--steps", "8"], place)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("resuming from the checkpoint before it, step 4 instead of 6") == 1
     assert newest.with_suffix(".damaged").exists()
@@ -149,14 +148,14 @@ FID = """
 
 
 def test_scores_do_not_depend_on_the_number_of_processes(place, tmp_path, monkeypatch):
-    made = torchrun(1, [*TRAIN, "--steps", "1", "--out", "scored"], place)
+    made = ranks(1, [*TRAIN, "--steps", "1", "--out", "scored"], place)
     assert made.returncode == 0, made.stderr
     (folder,) = (place / "scored").glob("0*")
     (place / "score.py").write_text(textwrap.dedent(FID))
     found = []
     for processes in (2, 1):
         monkeypatch.setitem(ALONE, "XDG_CACHE_HOME", str(tmp_path / str(processes)))
-        done = torchrun(processes, ["score.py", str(folder), f"fid{processes}"], place)
+        done = ranks(processes, ["score.py", str(folder), f"fid{processes}"], place)
         assert done.returncode == 0, done.stderr
         assert done.stdout == "1\n"
         report = json.loads((place / f"fid{processes}" / "scores.json").read_text())
@@ -191,7 +190,7 @@ FAILING = """
 )
 def test_a_process_that_fails_ends_all_with_one_message(place, how, message):
     (place / "failing.py").write_text(textwrap.dedent(FAILING))
-    done = torchrun(2, ["failing.py", how, *TRAIN[2:], "--out", how], place)
+    done = ranks(2, ["failing.py", how, *TRAIN[2:], "--out", how], place)
     assert done.returncode != 0
     assert done.stderr.count("Error: ") == 1 + done.stderr.count("ChildFailedError: ")
     assert message in done.stderr
@@ -206,17 +205,13 @@ def test_a_process_that_fails_ends_all_with_one_message(place, how, message):
     ],
 )
 def test_wrong_use_is_said_once(place, arguments, message):
-    done = torchrun(2, [*TRAIN, *arguments], place)
+    done = ranks(2, [*TRAIN, *arguments], place)
     assert done.returncode != 0
     assert done.stderr.count(message) == 1
 
 
 def test_a_signal_stops_all_after_the_same_step_and_saves(place):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
-    command += ["--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1", *TRAIN, "--steps", "100000"]
-    with subprocess.Popen(
-        [*command, "--out", "stopped"], cwd=place, env=ALONE, stderr=subprocess.PIPE, text=True
-    ) as job:
+    with Job([*TRAIN, "--steps", "100000", "--out", "stopped"], place, environment=ALONE, processes=2) as job:
         while not (metrics := list(place.glob("stopped/*/metrics.jsonl"))):
             assert job.poll() is None
             time.sleep(0.2)
@@ -229,6 +224,6 @@ def test_a_signal_stops_all_after_the_same_step_and_saves(place):
 
 
 def test_other_commands_run_once(place):
-    done = torchrun(2, ["-m", "fewgan", "plugins"], place)
+    done = ranks(2, ["-m", "fewgan", "plugins"], place)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("diffaugment") == 1
