@@ -2,15 +2,13 @@
 
 import importlib
 import json
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 import torch
 from scored import QUIET, Tiny, scored
+from torchrun import ranks
 
 from fewgan.sampling.sample import sample
 from fewgan.scoring.extract import cache_key, extract, mirrored, of_tensor
@@ -36,10 +34,7 @@ PROCESSES = """
 def test_fewer_batches_than_processes(here):
     """8 pictures are one batch, so one of two processes has an empty shard."""
     (here / "score.py").write_text(f"TESTS = {str(TESTS)!r}\n" + textwrap.dedent(PROCESSES))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
-    command += ["--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1", "score.py", "two"]
-    environment = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "RANK")}
-    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = ranks(2, ["score.py", "two"], here)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "2\n"
     two = json.loads((here / "two" / "scores.json").read_text())
