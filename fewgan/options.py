@@ -30,16 +30,18 @@ def option(
     max: float | None = None,
     hidden: bool = False,
     argument: bool = False,
+    network: bool = True,
 ) -> Any:
     """One field of a plugin's options; it becomes the flag `--<plugin>-<field>`, of a command `--<field>`.
 
     min and max are inclusive. A field typed `X | None` with default None means "chosen by the plugin". A hidden field
     has no flag: it holds a fact that `read` finds in a pretrained file and that `config.json` must keep. argument: of a
     command only, a word without a flag, in the order of the fields; `tuple[str, ...]` takes all words that are left.
-    An argument whose default is empty, "" or (), must be given.
+    An argument whose default is empty, "" or (), must be given. network: of an architecture; with False the option
+    changes no network but how it is trained or sampled, and may differ from the source's.
     Types: bool, int, float, str, and each of them `| None`; `tuple[str, ...]` of a command.
     """
-    facts = {"help": help, "min": min, "max": max, "hidden": hidden, "argument": argument}
+    facts = {"help": help, "min": min, "max": max, "hidden": hidden, "argument": argument, "network": network}
     return dataclasses.field(default=default, metadata=facts)
 
 
@@ -56,6 +58,7 @@ class Field:
     max: float | None
     hidden: bool
     argument: bool
+    network: bool
 
 
 def limits(low: float | None, high: float | None) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 from fewgan import device, distributed, registry, run
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
+from fewgan.options import fields_of
 from fewgan.photos import dataset
 from fewgan.screen import Screen
 from fewgan.sources import known, load, transfer
@@ -81,22 +82,26 @@ def with_size(config: Config, data: dataset.Dataset, model: Model | None) -> Con
             f"--size {config.size}: the source {config.source} is {size} px; leave --size out or take another source"
         )
     theirs = model.architecture
-    if config.architecture.name != theirs.name:
-        if config.architecture != registry.choose(theirs.kind, registry.default(theirs.kind) or ""):
-            raise UsageError(
-                f"--arch {config.architecture.name}: the source {config.source} is a {theirs.name}; leave --arch and "
-                f"the options of {config.architecture.name} out"
-            )
-        return dataclasses.replace(config, size=size, architecture=theirs)  # the user named none
     defaults = registry.choose(theirs.kind, theirs.name)
-    for name, value in config.architecture.options.items():
+    options = defaults.options
+    if config.architecture.name == theirs.name:
+        options = config.architecture.options
+    elif config.architecture != registry.choose(theirs.kind, registry.default(theirs.kind) or ""):
+        raise UsageError(
+            f"--arch {config.architecture.name}: the source {config.source} is a {theirs.name}; leave --arch and "
+            f"the options of {config.architecture.name} out"
+        )
+    own = {item.name: options[item.name] for item in fields_of(theirs.plugin()[0].options) if not item.network}
+    for name, value in options.items():
         their = theirs.options.get(name, defaults.options[name])  # a run from before the option existed
-        if value not in (defaults.options[name], their):
+        if name not in own and value not in (defaults.options[name], their):
             words = f"{theirs.name}-{name.replace('_', '-')}"
             given, has = _on_the_line(words, value), _on_the_line(words, their)
             has = f"the default of {has}" if their is None else has
             raise UsageError(f"{given}: the source {config.source} has {has}, and keeps it; leave {given} out")
-    return dataclasses.replace(config, size=size, architecture=theirs)
+    return dataclasses.replace(
+        config, size=size, architecture=dataclasses.replace(theirs, options=theirs.options | own)
+    )
 
 
 def _on_the_line(words: str, value: Any) -> str:

@@ -39,9 +39,13 @@ class Options:
     clamp: float | None = option(
         None, "Activations stay within ±clamp; 0: no limit. Default: the config's.", min=0, max=1e6
     )
-    mixing: float | None = option(None, "Probability of style mixing, a batch. Default: the config's.", min=0, max=1)
-    noise: str = option("random", "Noise in each layer: random, const (the stored one) or none.")
-    cutoff: int | None = option(None, "Layers that --truncation acts on, from the first. Default: all.", min=0, max=64)
+    mixing: float | None = option(
+        None, "Probability of style mixing, a batch. Default: the config's.", min=0, max=1, network=False
+    )
+    noise: str = option("random", "Noise in each layer: random, const (the stored one) or none.", network=False)
+    cutoff: int | None = option(
+        None, "Layers that --truncation acts on, from the first. Default: all.", min=0, max=64, network=False
+    )
     generator_shape: str | None = option(None, "The generator's shape in a file.", hidden=True)
     discriminator_shape: str | None = option(None, "The discriminator's shape in a file.", hidden=True)
 

@@ -31,7 +31,7 @@ MIRRORED = (3, 1, 2, 0)
 
 
 def serves(x: Tensor, weight: Tensor) -> bool:
-    """Whether this is the faster way for x [N, in, H, W] and weight [out, in, k, k], as benchmarks/forms.py measures it.
+    """Whether this is faster for x [N, in, H, W] and weight [out, in, k, k], as benchmarks/forms.py measures it.
 
     Below some 128 channels or 256 tiles the transforms take more than the products save.
     """

@@ -54,6 +54,25 @@ def transferred(folder, source, **changes):
     return started(folder, source=str(source), **(plain | changes))
 
 
+def test_options_that_change_no_network_are_the_runs_own_beside_a_source(tmp_path):
+    """They are no part of the source's networks: given or default, the run's hold."""
+    theirs = chosen("architectures", "stylegan2", **TINY, noise="const", cutoff=1)
+    source = started(tmp_path / "source", architecture=theirs, steps=1)
+    given = chosen("architectures", "stylegan2", mixing=0.25, noise="none", cutoff=3)
+    changes = {"transfer": chosen("transfers", "finetune"), "steps": 1}
+    made = transferred(tmp_path / "given", PKL / "network-snapshot.pkl", architecture=given, **changes)
+    plain = transferred(tmp_path / "plain", source, **changes)
+    options = [run.read_config(folder)["architecture"]["options"] for folder in (source, made, plain)]
+    found = [(one["mixing"], one["noise"], one["cutoff"]) for one in options]
+    assert found == [(None, "const", 1), (0.25, "none", 3), (None, "random", None)]
+    generator = fewgan.load(made).generator
+    assert (generator.mixing, generator.noise, generator.cutoff) == (0.25, "none", 3)
+    assert options[2]["channel_base"] == TINY["channel_base"]
+    refused = chosen("architectures", "stylegan2", mixing=0.25, group=2)
+    with pytest.raises(UsageError, match="--stylegan2-group 2: the source"):
+        transferred(tmp_path / "refused", source, architecture=refused, **changes)
+
+
 METHODS = [
     ("finetune", {}),
     ("minegan", {"miner_steps": 3}),
