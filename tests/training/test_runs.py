@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import fewgan
-from fewgan import registry, run, storage
+from fewgan import distributed, registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
 from fewgan.sources.load import load
 from fewgan.sources.model import name_of
 from fewgan.testing import tiny
 from fewgan.testing.base import QUIET, config
-from fewgan.training import loop
+from fewgan.training import loop, session
 
 pytestmark = pytest.mark.usefixtures("tiny_installed")
 
@@ -157,6 +157,21 @@ def test_the_same_command_resumes_its_unfinished_run(tmp_path):
     other = dataclasses.replace(asked, seed=1)
     assert loop.train(other, QUIET, resume_unfinished=True).folder != folder
     assert loop.train(asked, QUIET).folder not in (folder,)
+
+
+def test_other_processes_read_no_checkpoint_but_the_one_that_the_first_has_chosen(tmp_path, monkeypatch):
+    """The first one sets a damaged checkpoint aside, which may happen before the others look at it."""
+    asked = config(tmp_path, steps=4, save_every=2)
+    folder = loop.train(asked, QUIET).folder
+    found = run.checkpoints(folder)
+    found[-1][1].unlink()
+    state = session.begin(asked, QUIET).state
+    told = iter(["000004.safetensors is damaged", None])
+    monkeypatch.setattr(run, "checkpoints", lambda _: list(found))
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    monkeypatch.setattr(distributed, "broadcast_object", lambda _: next(told))
+    session._restore(folder, state, QUIET)
+    assert state.step == 2
 
 
 def test_a_seed_may_have_63_bits(tmp_path):
