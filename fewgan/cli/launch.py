@@ -18,6 +18,7 @@ def launch(run: Callable[[Sequence[str], Speaks], int], arguments: Sequence[str]
     """The exit code of run(arguments, speaks). speaks: whether this process is the one to print why it fails."""
     screen.open_streams()
     try:
+        _check_current_folder()
         rank, world_size = _ranks()
     except UsageError as error:
         return failures.report(error, arguments)
@@ -33,6 +34,14 @@ def launch(run: Callable[[Sequence[str], Speaks], int], arguments: Sequence[str]
     screen.flush()
     # Everything is written. Closing the connections in order now and then aborts a process that has succeeded.
     os._exit(code)
+
+
+def _check_current_folder() -> None:
+    """Raises UsageError where it was removed: torch's libraries would end the process with a message of their own."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise UsageError("the current folder no longer exists; change to another one with cd") from None
 
 
 def _ranks() -> tuple[int, int]:

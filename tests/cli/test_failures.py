@@ -1,7 +1,9 @@
 """Wrong lines and failures: one line each, the right exit code."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from packages import install
@@ -150,3 +152,14 @@ def test_what_torchrun_sets(environment, message):
 def test_what_others_mean_by_these_variables_is_theirs():
     assert subprocess_of("plugins", RANK="colonel", LOCAL_RANK="x", WORLD_SIZE="").returncode == 0
     assert subprocess_of("plugins", RANK="1", WORLD_SIZE="2").stdout == ""  # rank 0 prints
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that a process is in")
+@pytest.mark.parametrize("line", ["plugins", "sample"])
+def test_a_current_folder_that_was_removed(tmp_path, line):
+    (tmp_path / "gone").mkdir()
+    command = f'cd gone; rmdir ../gone; exec "{sys.executable}" -m fewgan {line}'
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "Error: the current folder no longer exists; change to another one with cd\n"
