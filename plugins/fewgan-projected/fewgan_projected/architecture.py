@@ -40,6 +40,7 @@ class Options:
     )
     disturbed: bool = option(False, "Running statistics of D's features as the published code disturbs them.")
     latent_dim: int = option(256, "Length of z.", min=1, hidden=True)
+    original: bool = option(False, "FastGAN's own generator, where a file has it.", hidden=True)
     heads: str | None = option(None, "D's heads, where a file has others.", hidden=True)
 
 
@@ -51,7 +52,12 @@ def build(options: Options, *, size: int, classes: int) -> Networks:
     if classes and size > 256:
         raise UsageError(f"fastgan with classes has no {size} px network; choose --size 64, 128 or 256")
     facts = GeneratorFacts(
-        size=size, width=options.width, latent_dim=options.latent_dim, lite=options.lite, classes=classes
+        size=size,
+        width=options.width,
+        latent_dim=options.latent_dim,
+        lite=options.lite,
+        classes=classes,
+        original=options.original,
     )
     return Networks(Generator(facts), lambda: _discriminator(options, size, classes), DEFAULTS)
 
@@ -85,14 +91,15 @@ def _text(facts: DiscriminatorFacts) -> str:
 
 
 def read(files: Mapping[str, Any]) -> Pretrained | None:
-    """Networks of the published code: state dicts under its names, in files of any name (the average first)."""
+    """Networks of the published code: state dicts in files of any name (the average first), and FastGANs of HugGAN."""
+    from fewgan_projected import huggan
     from fewgan_projected.discriminators import PUBLISHED_SIDE
     from fewgan_projected.layouts import read_discriminator, read_disturbed, read_generator
 
     found = {name: files[name] for name in files}
     generators = [name for name, state in found.items() if _holds(state, "synthesis.to_big.weight_orig")]
     if not generators:
-        return None
+        return huggan.read(found)
     name = min(generators, key=lambda name: ("ema" not in name.lower(), name))
     facts, generator = read_generator(found[name], name)
     options: dict[str, Any] = {"width": facts.width, "lite": facts.lite, "latent_dim": facts.latent_dim}
@@ -132,13 +139,17 @@ def _holds(state: Any, prefix: str) -> bool:
 
 
 def write(networks: Networks) -> dict[str, dict[str, Any]]:
-    """State dicts under the published names: G_ema.pth and D.pth."""
+    """State dicts under the published names: G_ema.pth, or HugGAN's file, and D.pth."""
+    from fewgan_projected import huggan
     from fewgan_projected.layouts import write_discriminator, write_generator
 
     generator: Any = networks.generator
     discriminator: Any = networks.discriminator
     disturbed = "disturbed" in discriminator.backbone.identity_text
-    return {"G_ema.pth": write_generator(generator), "D.pth": write_discriminator(discriminator, disturbed)}
+    judge = write_discriminator(discriminator, disturbed)
+    if generator.facts.original:
+        return {huggan.GENERATOR: huggan.write_generator(generator), "D.pth": judge}
+    return {"G_ema.pth": write_generator(generator), "D.pth": judge}
 
 
 plugin = Plugin(

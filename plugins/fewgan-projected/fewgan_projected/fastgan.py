@@ -25,6 +25,7 @@ CHANNELS = {4: 16.0, 8: 8.0, 16: 4.0, 32: 2.0, 64: 2.0, 128: 1.0, 256: 0.5, 512:
 SIZES = (64, 128, 256, 512, 1024)
 # The features at these sides are excited by those 16 times smaller.
 EXCITED = (64, 128, 256, 512)
+ORIGINAL_SMALL = (16, 64, 256, 1024)
 LATENT_EPSILON = 1e-8
 
 
@@ -33,7 +34,9 @@ class GeneratorFacts:
     """What determines the shape of a generator.
 
     size: side of the images, one of SIZES. width: channels in units of which CHANNELS counts; 128 in the paper.
-    lite: the small blocks, without noise, half as deep. classes: 0 for an unconditional generator.
+    lite: the small blocks, without noise, half as deep. classes: 0 for an unconditional generator. original: as FastGAN
+    itself has it, and not Projected GAN: big and small blocks take turns, z stays as long as it is, and the images are
+    squashed by tanh.
     """
 
     size: int
@@ -41,6 +44,11 @@ class GeneratorFacts:
     latent_dim: int = 256
     lite: bool = False
     classes: int = 0
+    original: bool = False
+
+    def small(self, side: int) -> bool:
+        """Whether the block that gives features of that side is a small one."""
+        return side in ORIGINAL_SMALL if self.original else self.lite
 
     def channels(self, side: int) -> int:
         return int(CHANNELS[side] * self.width)
@@ -118,6 +126,7 @@ class Generator(nn.Module):
 
     z is scaled to unit mean square first. The condition is a row of `embedding` for each image. Noise is drawn in
     forward, unless the network is lite. In a new network u and v of each layer come from one power iteration.
+    Of an original FastGAN, images are squashed, and z is not scaled: see `GeneratorFacts`.
     """
 
     def __init__(self, facts: GeneratorFacts) -> None:
@@ -126,16 +135,16 @@ class Generator(nn.Module):
         self.size, self.classes, self.latent_dim = facts.size, facts.classes, facts.latent_dim
         self.condition_dim = facts.latent_dim if facts.classes else 0
         self.embedding = nn.Embedding(facts.classes, facts.latent_dim) if facts.classes else None
-        block = SmallBlock if facts.lite else BigBlock
         self.stem = Stem(facts.latent_dim, facts.channels(4))
         # Both by the side of the features that they give.
         self.features = nn.ModuleDict()
         self.excitations = nn.ModuleDict()
         for before, side in pairwise(facts.sides()):
+            block = SmallBlock if facts.small(side) else BigBlock
             self.features[str(side)] = block(facts.channels(before), facts.channels(side), self.condition_dim)
             if side in EXCITED:
                 self.excitations[str(side)] = Excitation(facts.channels(side // 16), facts.channels(side))
-        self.output = SpectralConv2d(facts.channels(facts.size), 3, 3, padding=1, bias=True)
+        self.output = SpectralConv2d(facts.channels(facts.size), 3, 3, padding=1, bias=not facts.original)
 
     def blocks(self) -> list[nn.Module]:
         found = []
@@ -160,7 +169,8 @@ class Generator(nn.Module):
         return embedded
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        z = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + LATENT_EPSILON)
+        if not self.facts.original:
+            z = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + LATENT_EPSILON)
         x = self.stem(z).contiguous(memory_format=torch.channels_last)
         found = {4: x}
         for name, block in self.features.items():
@@ -169,4 +179,4 @@ class Generator(nn.Module):
                 x = self.excitations[name](found[side // 16], x)
             found[side] = x
         image: Tensor = self.output(x)
-        return image
+        return image.tanh() if self.facts.original else image

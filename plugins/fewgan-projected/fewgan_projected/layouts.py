@@ -36,11 +36,11 @@ def read_generator(state: State, file: str) -> tuple[GeneratorFacts, dict[str, T
 
     Raises UsageError naming the file and the tensor that is missing, unknown or of another shape.
     """
-    facts = _generator_facts(_Named(state, file))
+    facts = _generator_facts(Named(state, file))
     with torch.device("meta"):
         expected = Generator(facts).state_dict()
     dead = {name for name in state if (match := _BLOCK.match(name)) and int(match[1]) > facts.size}
-    return facts, _translated(state, file, expected, lambda name: generator_name(name, expected, facts), dead)
+    return facts, translated(state, file, expected, lambda name: generator_name(name, expected, facts), dead)
 
 
 def write_generator(generator: Generator) -> dict[str, Tensor]:
@@ -53,13 +53,13 @@ def write_generator(generator: Generator) -> dict[str, Tensor]:
             unused = Generator(whole).state_dict()
         found = {generator_name(name, unused, whole): tensor for name, tensor in unused.items()}
     found |= {generator_name(name, state, facts): tensor for name, tensor in state.items()}
-    return _written(found)
+    return written(found)
 
 
 def generator_name(name: str, state: Iterable[str], facts: GeneratorFacts) -> str:
     """The published name of a generator's tensor. state: all names here."""
     first, *middle, leaf = name.split(".")
-    leaf = _leaf(name, leaf, state)
+    leaf = published_leaf(name, leaf, state)
     if first == "stem":
         return f"synthesis.init.init.{'0' if middle == ['conv'] else '1'}.{leaf}"
     if first == "features":
@@ -73,7 +73,7 @@ def generator_name(name: str, state: Iterable[str], facts: GeneratorFacts) -> st
     return f"synthesis.{'embed' if first == 'embedding' else 'to_big'}.{leaf}"
 
 
-def _generator_facts(state: _Named) -> GeneratorFacts:
+def _generator_facts(state: Named) -> GeneratorFacts:
     latent_dim, stem = state.shape("synthesis.init.init.0.weight_orig", 4)[:2]
     last = state.shape("synthesis.to_big.weight_orig", 4)[1]
     lite = not state.has("synthesis.feat_8.5.weight_orig", "synthesis.feat_8.conv2.weight_orig")
@@ -94,12 +94,12 @@ def read_discriminator(state: State, file: str) -> tuple[DiscriminatorFacts, dic
 
     The backbone is in neither; see `read_disturbed`. Raises UsageError as `read_generator` does.
     """
-    facts = _discriminator_facts(_Named(state, file))
+    facts = _discriminator_facts(Named(state, file))
     with torch.device("meta"):
         # Large enough for every head; the side of the images is not in the weights.
         expected = Discriminator(facts, nn.Identity(), size=512, side=512).state_dict()
     ignored = {name for name in state if name.startswith(_PRETRAINED)}
-    return facts, _translated(state, file, expected, lambda name: discriminator_name(name, expected, facts), ignored)
+    return facts, translated(state, file, expected, lambda name: discriminator_name(name, expected, facts), ignored)
 
 
 def write_discriminator(discriminator: Discriminator, disturbed: bool) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ def write_discriminator(discriminator: Discriminator, disturbed: bool) -> dict[s
     state = {name: tensor for name, tensor in discriminator.state_dict().items() if not name.startswith("backbone.")}
     found = {discriminator_name(name, state, discriminator.facts): tensor for name, tensor in state.items()}
     backbone = pretrained(disturbed=disturbed, folded=False).state()
-    return _written({_pretrained_name(name): tensor for name, tensor in backbone.items()} | found)
+    return written({_pretrained_name(name): tensor for name, tensor in backbone.items()} | found)
 
 
 def read_disturbed(state: State, file: str) -> bool | None:
@@ -136,7 +136,7 @@ def _close(found: Tensor | None, expected: Tensor) -> bool:
 def discriminator_name(name: str, state: Iterable[str], facts: DiscriminatorFacts) -> str:
     """The published name of a discriminator's tensor. state: all names here."""
     first, *middle, leaf = name.split(".")
-    leaf = _leaf(name, leaf, state)
+    leaf = published_leaf(name, leaf, state)
     if first == "projector":
         part, index = middle
         return f"feature_network.scratch.layer{index}_{'ccm' if part == 'across' else 'csm.out_conv'}.{leaf}"
@@ -151,7 +151,7 @@ def discriminator_name(name: str, state: Iterable[str], facts: DiscriminatorFact
     return f"{prefix}.{'embed' if part == 'embedding' else 'embed_proj.0'}.{leaf}"
 
 
-def _discriminator_facts(state: _Named) -> DiscriminatorFacts:
+def _discriminator_facts(state: Named) -> DiscriminatorFacts:
     across = state.rows("feature_network.scratch.layer{}_ccm.weight")
     scales = state.rows("feature_network.scratch.layer{}_csm.out_conv.weight")
     layers: dict[int, set[int]] = {}  # of each head, by its scale
@@ -178,7 +178,7 @@ def _discriminator_facts(state: _Named) -> DiscriminatorFacts:
     return DiscriminatorFacts(across=across, scales=scales, heads=tuple(heads), separable=separable, classes=classes)
 
 
-class _Named:
+class Named:
     """A state dict that says which tensor is missing or of another shape."""
 
     def __init__(self, state: State, file: str) -> None:
@@ -207,15 +207,16 @@ class _Named:
         return tuple(self.shape(pattern.format(index), 4)[0] for index in range(4))
 
 
-def _leaf(name: str, leaf: str, state: Iterable[str]) -> str:
+def published_leaf(name: str, leaf: str, state: Iterable[str]) -> str:
     """The published last part of a name: in a spectral layer, which has a u, weight, u and v are called differently."""
     return _SPECTRAL.get(leaf, leaf) if f"{name.rpartition('.')[0]}.u" in state else leaf
 
 
-def _translated(
+def translated(
     state: State, file: str, expected: State, rename: Callable[[str], str], ignored: set[str]
 ) -> dict[str, Tensor]:
-    named, found, used = _Named(state, file), {}, set(ignored)
+    """state under the names of `expected`, which `rename` gives in the file. Raises UsageError as `read_generator`."""
+    named, found, used = Named(state, file), {}, set(ignored)
     for name, tensor in expected.items():
         published = rename(name)
         found[name] = named.tensor(published)
@@ -231,7 +232,7 @@ def _translated(
     return found
 
 
-def _written(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def written(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Plain tensors, and the counters of PyTorch's batch norm, which nothing reads."""
     found = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
     for name in state:
