@@ -22,7 +22,9 @@ def r1_penalties(logits: Tensor, images: Tensor) -> Tensor:
     logits come from images, which require a gradient, through the augmentation where there is one. Of several logits an
     image [N, L] it is that of their mean, which is what the adversarial losses are of.
     """
-    (gradient,) = torch.autograd.grad(logits.reshape(len(logits), -1).mean(dim=1).sum(), images, create_graph=True)
+    of_images = logits.reshape(len(logits), -1).mean(dim=1)
+    with inputs_alone():
+        (gradient,) = torch.autograd.grad(of_images.sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3))
 
 

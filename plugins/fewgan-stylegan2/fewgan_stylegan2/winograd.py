@@ -196,7 +196,7 @@ def _results(products: Tensor, y: Tensor, room: _Room) -> None:
     half = room("half", (2, 4, count, height, width, channels))
     _two(products.transpose(0, 1), half)
     halves = half.transpose(0, 1)
-    by_column = y.unflatten(2, (width, 2)).unflatten(1, (height, 2))
+    by_column = y.view(count, height, 2, width, 2, channels)
     for column in range(2):
         _two(halves[:, column], by_column[:, :, :, :, column].permute(2, 0, 1, 3, 4))
 
