@@ -119,6 +119,44 @@ def test_batch_norm_rows_and_observe_are_over_all_processes(tmp_path):
     assert done.stdout == "all good\n"
 
 
+MEETING = """
+    import sys
+    from datetime import timedelta
+
+    from fewgan import distributed
+    from fewgan.cli import launch
+
+    distributed.CONNECT = timedelta(seconds=2)
+    real, calls = distributed.dist.init_process_group, []
+
+    def init(*arguments, rank, store, **settings):
+        calls.append(settings["timeout"])
+        if rank == 1 and len(calls) <= int(sys.argv[1]):
+            store = distributed.PrefixStore("elsewhere", store)
+        real(*arguments, rank=rank, store=store, **settings)
+
+    distributed.dist.init_process_group = init
+
+    def meet(arguments, speaks):
+        tries = distributed.all_gather_object(len(calls))
+        if distributed.rank() == 0:
+            print(tries)
+        return 0
+
+    sys.exit(launch.launch(meet, ["train"]))
+"""
+
+
+def test_ranks_that_do_not_meet_try_again_together(tmp_path):
+    (tmp_path / "meeting.py").write_text(textwrap.dedent(MEETING))
+    done = ranks(2, ["meeting.py", "1"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[2, 2]\n"
+    done = ranks(2, ["meeting.py", "3"], tmp_path)
+    assert done.returncode != 0
+    assert "Error: torch.distributed could not be initialised" in done.stderr
+
+
 def test_batch_norm_alone_is_that_of_torch():
     x, mean, var = torch.randn(4, 3, 2, 2), torch.zeros(3), torch.ones(3)
     expected = F.batch_norm(x, mean.clone(), var.clone(), None, None, True, 0.1, 1e-5)
