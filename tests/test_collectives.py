@@ -126,7 +126,7 @@ MEETING = """
     from fewgan import distributed
     from fewgan.cli import launch
 
-    distributed.CONNECT = timedelta(seconds=2)
+    distributed.CONNECT = timedelta(seconds=float(sys.argv[2]))
     real, calls = distributed.dist.init_process_group, []
 
     def init(*arguments, rank, store, **settings):
@@ -149,10 +149,10 @@ MEETING = """
 
 def test_ranks_that_do_not_meet_try_again_together(tmp_path):
     (tmp_path / "meeting.py").write_text(textwrap.dedent(MEETING))
-    done = ranks(2, ["meeting.py", "1"], tmp_path)
+    done = ranks(2, ["meeting.py", "1", "2"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[2, 2]\n"
-    done = ranks(2, ["meeting.py", "3"], tmp_path)
+    done = ranks(2, ["meeting.py", "3", "0.5"], tmp_path)
     assert done.returncode != 0
     assert "Error: torch.distributed could not be initialised" in done.stderr
 
