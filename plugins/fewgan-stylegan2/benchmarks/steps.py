@@ -139,6 +139,7 @@ def main() -> None:
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--bf16", action="store_true", help="both sides under autocast to bfloat16")
+    parser.add_argument("--times-alone", action="store_true", help="leave memory out")
     parser.add_argument("--memory", choices=SIDES, help="make two steps of this side and print the peak in MiB")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -157,7 +158,7 @@ def measure(arguments: argparse.Namespace) -> None:
         return
 
     peaks = {}  # measured first: a child's peak starts from what its parent holds
-    for name in SIDES:
+    for name in () if arguments.times_alone else SIDES:
         command = [sys.executable, __file__, *sys.argv[1:], "--memory", name]
         # Freed memory goes back at once, so that the peak is that of the tensors alive.
         environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -179,7 +180,8 @@ def measure(arguments: argparse.Namespace) -> None:
         print(
             f"{work:12} plain {best['plain']:7.3f} s  ours {best['ours']:7.3f} s  {best['plain'] / best['ours']:.2f}x"
         )
-    print(f"memory       plain {peaks['plain']:5d} MiB ours {peaks['ours']:5d} MiB")
+    if peaks:
+        print(f"memory       plain {peaks['plain']:5d} MiB ours {peaks['ours']:5d} MiB")
 
 
 if __name__ == "__main__":

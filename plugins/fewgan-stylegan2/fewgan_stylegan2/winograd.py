@@ -11,14 +11,21 @@ The work goes through pieces of the batch that stay in the cache, so that nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import cache
+from threading import Barrier
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Pieces = Sequence[tuple[slice, slice, Tensor]]
+Result = TypeVar("Result")
 
 TILES, NUMBERS = 256, 2**17
 """Of a piece: at least so many tiles, and about so many numbers in each of its 16 matrices. With fewer, the products
@@ -83,14 +90,16 @@ class _Convolution(torch.autograd.Function):
         shape = (count, factors.shape[2], height, width)
         y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         ours = y.permute(0, 2, 3, 1)
-        room = _Room(x)
-        for image, row, padded in _pieces(x):
-            tiles = _pixels(padded, room)
-            products = room("products", (*tiles.shape[:-1], factors.shape[2]))
-            for place in range(16):
-                pair = divmod(place, 4)
-                torch.mm(tiles[pair].flatten(0, 2), factors[place], out=products[pair].flatten(0, 2))
-            _results(products, ours[image, row], room)
+
+        def work(pieces: Pieces) -> None:
+            room = _Room(x)
+            for image, row, padded in pieces:
+                tiles = _pixels(padded, room)
+                products = room("products", (*tiles.shape[:-1], factors.shape[2]))
+                torch.bmm(tiles.flatten(0, 1).flatten(1, 3), factors, out=products.flatten(0, 1).flatten(1, 3))
+                _results(products, ours[image, row], room)
+
+        _shared(work, x)
         return y
 
     @staticmethod
@@ -110,15 +119,19 @@ class _KernelGradient(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gradient: Tensor) -> Tensor:
         ctx.save_for_backward(x, gradient)
         ins, outs = x.shape[1], gradient.shape[1]
-        total = x.new_zeros(16, outs, ins)
         theirs = gradient.permute(0, 2, 3, 1)
-        room = _Room(x)
-        for image, row, padded in _pieces(x):
-            tiles = _pixels(padded, room)
-            spread = _spread(theirs[image, row], room)
-            for place in range(16):
-                pair = divmod(place, 4)
-                total[place].addmm_(spread[pair].flatten(0, 2).t(), tiles[pair].flatten(0, 2))
+
+        def work(pieces: Pieces) -> Tensor:
+            room, total = _Room(x), x.new_zeros(16, outs, ins)
+            for image, row, padded in pieces:
+                tiles = _pixels(padded, room).flatten(0, 1).flatten(1, 3)
+                spread = _spread(theirs[image, row], room).flatten(0, 1).flatten(1, 3)
+                total.baddbmm_(spread.transpose(1, 2), tiles)
+            return total
+
+        total, *others = _shared(work, x)
+        for other in others:
+            total += other
         rows = _both_axes(x).t() @ total.view(16, -1)
         return rows.view(3, 3, outs, ins).permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
 
@@ -139,6 +152,36 @@ def _kernels(weight: Tensor) -> Tensor:
     """weight [out, in, 3, 3] -> [16, out, in]."""
     outs, ins = weight.shape[:2]
     return (_both_axes(weight) @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(16, outs, ins)
+
+
+def _shared(work: Callable[[Pieces], Result], x: Tensor) -> list[Result]:
+    """What `work` makes of the pieces, dealt out in turn to as many workers as torch has threads.
+
+    Each worker computes with one thread: the pieces are small, and two threads that wait for each other after each of
+    many small operations lose more than they gain where another process takes a core.
+    """
+    pieces = list(_pieces(x))
+    count = min(torch.get_num_threads(), len(pieces))
+    if count == 1:
+        return [work(pieces)]
+    pool = _pool(torch.get_num_threads(), os.getpid())
+
+    @torch.no_grad()
+    def alone(index: int) -> Result:
+        return work(pieces[index::count])
+
+    return list(pool.map(alone, range(count)))
+
+
+@cache
+def _pool(count: int, process: int) -> ThreadPoolExecutor:
+    """Workers of one thread each. process: threads do not come along into a forked one."""
+    del process
+    pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+    barrier = Barrier(count)
+    list(pool.map(lambda _: barrier.wait(), range(count)))  # all of them are there
+    torch.set_num_threads(count)  # for threads to come, what the workers have changed for themselves
+    return pool
 
 
 class _Room:

@@ -1,5 +1,7 @@
 """Winograd's convolution is the convolution, to second order, in pieces of any size."""
 
+import threading
+
 import pytest
 import torch
 from fewgan_stylegan2 import losses, winograd
@@ -30,6 +32,29 @@ def test_it_is_the_convolution(count, channels, halves, tiles, layout):
         given = (x.contiguous(memory_format=layout), weight.contiguous(memory_format=layout))
         squares = winograd.conv2d(*given, bias).square()
         agree(squares, F.conv2d(x, weight, bias, padding=1).square(), (x, weight, bias))
+
+
+def test_several_threads_share_the_pieces(monkeypatch):
+    """Each computes with one thread, and what the caller computes afterwards still takes all."""
+    monkeypatch.setattr(winograd, "TILES", 2)
+    monkeypatch.setattr(winograd, "NUMBERS", 1)
+    x, weight = random(3, 5, 6, 8), random(4, 5, 3, 3)
+    seen, before = set(), torch.get_num_threads()
+    bmm = torch.bmm
+
+    def spy(*given, **options):
+        seen.add((threading.get_ident(), torch.get_num_threads()))
+        return bmm(*given, **options)
+
+    monkeypatch.setattr(torch, "bmm", spy)
+    try:
+        torch.set_num_threads(2)
+        agree(winograd.conv2d(x, weight).square(), F.conv2d(x, weight, padding=1).square(), (x, weight))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert {count for _, count in seen} == {1}
+    assert threading.get_ident() not in {thread for thread, _ in seen}
 
 
 def test_float32_is_as_exact_as_the_ordinary_one():
