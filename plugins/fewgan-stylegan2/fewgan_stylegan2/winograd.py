@@ -173,11 +173,16 @@ def _shared(work: Callable[[Pieces], Result], x: Tensor) -> list[Result]:
     return list(pool.map(alone, range(count)))
 
 
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # a thread takes the process's number when it is first asked for it, and never again
+
+
 @cache
 def _pool(count: int, process: int) -> ThreadPoolExecutor:
     """Workers of one thread each. process: threads do not come along into a forked one."""
     del process
-    pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(count, initializer=_one_thread)
     barrier = Barrier(count)
     list(pool.map(lambda _: barrier.wait(), range(count)))  # all of them are there
     torch.set_num_threads(count)  # for threads to come, what the workers have changed for themselves
