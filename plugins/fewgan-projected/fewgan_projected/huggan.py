@@ -1,6 +1,6 @@
 """FastGAN generators of the HugGAN community on the Hugging Face Hub (huggan/fastgan-few-shot-…): `pytorch_model.bin`.
 
-Their code seems to be that of silentz/Towards-Faster-And-Stabilized-GAN-Training-…, which keeps to Liu et al. 2021 (arXiv
+Their code seems to be that of silentz/Towards-Faster-And-Stabilized-GAN-…, which keeps to Liu et al. 2021 (arXiv
 2101.04775), at 1024 px: each spectral layer lies in a module of its own, `_conv`, and noise has a `_weight`. The
 discriminator beside it (`discriminator.bin`) is FastGAN's own, with decoders, and not Projected GAN's.
 """
