@@ -24,8 +24,6 @@ from torch.distributed.rendezvous import rendezvous
 from fewgan.errors import FewganError, UsageError
 
 TIMEOUT = timedelta(minutes=30)  # rank 0 draws samples and writes checkpoints while the others wait
-CONNECT = timedelta(minutes=1)
-TRIES = 3
 
 
 def init() -> Callable[[], bool]:
@@ -33,15 +31,20 @@ def init() -> Callable[[], bool]:
 
     Returns a function for a rank that ends with an error: whether it is the first to fail, and so the one to report.
     """
-    if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"] and sys.platform in ("linux", "darwin"):
-        # All ranks on one machine: loopback is enough, and does not depend on how the host name resolves.
+    on_one_machine = os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]
+    if on_one_machine and sys.platform in ("linux", "darwin"):
+        # Loopback is enough, and does not depend on how the host name resolves.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     try:
         store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
+        if on_one_machine:
+            # When torchrun starts ranks again, its store still holds where the killed ones could be reached, and that
+            # one of them failed.
+            store = PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         # What the host decides by goes over gloo and waits for no GPU. NCCL connects at its first collective: no GPU is
         # touched by a command that computes on the CPU.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        _connect(backend, store, number, count)
+        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=TIMEOUT)
     except (RuntimeError, ValueError, KeyError) as error:
         raise FewganError(f"torch.distributed could not be initialised: {str(error).splitlines()[0]}") from None
     stderr = os.dup(2)
@@ -60,36 +63,6 @@ def init() -> Callable[[], bool]:
         return first
 
     return first_to_fail
-
-
-def _connect(backend: str, store: Any, number: int, count: int) -> None:
-    """Makes the process group. Raises RuntimeError where the ranks do not meet.
-
-    Of ranks that are started again after one was killed, now and then both wait for the other to connect. So all try
-    once more, together, after a minute; without, they would wait for TIMEOUT.
-    """
-    for attempt in range(1, TRIES + 1):
-        place = PrefixStore(f"try {attempt}", store)
-        _meet(place, "started", number, count, TIMEOUT)  # another machine's imports may take minutes
-        try:
-            dist.init_process_group(backend, store=place, rank=number, world_size=count, timeout=CONNECT)
-            _meet(place, "connected", number, count, CONNECT * 2)
-        except RuntimeError:
-            if attempt == TRIES:
-                raise
-            if dist.is_initialized():
-                dist.destroy_process_group()
-            continue
-        # torch 2.10 has it by another name
-        set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout
-        set_timeout(TIMEOUT)
-        return
-
-
-def _meet(store: Any, what: str, number: int, count: int, timeout: timedelta) -> None:
-    """Waits for all ranks to come here. Raises RuntimeError after `timeout`."""
-    store.set(f"{what} {number}", "")
-    store.wait([f"{what} {rank}" for rank in range(count)], timeout)
 
 
 def bind(device: torch.device) -> None:

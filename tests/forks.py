@@ -27,21 +27,23 @@ class Job:
     """`python WORDS` that is running: what subprocess.Popen has, as far as tests need it.
 
     before: is called in the new process first. processes: ranks, which meet on loopback; torch's elastic agent, as
-    behind torchrun, starts and watches them.
+    behind torchrun, starts and watches them, and starts them again so often.
     """
 
     def __init__(
         self,
         words: Sequence[str],
         folder: Path | None = None,
+        *,
         environment: Mapping[str, str] | None = None,
         before: Callable[[], object] | None = None,
         processes: int = 1,
+        restarts: int = 0,
     ) -> None:
         pipes = [_CONTEXT.Pipe(duplex=False) for _ in range(2)]
         environment = dict(os.environ if environment is None else environment)
         ends = [end for _, end in pipes]
-        arguments = ([*map(str, words)], str(folder or Path.cwd()), environment, before, processes, *ends)
+        arguments = ([*map(str, words)], str(folder or Path.cwd()), environment, before, processes, restarts, *ends)
         self._process = _CONTEXT.Process(target=_begin, args=arguments)
         self._process.start()
         for end in ends:
@@ -108,6 +110,7 @@ def _begin(  # noqa: PLR0917
     environment: dict[str, str],
     before: Callable[[], object] | None,
     processes: int,
+    restarts: int,
     stdout: Any,
     stderr: Any,
 ) -> None:
@@ -125,7 +128,7 @@ def _begin(  # noqa: PLR0917
 
     meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "local_addr": "127.0.0.1"}
     meeting |= {"start_method": "fork" if FORKS else "spawn", "run_id": "forks"}
-    config = LaunchConfig(1, 1, processes, max_restarts=0, monitor_interval=0.1, **meeting)
+    config = LaunchConfig(1, 1, processes, max_restarts=restarts, monitor_interval=0.1, **meeting)
     elastic_launch(config, _run)(words)
 
 

@@ -128,9 +128,7 @@ def two_machines(machine, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "set_device", called["set_device"].append)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda gpu: types.SimpleNamespace(uuid=f"uuid {gpu}"))
-    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(torch.distributed.HashStore(), 0, 4)]))
-    monkeypatch.setattr(distributed, "_meet", lambda *_: None)
-    monkeypatch.setattr(distributed.dist, "set_timeout", lambda *_: None, raising=False)
+    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(None, 0, 4)]))
     monkeypatch.setattr(distributed, "world_size", lambda: 4)
     monkeypatch.setattr(distributed, "all_gather_object", lambda mine: [*others, mine])
     monkeypatch.setattr(

@@ -17,6 +17,6 @@ def torchrun(processes: int, arguments: list[str], folder: Path) -> subprocess.C
     return subprocess.run(command, cwd=folder, env=ALONE, capture_output=True, text=True, timeout=240, check=False)
 
 
-def ranks(processes: int, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """The same processes, which start at once."""
-    return forks.run(arguments, folder, environment=ALONE, processes=processes)
+def ranks(processes: int, arguments: list[str], folder: Path, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+    """The same processes, which start at once. restarts: `--max-restarts`."""
+    return forks.run(arguments, folder, environment=ALONE, processes=processes, restarts=restarts)
