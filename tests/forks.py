@@ -1,8 +1,8 @@
 """Python command lines in processes of their own, which start at once.
 
 They are forked by a server that has imported torch, one for all tests of a worker; importing it takes seconds. Tests of
-the start itself (what is imported, how threads wait, terminals, torchrun) use subprocess. Without fork (Windows) each
-process imports torch again.
+the start itself (what is imported, how threads wait, terminals, torchrun) use subprocess. On Windows, and on macOS, whose
+libraries must not be forked, each process imports torch again.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+FORKS = sys.platform == "linux"
 _CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 if FORKS:
     _CONTEXT.set_forkserver_preload(["preloaded"])
