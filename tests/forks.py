@@ -1,7 +1,7 @@
 """Python command lines in processes of their own, which start at once.
 
 They are forked by a server that has imported torch, one for all tests of a worker; importing it takes seconds. Tests of
-the start itself (what is imported, how threads wait, terminals, torchrun) use subprocess. On Windows, and on macOS, whose
+the start itself (what is imported, how threads wait, terminals, torchrun) use subprocess. On Windows and macOS, whose
 libraries must not be forked, each process imports torch again.
 """
 
