@@ -4,9 +4,9 @@
     python examples/benchmarks/busy.py --neighbours 0,1        some of them
     python examples/benchmarks/busy.py --quick                 tiny networks, a few steps: does it run?
 
-The loop of `fewgan train` runs as it is, in a process for each way of waiting; they take turns step by step, A B C A B
-C …, beside the same neighbours, processes that compute without a pause. A process that waits for its turn sleeps. What
-`fewgan` chooses is chosen as the command does it, before the others are started.
+The loop of `fewgan train` runs as it is, in a process for each way of waiting; they take turns step by step, in
+changing order, beside the same neighbours, processes that compute without a pause. A process that waits for its turn
+sleeps. What `fewgan` chooses is chosen as the command does it, before the others are started.
 """
 
 import argparse
@@ -74,7 +74,10 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, list[float]
         sides[name] = Side([__file__, "--side", name, *common])
         for _ in range(WARMUP):
             sides[name].turn()
-    turns = [{name: side.turn()[0] for name, side in sides.items()} for _ in range(options.steps)]
+    turns = []
+    for turn in range(options.steps):  # each comes first and after each other one: what ran before leaves its traces
+        order = [*sides][turn % len(sides) :] + [*sides][: turn % len(sides)]
+        turns.append({name: sides[name].turn()[0] for name in (order if turn % 2 else order[::-1])})
     for side in sides.values():
         side.end()
     return {name: [turn[name] for turn in turns] for name in sides}
