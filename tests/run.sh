@@ -21,6 +21,4 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 "$bin/ruff" format --check .
 "$bin/mypy"
 command -v chromium chromium-browser google-chrome >/dev/null || echo "No Chromium here: the tests of the report in a browser are skipped (Debian: apt-get install chromium)" >&2
-# One worker more than there are cores: some tests wait for processes, signals and disks.
-workers=$(($(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1))
-"$bin/python" -m pytest -n "$workers" --dist worksteal "$@"
+"$bin/python" -m pytest -n auto --dist worksteal "$@"
