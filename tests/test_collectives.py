@@ -127,11 +127,12 @@ AGAIN = """
 
     def again(arguments, speaks):
         count = os.environ["TORCHELASTIC_RESTART_COUNT"]
-        (distributed.dist.distributed_c10d._get_default_store()).set(f"seen {count}", "")
+        store = distributed.dist.distributed_c10d._get_default_store()
+        store.set(f"seen {count}", "")
         distributed.barrier()
         if count == "0":
             os._exit(1 - distributed.rank())
-        stale = distributed.dist.distributed_c10d._get_default_store().check(["seen 0"])
+        stale = store.check(["seen 0"])
         if distributed.rank() == 0:
             print("stale" if stale else "fresh")
         return 0

@@ -146,10 +146,10 @@ def write(networks: Networks) -> dict[str, dict[str, Any]]:
     generator: Any = networks.generator
     discriminator: Any = networks.discriminator
     disturbed = "disturbed" in discriminator.backbone.identity_text
-    judge = write_discriminator(discriminator, disturbed)
+    name, state = "G_ema.pth", write_generator
     if generator.facts.original:
-        return {huggan.GENERATOR: huggan.write_generator(generator), "D.pth": judge}
-    return {"G_ema.pth": write_generator(generator), "D.pth": judge}
+        name, state = huggan.GENERATOR, huggan.write_generator
+    return {name: state(generator), "D.pth": write_discriminator(discriminator, disturbed)}
 
 
 plugin = Plugin(
