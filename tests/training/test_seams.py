@@ -4,14 +4,17 @@ import dataclasses
 
 import pytest
 import torch
+from drawn import draw
 from small import batch, plain, step_d, team
 from torch import Tensor, nn
 
 from fewgan import run, storage
+from fewgan.photos.prepare import prepare
 from fewgan.plugin import SpectralLinear
+from fewgan.sources.load import load
 from fewgan.testing import tiny
 from fewgan.testing.base import QUIET, config
-from fewgan.training import checkpoint, loop
+from fewgan.training import checkpoint, loop, session
 from fewgan.training.average import Average
 from fewgan.training.players import optimizers
 from fewgan.training.steps import Clock, add_orthogonal_gradient, discriminator_step, generator_step
@@ -120,7 +123,6 @@ def test_every_skipped_update_of_d_is_counted_and_none_enters_the_means(tmp_path
     assert [line["skipped_d"] for line in lines] == [10, 10]
     assert all(line["skipped_g"] == 0 for line in lines)
     assert all(0 < line["loss_d"] < 10 for line in lines)
-    assert lines[-1]["signs"] if lines[-1]["step"] >= 200 else True
 
 
 def test_orthogonal_regularisation_is_of_g_alone():
@@ -166,6 +168,15 @@ def test_fakes_have_classes_as_often_as_photos():
     players.frequencies = torch.tensor([1.0, 9.0])
     _, labels = players.draw(4000)
     assert 0.88 < labels.float().mean() < 0.92
+
+
+def test_a_run_and_its_generator_know_how_often_photos_have_each_class(tmp_path):
+    for name, count in (("cats", 2), ("dogs", 7)):
+        draw(tmp_path / "photos" / name, count, seed=10 * count)
+    prepare(tmp_path / "photos", tmp_path / "dataset", size=16, classes=True, workers=1, screen=QUIET)
+    asked = config(tmp_path, steps=1)
+    assert session.begin(asked, QUIET).state.players.frequencies.tolist() == [2, 7]
+    assert load(loop.train(asked, QUIET).folder).class_counts == (2, 7)
 
 
 def test_no_autocast_context_is_entered_in_float32(monkeypatch):
