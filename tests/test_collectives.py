@@ -1,13 +1,16 @@
 """What layers and plugins exchange between processes, against one process. The processes are real."""
 
+import signal
 import textwrap
+from functools import partial
 
+import pytest
 import torch
 from torch.nn import functional as F
 from torchrun import ranks
 
-from fewgan import layers
-from fewgan.plugin import all_gather
+from fewgan import distributed, layers
+from fewgan.plugin import FewganError, all_gather
 
 SUMS = """
     import sys
@@ -153,6 +156,23 @@ def test_batch_norm_alone_is_that_of_torch():
     x, mean, var = torch.randn(4, 3, 2, 2), torch.zeros(3), torch.ones(3)
     expected = F.batch_norm(x, mean.clone(), var.clone(), None, None, True, 0.1, 1e-5)
     assert torch.equal(layers.batch_norm(x, mean, var, None, None, True, 0.1, 1e-5), expected)
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("No backend type associated with device type mps", "^torch.distributed failed: No backend type"),
+        ("Connection closed by peer [127.0.0.1]:5", "another process of this command exited unexpectedly"),
+    ],
+)
+def test_not_every_failure_is_blamed_on_another_process(reason, message, request):
+    request.addfinalizer(partial(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM)))
+
+    def fails():
+        raise RuntimeError(reason)
+
+    with pytest.raises(FewganError, match=message):
+        distributed._collective(fails)
 
 
 def test_rows_of_one_process_are_the_rows():

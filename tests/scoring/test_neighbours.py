@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from scored import QUIET, Tiny
+from scored import QUIET, Tiny, scored
 
+from fewgan import run, storage
 from fewgan.scoring import distances, manifold, neighbours, page
 from fewgan.scoring.extract import cache_key, extract, of_tensor
 from fewgan.scoring.neighbours import NearestNeighbours, ReferenceSet
@@ -100,6 +101,14 @@ def test_copies_of_mirrored_photos_are_found():
     page.draw(seen, of_tensor(photos, "train"), title="mirrored")
     assert manifold.authentic(features, flipped) > 0.5
     assert manifold.authentic(features, flipped, flipped) == 0
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_mirrored_photos_are_searched_where_the_training_of_a_run_showed_them(here, flip):
+    path = here / "runs" / "00001-dataset-biggan" / run.GENERATOR
+    tensors, facts = storage.read_tensors(path)
+    storage.write_tensors(path, tensors, {"config": facts["config"] | {"flip": flip}})
+    assert scored().memorising.mirrored == flip
 
 
 def test_a_photo_and_its_mirror_image_are_one_photo():
