@@ -14,13 +14,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 FORKS = sys.platform == "linux"
 _CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
-if FORKS:
+
+
+def _start_server() -> None:
+    """With this folder in its path: Python gives it sys.path, but below 3.13 imports before it sets that."""
     _CONTEXT.set_forkserver_preload(["preloaded"])
+    old = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *([old] if old else [])])
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if old is not None:
+            os.environ["PYTHONPATH"] = old
 
 
 class Job:
@@ -43,6 +55,8 @@ class Job:
         pipes = [_CONTEXT.Pipe(duplex=False) for _ in range(2)]
         environment = dict(os.environ if environment is None else environment)
         ends = [end for _, end in pipes]
+        if FORKS:
+            _start_server()
         arguments = ([*map(str, words)], str(folder or Path.cwd()), environment, before, processes, restarts, *ends)
         self._process = _CONTEXT.Process(target=_begin, args=arguments)
         self._process.start()
@@ -114,6 +128,8 @@ def _begin(  # noqa: PLR0917
     stdout: Any,
     stderr: Any,
 ) -> None:
+    if FORKS:
+        assert "preloaded" in sys.modules, "the server has imported nothing"
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
