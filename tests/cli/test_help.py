@@ -89,6 +89,25 @@ def test_nothing_of_this_imports_torch(line, tmp_path):
         assert [name for name in modules if name.startswith(kinds)] == []
 
 
+def test_sampling_imports_no_compiler(tmp_path):
+    """Which takes torch a second; the first random number on the meta device would import it."""
+    code = (
+        "import sys\nfrom fewgan.cli.commands import run\n"
+        "assert run('sample embedded --count 1 --out pictures'.split()) == 0\n"
+        "print('MODULES', *sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    modules = set(done.stdout.rpartition("MODULES")[2].split())
+    assert "torch" in modules
+    assert not modules & {
+        "torch._dynamo",
+        "torch.fx.experimental.symbolic_shapes",
+        "torchvision",
+        "scipy",
+        "matplotlib",
+    }
+
+
 def test_completion_imports_no_torch():
     last = "atexit.register(lambda: print('torch' in sys.modules))"
     code = f"import sys, atexit\n{last}\nfrom fewgan.cli.commands import main\nmain()"

@@ -120,7 +120,7 @@ def test_plain_step_moves_what_learns(plain, mining):
 
 
 def test_training_is_timed_on_both_sides():
-    words = "--sizes 32 --width 8 --batch 2 --threads 1 --steps 1 --cases".split()
+    words = ["--sizes", "32", "--width", "8", "--batch", "2", "--threads", "1", "--steps", "1", "--cases"]
     done = forks.run([str(BENCHMARKS / "train.py"), *words, "all, stage 2"])
     assert done.returncode == 0, done.stderr
     head, (case, size, width, plain, own, times, *others) = [

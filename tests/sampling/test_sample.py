@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 from stand_in import Model, all_of
 
 from fewgan.plugin import FewganError, UsageError
-from fewgan.sampling import imagefile
+from fewgan.sampling import animation, generate, imagefile
 from fewgan.sampling import sample as sampling
 from fewgan.sampling.sample import Sampled, choose_classes
 from fewgan.screen import Screen
@@ -103,6 +104,21 @@ def test_interpolation(model: Model, settings: dict[str, Any], name: str) -> Non
             shown.append(animated.info["duration"])
         assert sum(shown) == 72 * 40  # equal neighbours may share a frame
     assert imagefile.facts_of(done.folder / name) is not None
+
+
+def test_frames_are_made_while_they_are_written(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand keyframes at 256 px would be 4.7 GB."""
+    made: list[int] = []
+    ahead: list[int] = []
+    model.generator.register_forward_hook(lambda module, given, images: made.append(len(images)))
+
+    def save(path: Path, frames: Iterable[Image.Image], *_: Any) -> None:
+        ahead.extend(sum(made) - taken for taken, _ in enumerate(frames, start=1))
+
+    monkeypatch.setattr(animation, "save", save)
+    run(count=4, interpolate=True)
+    assert len(ahead) == sum(made) == 96
+    assert max(ahead) < generate.GROUP
 
 
 @pytest.mark.parametrize("settings", [{"format": "mp4"}, {"out": Path("a.mp4")}])

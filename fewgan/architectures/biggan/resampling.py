@@ -22,8 +22,7 @@ DOWN = ((0.5, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.0, 0.0, 0.5))
 
 def both_axes(taps: tuple[tuple[float, ...], ...]) -> Tensor:
     """The taps along both axes at once: their Kronecker square, [16, 9]."""
-    matrix = torch.tensor(taps)
-    return torch.kron(matrix, matrix)
+    return torch.tensor([[a * b for a in one for b in other] for one in taps for other in taps])
 
 
 def compose(weight: Tensor, taps: Tensor, sigma: Tensor | float = 1.0) -> Tensor:
