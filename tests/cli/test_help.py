@@ -99,13 +99,7 @@ def test_sampling_imports_no_compiler(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     modules = set(done.stdout.rpartition("MODULES")[2].split())
     assert "torch" in modules
-    assert not modules & {
-        "torch._dynamo",
-        "torch.fx.experimental.symbolic_shapes",
-        "torchvision",
-        "scipy",
-        "matplotlib",
-    }
+    assert not modules & {"torch._dynamo", "torch.fx.experimental.symbolic_shapes", "torchvision", "matplotlib"}
 
 
 def test_completion_imports_no_torch():
