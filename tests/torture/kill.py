@@ -35,6 +35,7 @@ def torture(place: Path, ways: list[str], kills: int, seed: int) -> dict[str, Co
 
     place: an empty folder to work in; it becomes the current one.
     """
+    import preloaded  # noqa: F401
     import torch
     from disks import fill_disks
     from drawn import draw
