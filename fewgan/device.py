@@ -15,7 +15,8 @@ from fewgan.errors import UsageError
 
 
 def resolve(name: str) -> torch.device:
-    """auto, cpu, cuda, cuda:N or mps, as a device that is there. auto: the first GPU, else the CPU.
+    """auto, cpu, cuda, cuda:N or mps, as a device that is there. auto: the first CUDA GPU, else the CPU; mps, on
+    which nobody has run the tests, only where it is asked for.
 
     Raises UsageError for another name and for a device that this machine, or this build of torch, lacks.
     """
@@ -77,7 +78,7 @@ def _find(name: str) -> torch.device:
     if name in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"  # torchrun's processes take a GPU each
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _mps() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu" or (name == "mps" and _mps()):
         return torch.device(name)
     if name == "mps":

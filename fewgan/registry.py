@@ -193,7 +193,7 @@ def _entry(kind: str, name: str) -> Entry:
 
 def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable[Entry] = ()) -> UsageError:
     names = sorted(installed)
-    hints = [f"it is a {KINDS[entry.kind]}" for entry in elsewhere][:1]
+    hints = [f"that is the name of another kind of plugin: {KINDS[entry.kind]}" for entry in elsewhere][:1]
     hints = hints or [f"did you mean {close!r}?" for close in difflib.get_close_matches(name, names, n=1)]
     hints = hints or [
         f"the package {package} may bring it: {how_to_install(package)}"
@@ -205,7 +205,7 @@ def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable
 
 def _check(entry: Entry, plugin: Any, core: Collection[str]) -> None:
     if not isinstance(plugin, Plugin):
-        found = plugin.__name__ if isinstance(plugin, type) else f"a {type(plugin).__name__}"
+        found = plugin.__name__ if isinstance(plugin, type) else f"of type {type(plugin).__name__}"
         raise UsageError(f"{entry}: {entry.value} is {found}, and must be a fewgan.plugin.Plugin")
     if plugin.api != API:
         change = "upgrade fewgan" if isinstance(plugin.api, int) and plugin.api > API else f"upgrade {entry.package}"
@@ -214,7 +214,7 @@ def _check(entry: Entry, plugin: Any, core: Collection[str]) -> None:
         )
     for name, function in (("build", plugin.build), ("read", plugin.read or print), ("write", plugin.write or print)):
         if not callable(function):
-            raise UsageError(f"{entry}: its {name} is a {type(function).__name__}, and must be a function")
+            raise UsageError(f"{entry}: its {name} is of type {type(function).__name__}, and must be a function")
     if plugin.sources is not None and not (isinstance(plugin.sources, str) and ":" in plugin.sources):
         raise UsageError(f'{entry}: its sources is {plugin.sources!r:.60}, and must be "package:file"')
     try:

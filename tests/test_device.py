@@ -29,7 +29,7 @@ def machine(monkeypatch):
     ("gpus", "mps", "name", "device"),
     [
         (0, False, "auto", "cpu"),
-        (0, True, "auto", "mps"),
+        (0, True, "auto", "cpu"),
         (2, True, "auto", "cuda"),
         (2, False, "CPU", "cpu"),
         (2, False, " cuda", "cuda"),

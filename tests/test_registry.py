@@ -110,7 +110,10 @@ def test_damaged_metadata_of_one_package_stops_nobody(place):
 def test_unknown_name():
     with pytest.raises(UsageError, match=r"called 'minegn' \(installed: .*none\); did you mean 'minegan'\?$"):
         registry.load("transfers", "minegn")
-    with pytest.raises(UsageError, match=r"no regularizer is called 'minegan' .*; it is a transfer method"):
+    with pytest.raises(
+        UsageError,
+        match=r"no regularizer is called 'minegan' .*; that is the name of another kind of plugin: transfer method",
+    ):
         registry.load("regularizers", "minegan")
     with pytest.raises(UsageError, match=r"no plugin is called 'crr' .*; did you mean 'cr'"):
         registry.kind_of("crr")
@@ -133,11 +136,11 @@ def test_two_packages_claim_a_name(place, kind, name):
         ("import no_such_thing", r"ModuleNotFoundError: No module named 'no_such_thing'"),
         ("raise SystemExit('two\\nlines')", r"SystemExit: two lines"),
         ("x = 1", r"does not import: AttributeError"),
-        ("plugin = {}", r"is a dict, and must be a fewgan.plugin.Plugin"),
+        ("plugin = {}", r"is of type dict, and must be a fewgan.plugin.Plugin"),
         ("from fewgan.plugin import Plugin as plugin", r"is Plugin, and must be"),
         (PLUGIN.replace("api=1", "api=2"), r"plugin api 2, and this fewgan has plugin api 1; upgrade fewgan$"),
         (PLUGIN.replace("api=1", "api=0"), r"api 0, .*; upgrade fewgan-odd"),
-        (PLUGIN.replace("build=lambda options, **more: options", "build=3"), r"its build is a int"),
+        (PLUGIN.replace("build=lambda options, **more: options", "build=3"), r"its build is of type int"),
         (PLUGIN.replace("options=Options", "options=dict"), r"must be a dataclass"),
         (with_options("a: int = option(1, 'x')", "@dataclass(kw_only=True)"), r"must be a frozen dataclass"),
         (with_options("a: int = option(1, 'x')", "@dataclass(frozen=True)"), r"'a' must be keyword-only"),

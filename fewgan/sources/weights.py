@@ -46,7 +46,7 @@ def without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _kind(value: object) -> str:
     if isinstance(value, pickles.Record):
         return f"an object of class {printable(value.name)}"
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    return "nothing" if value is None else f"an object of type {type(value).__name__}"
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

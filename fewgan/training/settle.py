@@ -88,8 +88,8 @@ def with_size(config: Config, data: dataset.Dataset, model: Model | None) -> Con
         options = config.architecture.options
     elif config.architecture != registry.choose(theirs.kind, registry.default(theirs.kind) or ""):
         raise UsageError(
-            f"--arch {config.architecture.name}: the source {config.source} is a {theirs.name}; leave --arch and "
-            f"the options of {config.architecture.name} out"
+            f"--arch {config.architecture.name}: the source {config.source} is of the architecture "
+            f"{theirs.name}; leave --arch and the options of {config.architecture.name} out"
         )
     own = {item.name: options[item.name] for item in fields_of(theirs.plugin()[0].options) if not item.network}
     for name, value in options.items():

@@ -174,7 +174,8 @@ def test_an_option_that_the_source_decides_is_refused(tmp_path, source, of, opti
 def test_another_architecture_than_the_source_is_refused(tmp_path, source):
     changes = {"architecture": chosen("architectures", "biggan", width=3), "size": 32}
     with pytest.raises(
-        UsageError, match=r"--arch biggan: .* is a stylegan2; leave --arch and the options of biggan out"
+        UsageError,
+        match=r"--arch biggan: .* is of the architecture stylegan2; leave --arch and the options of biggan out",
     ):
         begin(
             config(tmp_path, dataset_size=32, source=str(source), transfer=chosen("transfers", "finetune"), **changes),
