@@ -27,6 +27,15 @@ class Probe(nn.Module):
         return out
 
 
+class Adaptive(nn.Module):
+    """An augmentation that may do nothing for long, as ADA does at its start."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.clone()
+
+    def observe(self, logits_real: torch.Tensor, images_seen: int) -> None: ...
+
+
 def step_of(probe: Probe, real: torch.Tensor, augment: Any = None, labels: torch.Tensor | None = None) -> Step:
     augmented = real if augment is None else augment(real)
     logits = probe(augmented, labels)
@@ -50,7 +59,7 @@ def build(weight: float | None = 1.0) -> Consistency:
 def test_default_weight_is_the_published_one_but_beside_an_augmentation() -> None:
     torch.manual_seed(0)
     probe, real = Probe(), torch.randn(2, 3, 8, 8)
-    for augment, weight in ((None, 10), (torch.zeros_like, 0.3)):
+    for augment, weight in ((None, 10), (Adaptive(), 10), (torch.zeros_like, 0.3)):
         losses = []
         for given in (None, 1.0):
             torch.manual_seed(1)
@@ -98,12 +107,6 @@ def test_without_an_augmentation_the_photo_is_flipped_and_moved() -> None:
 
 def test_beside_an_augmentation_that_may_do_nothing_the_copy_is_moved() -> None:
     """ADA starts with p = 0: (x, ADA(x)) would be (x, x), and the term without any effect."""
-
-    class Adaptive(nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images.clone()
-
-        def observe(self, logits_real: torch.Tensor, images_seen: int) -> None: ...
 
     torch.manual_seed(0)
     probe, real = Probe(), torch.randn(64, 3, 8, 8)

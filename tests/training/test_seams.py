@@ -66,6 +66,16 @@ def test_spectral_layers_of_regularizers_advance(device):
     assert not torch.equal(heads.head.u0, before)
 
 
+def test_spectral_layers_of_augmentations_and_transfers_advance():
+    players = team()
+    players.augmentation = nn.Identity()
+    layers = [SpectralLinear(4, 3), SpectralLinear(4, 3)]
+    players.augmentation.layer, players.transfer.layer = layers
+    before = [layer.u0.clone() for layer in layers]
+    step_d(players)
+    assert not any(torch.equal(layer.u0, u) for layer, u in zip(layers, before, strict=True))
+
+
 class Swap(nn.Module):
     """Shows fakes as photos, with their labels (APA)."""
 
