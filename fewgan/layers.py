@@ -24,6 +24,22 @@ from fewgan import device, distributed
 
 EPSILON = 1e-6
 
+_CONSTANTS: dict[tuple[Any, torch.dtype, torch.device], Tensor] = {}
+
+
+def constant(values: Any, like: Tensor) -> Tensor:
+    """A tensor of numbers in nested tuples, of the type and on the device of another; do not write into it.
+
+    It is made once and kept. `torch.tensor` in a forward makes the host wait for the GPU each time.
+    """
+    key = (values, like.dtype, like.device)
+    if key in _CONSTANTS:
+        return _CONSTANTS[key]
+    made = torch.tensor(values, dtype=like.dtype, device=like.device)
+    if type(made) is Tensor:  # and not a stand-in of torch.export
+        _CONSTANTS[key] = made
+    return made
+
 
 class Spectral(nn.Module):
     """What the three layers share. A subclass has `weight`, whose rows (dimension 0) are the outputs."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         SpectralLinear,
         advance,
         batch_norm,
+        constant,
         full_precision,
     )
     from fewgan.screen import Screen
@@ -53,7 +54,7 @@ __all__ = [
     "API", "Adam", "Augmentation", "Command", "Defaults", "Discriminator", "Features", "FewganError", "Frozen",
     "Generator", "Group", "Mapper", "Networks", "Plugin", "Pretrained", "Regularizer", "Screen", "SpectralConv2d",
     "SpectralEmbedding", "SpectralLinear", "Step", "Tracker", "Transfer", "UsageError", "advance", "all_gather",
-    "batch_norm", "check_shapes", "fetch", "full_precision", "option", "read_weights",
+    "batch_norm", "check_shapes", "constant", "fetch", "full_precision", "option", "read_weights",
 ]  # fmt: skip
 
 API = 1
@@ -271,6 +272,7 @@ _LATE = {
             "SpectralLinear",
             "advance",
             "batch_norm",
+            "constant",
             "full_precision",
         ),
         "fewgan.layers",

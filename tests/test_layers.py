@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from fewgan import storage
 from fewgan.architectures.biggan.resampling import DownsampleConv2d, UpsampleConv2d
 from fewgan.errors import UsageError
-from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, full_precision
+from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, constant, full_precision
 from fewgan.networks import Networks
 from fewgan.sources.load import build_empty
 
@@ -205,3 +206,16 @@ def test_full_precision_enters_no_context_where_autocast_is_off(name, monkeypatc
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: pytest.fail("a device may have no autocast at all"))
     with full_precision(torch.device(name)):
         assert torch.ones(1, device=name).dtype == torch.float32
+
+
+def test_a_constant_is_made_once_for_each_type_and_kept_by_value():
+    like = torch.zeros(1, dtype=torch.float64)
+    first = constant(((1, 2.5),), like)
+    assert first.tolist() == [[1.0, 2.5]]
+    assert first.dtype == torch.float64
+    assert constant(((1, 2.5),), torch.ones(3, dtype=torch.float64)) is first
+    assert constant(((1, 2.5),), torch.zeros(1)).dtype == torch.float32
+    assert constant((1, 2.5), like).shape == (2,)
+    with FakeTensorMode():
+        assert constant((7.0, 8.0), torch.zeros(1)).shape == (2,)
+    assert constant((7.0, 8.0), torch.zeros(1)).tolist() == [7, 8]  # no stand-in of an export stays

@@ -123,7 +123,7 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             state.average.update(players, state.images_seen, work.images_per_step, batch)
             state.step += 1
 
-            # Tick: the only place that waits for the device
+            # Tick: the loop waits for the device nowhere else
             if signum := distributed.all_reduce_max(stopping[0] if stopping else 0):
                 stopping[:] = [signum]  # all processes stop after the same step
             saving = state.step % config.save_every == 0 or state.step == config.steps or bool(stopping)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fewgan.plugin import constant
 from fewgan_ada.draws import Draws
 
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
 POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of natural pictures, by band
+LUMA = (1 / math.sqrt(3),) * 3 + (0.0,)  # the axis of grey, in (R, G, B, 1)
 
 
 def colour_map(draws: Draws, operations: Collection[str], p: Tensor) -> Tensor:
     """[N, 4, 4] over (R, G, B, 1)."""
     eye = torch.eye(4, device=draws.device, dtype=draws.dtype)
     total = eye.repeat(draws.count, 1, 1)
-    axis = eye.new_tensor([1, 1, 1, 0]) / math.sqrt(3)  # luma
+    axis = constant(LUMA, eye)
     along = torch.outer(axis, axis)
 
     if "brightness" in operations:
@@ -34,21 +37,21 @@ def colour_map(draws: Draws, operations: Collection[str], p: Tensor) -> Tensor:
         flip = draws.where(p, (draws.uniform() * 2).floor(), 0)
         total = (eye - 2 * along * flip[:, None, None]) @ total
     if "hue" in operations:
-        total = _about(axis, draws.where(p, (2 * draws.uniform() - 1) * math.pi, 0)) @ total
+        total = _about_luma(draws.where(p, (2 * draws.uniform() - 1) * math.pi, 0)) @ total
     if "saturation" in operations:
         gain = draws.where(p, torch.exp2(draws.normal()), 1)
         total = (along + (eye - along) * gain[:, None, None]) @ total
     return total
 
 
-def _about(axis: Tensor, angle: Tensor) -> Tensor:
-    """Right-handed rotation about an axis [4] whose last entry is 0, by Rodrigues' formula: [N, 4, 4]."""
-    x, y, z = axis[:3].tolist()
-    cross = axis.new_tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    eye = torch.eye(3, device=axis.device, dtype=axis.dtype)
+def _about_luma(angle: Tensor) -> Tensor:
+    """Right-handed rotation about the axis of luma, by Rodrigues' formula: [N, 4, 4]."""
+    x, y, z = LUMA[:3]
+    cross = constant(((0, -z, y), (z, 0, -x), (-y, x, 0)), angle)
+    eye = torch.eye(3, device=angle.device, dtype=angle.dtype)
     sin, cos = angle.sin()[:, None, None], angle.cos()[:, None, None]
     turned = eye + sin * cross + (1 - cos) * (cross @ cross)
-    total = torch.eye(4, device=axis.device, dtype=axis.dtype).repeat(len(angle), 1, 1)
+    total = torch.eye(4, device=angle.device, dtype=angle.dtype).repeat(len(angle), 1, 1)
     total[:, :3, :3] = turned
     return total
 
@@ -59,8 +62,9 @@ def recolour(images: Tensor, matrix: Tensor) -> Tensor:
     return flat.view_as(images)
 
 
-def filter_bank(like: Tensor) -> Tensor:
-    """[4, 43]: kernels that split a signal into four octaves and add up to a single 1."""
+@cache
+def filter_bank() -> Tensor:
+    """[4, 43], float64: kernels that split a signal into four octaves and add up to a single 1."""
     low = torch.tensor(SYM2, dtype=torch.float64)
     high = low * torch.tensor([1, -1, 1, -1])
     smooth, detail = _convolve(low, low.flip(0)) / 2, _convolve(high, high.flip(0)) / 2
@@ -71,7 +75,12 @@ def filter_bank(like: Tensor) -> Tensor:
         bank = torch.stack([_convolve(row, smooth) for row in spread])
         start = (bank.shape[1] - len(detail)) // 2
         bank[band, start : start + len(detail)] += detail
-    return bank.to(like)
+    return bank
+
+
+@cache
+def _taps() -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, filter_bank().tolist()))
 
 
 def _convolve(one: Tensor, other: Tensor) -> Tensor:
@@ -82,13 +91,13 @@ def _convolve(one: Tensor, other: Tensor) -> Tensor:
 def band_filter(images: Tensor, draws: Draws, p: Tensor) -> Tensor:
     """Each of four frequency bands louder or quieter, the expected power kept (appendix B)."""
     count, channels, height, width = images.shape
-    power = images.new_tensor(POWER)
+    power = constant(POWER, images)
     gains = images.new_ones(count, 4)
     for band in range(4):
         own = torch.ones_like(gains)
         own[:, band] = draws.where(p, torch.exp2(draws.normal()), 1)
         gains = gains * own / (power * own**2).sum(1, keepdim=True).sqrt()
-    kernels = gains @ filter_bank(images)
+    kernels = gains @ constant(_taps(), images)
     reach = kernels.shape[1] // 2
     kernels = kernels.repeat_interleave(channels, 0)
     stacked = _reflect(images, reach).reshape(1, count * channels, height + 2 * reach, width + 2 * reach)

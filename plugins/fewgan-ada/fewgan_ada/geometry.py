@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fewgan.plugin import constant
 from fewgan_ada.draws import Draws
 
 # Wavelet low-pass filters, orthogonal, of length 12: what surrounds the resampling so that it does not alias.
@@ -23,11 +24,7 @@ PADDING = len(SYM6) // 4
 def matrix(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
     """[N, R, C] from entries that are [N] or numbers; like: [N]."""
     return torch.stack(
-        [
-            torch.stack([torch.as_tensor(e, dtype=like.dtype, device=like.device).expand_as(like) for e in row], -1)
-            for row in rows
-        ],
-        -2,
+        [torch.stack([e if isinstance(e, Tensor) else torch.full_like(like, e) for e in row], -1) for row in rows], -2
     )
 
 
@@ -83,7 +80,7 @@ def resample(images: Tensor, inverse: Tensor) -> Tensor:
     ones = inverse.new_ones(len(inverse))
     inverse = translation(ones * ((left - right) / 2), ones * ((top - bottom) / 2)) @ inverse
 
-    kernel = images.new_tensor(SYM6)
+    kernel = constant(SYM6, images)
     kernel = kernel / kernel.sum()
     images = _upsample(images, kernel)
     half = ones * 0.5
@@ -106,13 +103,16 @@ def resample(images: Tensor, inverse: Tensor) -> Tensor:
 
 
 def _margins(inverse: Tensor, height: int, width: int) -> tuple[int, int, int, int]:
-    """How far the corners of any sample reach beyond the picture: left, right, top, bottom, in pixels."""
+    """How far the corners of any sample reach beyond the picture: left, right, top, bottom, in pixels.
+
+    The host waits for them, as in the published code: the size of what follows depends on them.
+    """
     x, y = (width - 1) / 2, (height - 1) / 2
-    corners = inverse.new_tensor([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
+    corners = constant(((-x, -y, 1), (x, -y, 1), (x, y, 1), (-x, y, 1)), inverse)
     reached = (inverse @ corners.T)[:, :2]
     far = torch.stack((-reached[:, 0], reached[:, 0], -reached[:, 1], reached[:, 1])).amax(dim=(1, 2))
-    beyond = far + 2 * PADDING - far.new_tensor([x, x, y, y])
-    most = far.new_tensor([width - 1, width - 1, height - 1, height - 1])
+    beyond = far + 2 * PADDING - constant((x, x, y, y), far)
+    most = constant((width - 1, width - 1, height - 1, height - 1), far)
     left, right, top, bottom = beyond.clamp(min=0).minimum(most).ceil().int().tolist()
     return left, right, top, bottom
 

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from fewgan.plugin import constant
+
 EPSILON = 1e-8
 LUMA = (0.299, 0.587, 0.114)
 BACK = (5.0, 3.0, 1.0)
@@ -33,7 +35,7 @@ def rgb_to_hsv(images: Tensor) -> Tensor:
 def hsv_to_rgb(images: Tensor) -> Tensor:
     """The way back, by the usual piecewise linear colours of a hue."""
     hue, saturation, value = (channel.unsqueeze(1) for channel in images.unbind(1))
-    place = (torch.tensor(BACK, dtype=images.dtype, device=images.device).view(1, 3, 1, 1) + 6 * hue) % 6
+    place = (constant(BACK, images).view(1, 3, 1, 1) + 6 * hue) % 6
     return value - value * saturation * torch.minimum(place, 4 - place).clamp(0, 1)
 
 
@@ -51,5 +53,5 @@ def shift_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) ->
 
 def grey(images: Tensor) -> Tensor:
     """The luma in all three channels."""
-    weights = torch.tensor(LUMA, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+    weights = constant(LUMA, images).view(1, 3, 1, 1)
     return (images * weights).sum(dim=1, keepdim=True).expand_as(images)

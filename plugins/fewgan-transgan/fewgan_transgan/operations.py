@@ -13,6 +13,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from fewgan.plugin import constant
+
 SHIFT = 0.2  # of the side, at most; DiffAugment's is 0.125
 COIN = 0.3  # probability that a batch has squares erased
 HUE = 0.5  # and that a sample has its hue turned
@@ -54,7 +56,7 @@ def color(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tens
 def hue(images: Tensor, angle: Tensor) -> Tensor:
     """Turns colours about grey, right-handed, by an angle in radians."""
     third = 1 / math.sqrt(3)
-    cross = images.new_tensor([[0, -third, third], [third, 0, -third], [-third, third, 0]])
+    cross = constant(((0, -third, third), (third, 0, -third), (-third, third, 0)), images)
     angle = angle.reshape(-1, 1, 1).to(images.dtype)
     eye = torch.eye(3, dtype=images.dtype, device=images.device)
     turn = eye + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
@@ -66,13 +68,13 @@ def band_filter(images: Tensor, gains: Tensor) -> Tensor:
 
     A filter along an axis, reflection at the edges included, is a matrix, and that of a sample the sum of the bands'.
     """
-    power = gains.new_tensor(POWER)
+    power = constant(POWER, gains)
     total = torch.ones_like(gains)
     for band in range(4):
         own = torch.ones_like(gains)
         own[:, band] = gains[:, band]
         total = total * own / (power * own.square()).sum(1, keepdim=True).sqrt()
-    matrices = _band_matrices(images.shape[-1]).to(images.device, images.dtype)
+    matrices = _band_matrices(images.shape[-1], images.device, images.dtype)
     matrix = torch.einsum("nb,bij->nij", total.to(images.dtype), matrices)[:, None]
     return matrix @ images @ matrix.transpose(2, 3)
 
@@ -99,8 +101,8 @@ def _convolved(one: Tensor, other: Tensor) -> Tensor:
 
 
 @cache
-def _band_matrices(side: int) -> Tensor:
-    """[4, side, side], float64 on the CPU: the filter of each band along an axis with reflected edges."""
+def _band_matrices(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """[4, side, side]: the filter of each band along an axis with reflected edges, computed in float64."""
     bank = filter_bank()
     reach = bank.shape[1] // 2
     period = max(2 * (side - 1), 1)
@@ -108,7 +110,7 @@ def _band_matrices(side: int) -> Tensor:
     places = torch.minimum(places, period - places)
     taps = bank[:, None, :].expand(-1, side, -1)
     matrices = torch.zeros(4, side, side, dtype=torch.float64)
-    return matrices.scatter_add_(2, places.expand(4, -1, -1), taps)
+    return matrices.scatter_add_(2, places.expand(4, -1, -1), taps).to(device, dtype)
 
 
 class Augment(nn.Module):
@@ -133,7 +135,7 @@ class Augment(nn.Module):
     def _cutout(self, images: Tensor) -> Tensor:
         coin = torch.rand((), device=images.device)
         half = int(0.5 * images.shape[-1] + 0.5)
-        size = torch.tensor(half, device=images.device)
+        size = torch.full((), half, device=images.device)
         return self._erased(images, (size, size), coin)
 
     def _erase_ratio(self, images: Tensor) -> Tensor:
