@@ -228,7 +228,7 @@ class Evil:
         ("text", "neither a pickle nor a file of torch.save"),
         ("pointer", "a Git LFS pointer"),
         ("page", "a web page"),
-        ("list", "but a list"),
+        ("list", "but an object of type list"),
         ("code", "but an object of class print"),
         ("safetensors", "not a safetensors file"),
     ],
