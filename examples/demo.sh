@@ -21,9 +21,11 @@ python "$here/examples/planets.py" photos --classes ringed --count 100
 fewgan prepare ./photos/ringed --size 64 --force
 fewgan train --transfer minegan --aug diffaugment --cr --visionaided --d-steps 1 \
     --steps "${STEPS:-450}" --sample-every 150 --save-every 150
-fewgan sample --truncation 0.7 --grid --count 36
+# Statistics of batch norm for truncated latents: with those of training, the planets would be more alike.
+fewgan sample --truncation 0.7 --standing-stats 16 --grid --count 36
 # D has learned from EfficientNet-Lite0, so that it takes other features to judge it.
-fewgan fid --features efficientnet --efficientnet-variant 2 --truncation 0.7 --count "${COUNT:-500}"
+fewgan fid --features efficientnet --efficientnet-variant 2 --truncation 0.7 --standing-stats 16 \
+    --count "${COUNT:-500}"
 
 run=$(ls -d runs/*/ | tail -n 1)
 echo
