@@ -58,7 +58,7 @@ class Spectral(nn.Module):
         self._add_state()
 
     def _add_state(self) -> None:
-        self.register_buffer("u0", torch.randn(1, self.weight.shape[0]))
+        self.register_buffer("u0", torch.empty(1, self.weight.shape[0]).normal_())  # skipped where weights are loaded
         self.register_buffer("sv0", torch.ones(1))
         self.register_buffer("_v", None, persistent=False)  # of the last advance(); computed from u0 after a resume
 

@@ -14,25 +14,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 FORKS = sys.platform == "linux"
 _CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 
 
+@cache
 def _start_server() -> None:
     """With this folder in its path: Python gives it sys.path, but below 3.13 imports before it sets that."""
     _CONTEXT.set_forkserver_preload(["preloaded"])
-    old = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *([old] if old else [])])
-    try:
+    path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(path)):
         forkserver.ensure_running()
-    finally:
-        del os.environ["PYTHONPATH"]
-        if old is not None:
-            os.environ["PYTHONPATH"] = old
 
 
 class Job:

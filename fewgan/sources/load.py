@@ -107,7 +107,7 @@ def _load_run(file: Path, folder: Path | None) -> Model:
 def _check_header(build: Callable[[], Networks], shapes: Mapping[str, tuple[int, ...]], file: Path) -> None:
     """Compares the shapes in a file's header with those its config asks for, before anything is allocated."""
     try:
-        with torch.device("meta"), _SkipInit():
+        with torch.device("meta"), _SkipInit():  # a random number there would import torch's compiler, for a second
             generator = build().generator
     except (NotImplementedError, RuntimeError):  # a network that computes with its values while it is built
         return
@@ -165,10 +165,7 @@ def _built_empty(build: Callable[[], Any]) -> Any:
 
 
 class _SkipInit(TorchFunctionMode):
-    """Leaves weights uninitialised. Tensors that are not random are made as ever.
-
-    On the meta device it leaves out torch.randn too: the first random number there imports torch's compiler, a second.
-    """
+    """Leaves weights uninitialised. Tensors that are not random are made as ever."""
 
     skipped = frozenset(
         {
@@ -185,8 +182,6 @@ class _SkipInit(TorchFunctionMode):
             rows, columns = args[0].shape
             least = min(rows, columns)
             return args[0].new_zeros(rows, least), args[0].new_zeros(least, columns)
-        if func is torch.randn and torch.get_default_device().type == "meta":
-            func = torch.empty
         return func(*args, **(kwargs or {}))
 
 

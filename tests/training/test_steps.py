@@ -4,12 +4,8 @@ import math
 
 import pytest
 import torch
-from short import regularizers
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from fewgan import registry
 from fewgan.architectures.biggan import Options, build
 from fewgan.plugin import Networks
 from fewgan.registry import choose
@@ -253,56 +249,3 @@ def test_bf16_losses_are_near_fp32_and_statistics_stay_in_fp32():
     for fp32, bf16 in zip(*found, strict=True):
         assert bf16.dtype == torch.float32
         assert torch.allclose(bf16, fp32, rtol=0.02)
-
-
-class Uploads(TorchDispatchMode):
-    """Notes what makes tensors of Python numbers, for which the host waits where they go to a GPU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        if str(function).startswith("aten.lift_fresh"):
-            self.seen.append(str(function))
-        return function(*arguments, **(keywords or {}))
-
-
-class Waits(TorchFunctionMode):
-    """Notes where the host reads a tensor, and so waits for the device."""
-
-    reads = frozenset(
-        getattr(torch.Tensor, name)
-        for name in ("item", "tolist", "numpy", "cpu", "nonzero", "__bool__", "__float__", "__int__", "__index__")
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_function__(self, function, types, arguments=(), keywords=None):
-        if function in self.reads or function is torch.nonzero:
-            self.seen.append(function.__name__)
-        return function(*arguments, **(keywords or {}))
-
-
-@pytest.mark.parametrize("augmentation", [None, *sorted(registry.find("augmentations"))])
-@pytest.mark.parametrize("transfer", ["none", "minegan"])
-def test_a_step_uploads_nothing_and_waits_for_nothing(augmentation, transfer):
-    """Of all methods together. Beyond the tick, the host only queues work for the device.
-
-    Two coins of contrad's views lie on the CPU. ADA alone waits: it reads how wide its padding is to be.
-    """
-    chosen = None if augmentation is None else choose("augmentations", augmentation)
-    changes = {"transfer": choose("transfers", transfer), "augmentation": chosen}
-    team = players(**changes, regularizers=tuple(choose("regularizers", name) for name in regularizers()))
-    made = optimizers(team, config(**changes))
-    clock = Clock(0, 0, 100)
-    discriminator_step(team, made["discriminator"], [batch()], clock)  # Adam makes its state in the first step
-    generator_step(team, made["generator"], [4], clock, [batch()] if team.needs_real else ())
-    with Uploads() as uploads, Waits() as waits:
-        discriminator_step(team, made["discriminator"], [batch()], clock)
-        generator_step(team, made["generator"], [4], clock, [batch()] if team.needs_real else ())
-    assert uploads.seen == []
-    reads = [name for name in waits.seen if name != "tolist" or augmentation != "ada"]
-    assert reads == (["item"] * 2 if "contrad" in regularizers() else [])

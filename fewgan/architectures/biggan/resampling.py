@@ -21,7 +21,10 @@ DOWN = ((0.5, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.0, 0.0, 0.5))
 
 
 def both_axes(taps: tuple[tuple[float, ...], ...]) -> Tensor:
-    """The taps along both axes at once: their Kronecker square, [16, 9]."""
+    """The taps along both axes at once: their Kronecker square, [16, 9].
+
+    Not by torch.kron, which imports torch's compiler on the meta device.
+    """
     return torch.tensor([[a * b for a in one for b in other] for one in taps for other in taps])
 
 

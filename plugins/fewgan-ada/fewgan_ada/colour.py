@@ -63,8 +63,8 @@ def recolour(images: Tensor, matrix: Tensor) -> Tensor:
 
 
 @cache
-def filter_bank() -> Tensor:
-    """[4, 43], float64: kernels that split a signal into four octaves and add up to a single 1."""
+def filter_bank(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[4, 43]: kernels that split a signal into four octaves and add up to a single 1."""
     low = torch.tensor(SYM2, dtype=torch.float64)
     high = low * torch.tensor([1, -1, 1, -1])
     smooth, detail = _convolve(low, low.flip(0)) / 2, _convolve(high, high.flip(0)) / 2
@@ -75,12 +75,7 @@ def filter_bank() -> Tensor:
         bank = torch.stack([_convolve(row, smooth) for row in spread])
         start = (bank.shape[1] - len(detail)) // 2
         bank[band, start : start + len(detail)] += detail
-    return bank
-
-
-@cache
-def _taps() -> tuple[tuple[float, ...], ...]:
-    return tuple(map(tuple, filter_bank().tolist()))
+    return bank.to(device, dtype)
 
 
 def _convolve(one: Tensor, other: Tensor) -> Tensor:
@@ -97,7 +92,7 @@ def band_filter(images: Tensor, draws: Draws, p: Tensor) -> Tensor:
         own = torch.ones_like(gains)
         own[:, band] = draws.where(p, torch.exp2(draws.normal()), 1)
         gains = gains * own / (power * own**2).sum(1, keepdim=True).sqrt()
-    kernels = gains @ constant(_taps(), images)
+    kernels = gains @ filter_bank(images.dtype, images.device)
     reach = kernels.shape[1] // 2
     kernels = kernels.repeat_interleave(channels, 0)
     stacked = _reflect(images, reach).reshape(1, count * channels, height + 2 * reach, width + 2 * reach)

@@ -89,9 +89,9 @@ def test_operations_fire_with_probability_p():
 
 
 def test_filter_bank_is_complete():
-    bank = filter_bank()
+    bank = filter_bank(torch.float32, torch.device("cpu"))
     assert bank.shape == (4, 43)
-    whole = torch.zeros(43, dtype=torch.float64)
+    whole = torch.zeros(43)
     whole[21] = 1
     assert torch.allclose(bank.sum(0), whole, atol=1e-6)
 
