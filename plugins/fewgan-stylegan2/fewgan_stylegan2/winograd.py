@@ -10,7 +10,6 @@ The work goes through pieces of the batch that stay in the cache, so that nothin
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +21,10 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-Pieces = Sequence[tuple[slice, slice, Tensor]]
+from fewgan_stylegan2.tiles import Room, framed, of_gradients, of_pixels, to_results
+
+Pieces = Sequence[tuple[slice, slice]]
 Result = TypeVar("Result")
 
 TILES, NUMBERS = 256, 2**17
@@ -40,12 +40,12 @@ MIRRORED = (3, 1, 2, 0)
 def serves(x: Tensor, weight: Tensor) -> bool:
     """Whether this is faster for x [N, in, H, W] and weight [out, in, k, k], as benchmarks/forms.py measures it.
 
-    Below some 128 channels or 256 tiles the transforms take more than the products save.
+    Below some 192 channels or 256 tiles the transforms take more than the products save.
     """
     count, channels, height, width = x.shape
     return (
         weight.shape[-1] == 3
-        and min(channels, weight.shape[0]) >= 128
+        and min(channels, weight.shape[0]) >= 192
         and count * height * width >= 4 * TILES
         and height % 2 == width % 2 == 0
         and x.device.type == "cpu"
@@ -89,15 +89,15 @@ class _Convolution(torch.autograd.Function):
         count, _, height, width = x.shape
         shape = (count, factors.shape[2], height, width)
         y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-        ours = y.permute(0, 2, 3, 1)
+        theirs, ours = x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1)
 
         def work(pieces: Pieces) -> None:
-            room = _Room(x)
-            for image, row, padded in pieces:
-                tiles = _pixels(padded, room)
+            room = Room(x)
+            for image, row in pieces:
+                tiles = of_pixels(framed(theirs, image, row, room), room)
                 products = room("products", (*tiles.shape[:-1], factors.shape[2]))
-                torch.bmm(tiles.flatten(0, 1).flatten(1, 3), factors, out=products.flatten(0, 1).flatten(1, 3))
-                _results(products, ours[image, row], room)
+                _multiply(tiles.flatten(0, 1).flatten(1, 3), factors, products.flatten(0, 1).flatten(1, 3))
+                to_results(products, ours[image, row], room)
 
         _shared(work, x)
         return y
@@ -119,14 +119,14 @@ class _KernelGradient(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gradient: Tensor) -> Tensor:
         ctx.save_for_backward(x, gradient)
         ins, outs = x.shape[1], gradient.shape[1]
-        theirs = gradient.permute(0, 2, 3, 1)
+        pixels, gradients = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)
 
         def work(pieces: Pieces) -> Tensor:
-            room, total = _Room(x), x.new_zeros(16, outs, ins)
-            for image, row, padded in pieces:
-                tiles = _pixels(padded, room).flatten(0, 1).flatten(1, 3)
-                spread = _spread(theirs[image, row], room).flatten(0, 1).flatten(1, 3)
-                total.baddbmm_(spread.transpose(1, 2), tiles)
+            room, total = Room(x), x.new_zeros(16, outs, ins)
+            for image, row in pieces:
+                tiles = of_pixels(framed(pixels, image, row, room), room).flatten(0, 1).flatten(1, 3)
+                spread = of_gradients(gradients[image, row], room).flatten(0, 1).flatten(1, 3)
+                _multiply(spread.transpose(1, 2), tiles, total, add=True)
             return total
 
         total, *others = _shared(work, x)
@@ -141,6 +141,37 @@ class _KernelGradient(torch.autograd.Function):
         of_x = _Convolution.apply(gradient, weight, True) if ctx.needs_input_grad[0] else None
         of_gradient = _Convolution.apply(x, weight, False) if ctx.needs_input_grad[1] else None
         return of_x, of_gradient
+
+
+def _multiply(a: Tensor, b: Tensor, out: Tensor, *, add: bool = False) -> None:
+    """out = a @ b, or with `add` out += a @ b; [16, n, k], [16, k, m] -> [16, n, m]."""
+    product = _onednn()
+    if product is None or a.dtype != torch.float32:
+        out.baddbmm_(a, b, beta=int(add))
+        return
+    for one, other, result in zip(a, b, out, strict=True):
+        if add:
+            result.add_(product(one, other.t()))
+        else:
+            result.copy_(product(one, other.t()))
+
+
+@cache
+def _onednn() -> Callable[[Tensor, Tensor], Tensor] | None:
+    """x @ weight.T by oneDNN, which is twice as fast on AMD's CPUs as the library behind `@`; None without it.
+
+    torch calls it from compiled code alone, under a name that a release may change.
+    """
+
+    def product(x: Tensor, weight: Tensor) -> Tensor:
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+        return y
+
+    try:
+        works = torch.equal(product(torch.ones(2, 3), torch.ones(4, 3)), torch.full((2, 4), 3.0))
+    except (AttributeError, RuntimeError, TypeError):
+        works = False
+    return product if works else None
 
 
 def _both_axes(like: Tensor) -> Tensor:
@@ -189,83 +220,12 @@ def _pool(count: int, process: int) -> ThreadPoolExecutor:
     return pool
 
 
-class _Room:
-    """Memory for a piece, which the next piece takes again: fresh pages cost as much as what is computed in them."""
-
-    def __init__(self, like: Tensor) -> None:
-        self.like = like
-        self.held: dict[str, Tensor] = {}
-
-    def __call__(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        count = math.prod(shape)
-        if name not in self.held or self.held[name].numel() < count:
-            self.held[name] = self.like.new_empty(count)
-        return self.held[name][:count].view(shape)
-
-
-def _pieces(x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Images, rows of results, and their pixels with one more on each side, [n, h + 2, W + 2, C]."""
+def _pieces(x: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Images and rows of results."""
     count, channels, height, width = x.shape
     pixels = 4 * max(TILES, NUMBERS // channels)
     rows = min(height, max(2, pixels // width // 2 * 2))
     images = max(1, pixels // (rows * width))
-    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
     for image in range(0, count, images):
         for row in range(0, height, rows):
-            end = min(row + rows, height)
-            chosen = slice(image, image + images)
-            yield chosen, slice(row, end), padded[chosen, row : end + 2]
-
-
-def _pixels(padded: Tensor, room: _Room) -> Tensor:
-    """[n, h + 2, W + 2, C] -> [4, 4, n, h/2, W/2, C]."""
-    count, height, width, channels = padded.shape
-    rows = room("rows", (4, count, height // 2 - 1, width, channels))
-    _four(padded[:, 0::2], padded[:, 1::2], rows, axis=1)
-    tiles = room("tiles", (4, 4, count, height // 2 - 1, width // 2 - 1, channels))
-    _four(rows[:, :, :, 0::2], rows[:, :, :, 1::2], tiles.transpose(0, 1), axis=3)
-    return tiles
-
-
-def _four(even: Tensor, odd: Tensor, out: Tensor, *, axis: int) -> None:
-    """Pixels 0 to 3 of each tile on one axis -> 0 - 2, 1 + 2, 2 - 1, 1 - 3."""
-    count = even.shape[axis] - 1
-    first, third = even.narrow(axis, 0, count), even.narrow(axis, 1, count)
-    second, fourth = odd.narrow(axis, 0, count), odd.narrow(axis, 1, count)
-    torch.sub(first, third, out=out[0])
-    torch.add(second, third, out=out[1])
-    torch.sub(third, second, out=out[2])
-    torch.sub(second, fourth, out=out[3])
-
-
-def _results(products: Tensor, y: Tensor, room: _Room) -> None:
-    """[4, 4, n, h/2, W/2, C] -> y [n, h, W, C]: on each axis 0 + 1 + 2 and 1 - 2 - 3."""
-    count, height, width, channels = products.shape[2:]
-    half = room("half", (2, 4, count, height, width, channels))
-    _two(products.transpose(0, 1), half)
-    halves = half.transpose(0, 1)
-    by_column = y.view(count, height, 2, width, 2, channels)
-    for column in range(2):
-        _two(halves[:, column], by_column[:, :, :, :, column].permute(2, 0, 1, 3, 4))
-
-
-def _two(four: Tensor, out: Tensor) -> None:
-    torch.add(four[0], four[1], out=out[0]).add_(four[2])
-    torch.sub(four[1], four[2], out=out[1]).sub_(four[3])
-
-
-def _spread(gradient: Tensor, room: _Room) -> Tensor:
-    """The adjoint of `_results`: [n, h, W, C] -> [4, 4, n, h/2, W/2, C]."""
-    count, height, width, channels = gradient.shape
-    rows = room("spread rows", (4, count, height // 2, width, channels))
-    _spread_axis(gradient[:, 0::2], gradient[:, 1::2], rows)
-    places = room("places", (4, 4, count, height // 2, width // 2, channels))
-    _spread_axis(rows[:, :, :, 0::2], rows[:, :, :, 1::2], places.transpose(0, 1))
-    return places
-
-
-def _spread_axis(even: Tensor, odd: Tensor, out: Tensor) -> None:
-    out[0].copy_(even)
-    torch.add(even, odd, out=out[1])
-    torch.sub(even, odd, out=out[2])
-    torch.neg(odd, out=out[3])
+            yield slice(image, min(image + images, count)), slice(row, min(row + rows, height))

@@ -40,13 +40,13 @@ def test_several_threads_share_the_pieces(monkeypatch):
     monkeypatch.setattr(winograd, "NUMBERS", 1)
     x, weight = random(3, 5, 6, 8), random(4, 5, 3, 3)
     seen, before = set(), torch.get_num_threads()
-    bmm = torch.bmm
+    multiply = winograd._multiply
 
     def spy(*given, **options):
         seen.add((threading.get_ident(), torch.get_num_threads()))
-        return bmm(*given, **options)
+        multiply(*given, **options)
 
-    monkeypatch.setattr(torch, "bmm", spy)
+    monkeypatch.setattr(winograd, "_multiply", spy)
     try:
         torch.set_num_threads(2)
         agree(winograd.conv2d(x, weight).square(), F.conv2d(x, weight, padding=1).square(), (x, weight))
@@ -57,15 +57,27 @@ def test_several_threads_share_the_pieces(monkeypatch):
     assert threading.get_ident() not in {thread for thread, _ in seen}
 
 
-def test_float32_is_as_exact_as_the_ordinary_one():
-    x, weight = random(2, 128, 16, 16).detach(), random(128, 128, 3, 3).detach()
-    exact = F.conv2d(x, weight, padding=1)
-    theirs = (F.conv2d(x.float(), weight.float(), padding=1) - exact).norm()
-    assert (winograd.conv2d(x.float(), weight.float()) - exact).norm() < 2 * theirs
+@pytest.mark.parametrize("onednn", [True, False])
+def test_float32_is_as_exact_as_the_ordinary_one(monkeypatch, onednn):
+    if onednn:
+        assert winograd._onednn() is not None
+    else:
+        monkeypatch.setattr(winograd, "_onednn", lambda: None)
+    x, weight = random(2, 128, 16, 16), random(128, 128, 3, 3)
+    exact = (F.conv2d(x, weight, padding=1), *gradients(F.conv2d, x, weight, padding=1))
+    single = x.detach().float().requires_grad_(), weight.detach().float().requires_grad_()
+    theirs = (F.conv2d(*single, padding=1), *gradients(F.conv2d, *single, padding=1))
+    ours = (winograd.conv2d(*single), *gradients(winograd.conv2d, *single))
+    for one, other, true in zip(ours, theirs, exact, strict=True):
+        assert (one - true).norm() < 2 * (other - true).norm()
 
 
-def wide(channels=128, count=4, side=16):
-    return torch.randn(count, channels, side, side), torch.randn(128, channels, 3, 3)
+def gradients(convolve, x, weight, **options):
+    return torch.autograd.grad(convolve(x, weight, **options).sin().sum(), (x, weight))
+
+
+def wide(channels=192, count=4, side=16):
+    return torch.randn(count, channels, side, side), torch.randn(192, channels, 3, 3)
 
 
 def test_it_serves_wide_layers_in_float32_alone():
@@ -73,7 +85,7 @@ def test_it_serves_wide_layers_in_float32_alone():
     assert winograd.serves(x, weight)
     assert winograd.serves(x.double(), weight.double())
     for other, kernel in (
-        wide(channels=64),
+        wide(channels=128),
         wide(count=3),
         (x, weight[:, :, :1, :1]),
         (x[:, :, 1:], weight),
@@ -91,9 +103,9 @@ def test_the_layers_take_it(monkeypatch, layer):
     seen = []
     monkeypatch.setattr(winograd, "conv2d", lambda *given: seen.append(1) or F.conv2d(*given, padding=1))
     if layer == "discriminator":
-        Conv2d(128, 128, 3)(x)
+        Conv2d(192, 192, 3)(x)
     else:
-        modulated_conv2d(x, weight, torch.ones(4, 128))
+        modulated_conv2d(x, weight, torch.ones(4, 192))
     assert seen == [1]
 
 
