@@ -31,7 +31,7 @@ TILES, NUMBERS = 256, 2**17
 """Of a piece: at least so many tiles, and about so many numbers in each of its 16 matrices. With fewer, the products
 of matrices are slow; with more, a piece leaves the cache."""
 
-KERNEL = torch.tensor(((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0)))
+KERNEL = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
 _inputs_alone = ContextVar("inputs_alone", default=False)
 MIRRORED = (3, 1, 2, 0)
 """Where the places of a transformed kernel, on one axis, are found for the mirrored kernel."""
@@ -168,7 +168,8 @@ def _onednn() -> Callable[[Tensor, Tensor], Tensor] | None:
         return y
 
     try:
-        works = torch.equal(product(torch.ones(2, 3), torch.ones(4, 3)), torch.full((2, 4), 3.0))
+        with torch.device("cpu"):  # whatever device the caller makes its networks on
+            works = torch.equal(product(torch.ones(2, 3), torch.ones(4, 3)), torch.full((2, 4), 3.0))
     except (AttributeError, RuntimeError, TypeError):
         works = False
     return product if works else None
@@ -176,7 +177,8 @@ def _onednn() -> Callable[[Tensor, Tensor], Tensor] | None:
 
 def _both_axes(like: Tensor) -> Tensor:
     """The transform of a kernel as one matrix [16, 9]."""
-    return torch.kron(KERNEL, KERNEL).to(like)
+    kernel = torch.tensor(KERNEL, dtype=like.dtype, device=like.device)
+    return torch.kron(kernel, kernel)
 
 
 def _kernels(weight: Tensor) -> Tensor:

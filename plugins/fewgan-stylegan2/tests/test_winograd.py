@@ -1,5 +1,6 @@
 """Winograd's convolution is the convolution, to second order, in pieces of any size."""
 
+import importlib.util
 import threading
 
 import pytest
@@ -70,6 +71,17 @@ def test_float32_is_as_exact_as_the_ordinary_one(monkeypatch, onednn):
     ours = (winograd.conv2d(*single), *gradients(winograd.conv2d, *single))
     for one, other, true in zip(ours, theirs, exact, strict=True):
         assert (one - true).norm() < 2 * (other - true).norm()
+
+
+def test_it_may_be_imported_and_first_used_while_networks_are_made_without_data():
+    """As reading a source does, on the device meta."""
+    spec = importlib.util.find_spec("fewgan_stylegan2.winograd")
+    fresh = importlib.util.module_from_spec(spec)
+    with torch.device("meta"):
+        spec.loader.exec_module(fresh)
+        fresh._onednn()
+    x, weight = random(2, 3, 6, 6).detach().float(), random(4, 3, 3, 3).detach().float()
+    near(fresh.conv2d(x, weight), F.conv2d(x, weight, padding=1), 1e-5)
 
 
 def gradients(convolve, x, weight, **options):
