@@ -111,3 +111,19 @@ def test_files_are_short():
 
 def lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
+
+
+SHIPPED = [*FILES.values(), *sorted((ROOT / "plugins").glob("*/fewgan_*/**/*.py"))]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_tensor_is_made_by_an_import(path):
+    """A module may be imported while networks are built without data; such a tensor then has none either."""
+    made = [
+        ast.unparse(call)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+        for call in ast.walk(node.value)
+        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("torch.")
+    ]
+    assert not made
