@@ -1,7 +1,7 @@
 """What a training step costs, whole: python plugins/fewgan-projected/benchmarks/steps.py --sizes 64 128 256
 
 Runs `fewgan train` for each variant in turn, BigGAN of width 16 from scratch or fastgan, one D step, on noise, and
-prints a Markdown table: seconds of a step and the highest resident memory as in the run's metrics.jsonl, of the last ten
+prints a Markdown table: seconds of a step and the highest resident memory, as metrics.jsonl has them for the last ten
 steps; seconds also as a ratio to the plain run of the same turn. The median of the rounds counts.
 """
 
