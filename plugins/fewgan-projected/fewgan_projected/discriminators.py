@@ -69,18 +69,19 @@ def published(
     """The published discriminator for images [N, 3, side, side]: heads 4, 3, 2 and 1 down blocks deep.
 
     cout: channels of the finest mixed features; expand: coarser ones have 2, 4 and 8 times as many, and the published
-    network does. Each head ends in a map of LEAST_SIDE at least, as at 224 px: on smaller features it has fewer
-    blocks, the last ones left out, and a scale too small for any head has none. At 64 px three heads remain, with 2, 1
-    and 0 blocks.
+    network does. Each head ends in a map of LEAST_SIDE at least, as at 224 px, or of the side of the coarsest features
+    where that is smaller, so that there are always four: on smaller features they have fewer blocks, the last ones left
+    out. At 64 px they have 3, 2, 1 and 0, and one logit each.
     """
     across = tuple(cout * 2**index if expand else cout for index in range(len(STRIDES)))
     scales = (across[0], *across[:-1])
+    sides = mixed_sides(side)
+    least = min(LEAST_SIDE, sides[-1])
     heads = []
-    for scale, (channels, map_side) in enumerate(zip(scales, mixed_sides(side), strict=True)):
+    for scale, (channels, map_side) in enumerate(zip(scales, sides, strict=True)):
         widths = [width for nominal, width in WIDTHS.items() if nominal < STARTS[scale]]
-        room = (map_side // LEAST_SIDE).bit_length() - 1
-        if room >= 0:
-            heads.append(Head(scale=scale, channels=(channels, *widths[:room])))
+        room = (map_side // least).bit_length() - 1
+        heads.append(Head(scale=scale, channels=(channels, *widths[:room])))
     return DiscriminatorFacts(across=across, scales=scales, heads=tuple(heads), separable=separable, classes=classes)
 
 

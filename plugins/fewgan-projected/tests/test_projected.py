@@ -166,15 +166,17 @@ def test_parameters_of_the_published_networks(separable, classes, count):
 @pytest.mark.parametrize("side", [64, 96, 128, 160, 192, 224, 256, 512])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_heads_fit_the_side(side, classes):
-    """No head ends in one logit, and from 224 px on all are as published."""
+    """Four of them at every side, and from 224 px on all are as published."""
     facts = published(side, separable=True, classes=classes)
     depths = {head.scale: len(head.channels) - 1 for head in facts.heads}
-    assert len(depths) >= 3
+    assert len(depths) == 4
+    if side == 64:
+        assert depths == {0: 3, 1: 2, 2: 1, 3: 0}
     if side >= 224:
         assert depths == {0: 4, 1: 3, 2: 2, 3: 1}
     discriminator = Discriminator(facts, networks[False, True], size=64, side=side)
     expected = sum((last - 3) ** 2 for _, last, _ in discriminator.shapes)
-    assert all(last >= 7 for _, last, _ in discriminator.shapes)
+    assert all(last >= min(7, side // 16) for _, last, _ in discriminator.shapes)
     labels = torch.tensor([0, classes - 1]) if classes else None
     images = torch.randn(2, 3, 64, 64, requires_grad=True)
     logits = discriminator(images, labels)
