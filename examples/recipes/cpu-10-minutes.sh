@@ -11,6 +11,6 @@
 set -euo pipefail
 photos=${1:?give the folder of photos}
 [ -d dataset-64 ] || fewgan prepare "$photos" --size 64 --holdout 20 --out dataset-64
-fewgan train dataset-64 --transfer minegan --aug diffaugment --cr --visionaided --d-steps 1 \
+fewgan train dataset-64 --transfer minegan --aug diffaugment --cr --visionaided --visionaided-side 128 --d-steps 1 \
     ${SOURCE:+--source "$SOURCE"} --steps 600 --continue ${DRY:+--dry-run}
 [ -n "${DRY:-}" ] || fewgan sample --truncation 0.7 --grid

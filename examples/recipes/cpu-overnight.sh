@@ -13,7 +13,7 @@
 set -euo pipefail
 photos=${1:?give the folder of photos}
 [ -d dataset-64 ] || fewgan prepare "$photos" --size 64 --holdout 20 --out dataset-64
-fewgan train dataset-64 --transfer minegan --aug diffaugment --cr --visionaided --d-steps 1 \
+fewgan train dataset-64 --transfer minegan --aug diffaugment --cr --visionaided --visionaided-side 128 --d-steps 1 \
     ${SOURCE:+--source "$SOURCE"} --steps 20000 --score-every 500 --patience 6 --features efficientnet \
     --efficientnet-variant 2 \
     --continue ${DRY:+--dry-run}

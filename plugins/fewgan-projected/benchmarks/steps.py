@@ -19,11 +19,19 @@ import numpy as np
 from PIL import Image
 
 BIGGAN = ["--biggan-width", "16"]
+SIDE = ["--visionaided-side", "128"]
 VARIANTS = {
     "plain": BIGGAN,
     "`--visionaided`": [*BIGGAN, "--visionaided"],
     "`--visionaided --visionaided-separable`": [*BIGGAN, "--visionaided", "--visionaided-separable"],
     "`--visionaided --visionaided-alone`": [*BIGGAN, "--visionaided", "--visionaided-alone"],
+    "`--visionaided --visionaided-side 128`": [*BIGGAN, "--visionaided", *SIDE],
+    "`--visionaided --visionaided-alone --visionaided-side 128`": [
+        *BIGGAN,
+        "--visionaided",
+        "--visionaided-alone",
+        *SIDE,
+    ],
     "`--arch fastgan`": ["--arch", "fastgan"],
     "`--arch fastgan --no-fastgan-separable`": ["--arch", "fastgan", "--no-fastgan-separable"],
 }
@@ -61,9 +69,10 @@ def main() -> None:
                 noise = Image.fromarray(random.integers(0, 256, (9, 9, 3), dtype=np.uint8))
                 noise.resize((size, size), Image.Resampling.BICUBIC).save(photos / f"{number}.png")
             fewgan("prepare", photos, "--size", size, "--out", dataset)
-            found: dict[str, list[tuple[float, float]]] = {name: [] for name in VARIANTS}
+            variants = {name: words for name, words in VARIANTS.items() if size < 128 or SIDE[0] not in words}
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
             for turn in range(arguments.rounds):
-                for index, (name, options) in enumerate(VARIANTS.items()):
+                for index, (name, options) in enumerate(variants.items()):
                     out = Path(place, f"runs-{size}-{turn}-{index}")
                     found[name].append(measure(dataset, out, options, arguments))
             plain = [seconds for seconds, _ in found["plain"]]
