@@ -3,7 +3,7 @@
 # Time:   9 min 28 s of training on one thread of a CPU with AVX512-BF16, other work beside; about twice that without.
 # Needs:  pip install ./plugins/fewgan-projected; a source near the photos in SOURCE.
 # Scores: 100 photos of one face from a source of other faces: KID 0.055 on EfficientNet-Lite2 features of 90 held-out
-#         photos; without --visionaided and with two D steps, in 7 min 39 s, 0.163.
+#         photos; without --visionaided and with two D steps, in 7 min 39 s, 0.163. (Measured with three heads, now four.)
 #
 #     SOURCE=./biggan examples/recipes/cpu-10-minutes.sh ./photos
 #
@@ -11,6 +11,6 @@
 set -euo pipefail
 photos=${1:?give the folder of photos}
 [ -d dataset-64 ] || fewgan prepare "$photos" --size 64 --holdout 20 --out dataset-64
-fewgan train dataset-64 --transfer minegan --aug diffaugment --cr --visionaided --visionaided-side 128 --d-steps 1 \
+fewgan train dataset-64 --transfer minegan --aug diffaugment --cr --visionaided --d-steps 1 \
     ${SOURCE:+--source "$SOURCE"} --steps 600 --continue ${DRY:+--dry-run}
 [ -n "${DRY:-}" ] || fewgan sample --truncation 0.7 --grid
