@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The main job from a bare Python 3.11, without downloads but the packages: set-up, 100 rendered photos of ringed
 # planets, transfer from the source that comes with fewgan (which never saw a ring), a grid, scores.
-# --visionaided: discriminators on frozen features, here in the place of the run's own, which look at the pictures at twice
-# their size; with them, one D step does in the place of two.
+# --visionaided: discriminators on frozen features, here in the place of the run's own, which look at the pictures at
+# twice their size; with them, one D step does in the place of two.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-$here/demo}

@@ -3,7 +3,8 @@
 # Time:   9 min 28 s of training on one thread of a CPU with AVX512-BF16, other work beside; about twice that without.
 # Needs:  pip install ./plugins/fewgan-projected; a source near the photos in SOURCE.
 # Scores: 100 photos of one face from a source of other faces: KID 0.055 on EfficientNet-Lite2 features of 90 held-out
-#         photos; without --visionaided and with two D steps, in 7 min 39 s, 0.163. (Measured with three heads, now four.)
+#         photos, measured when --visionaided had three heads at 64 px; without it and with two D steps, in 7 min 39 s,
+#         0.163.
 #
 #     SOURCE=./biggan examples/recipes/cpu-10-minutes.sh ./photos
 #

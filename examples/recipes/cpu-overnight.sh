@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Device: two CPU cores. 64 px.
-# Time:   a night: a step took 0.95 s on one thread of a CPU with AVX512-BF16, so 20,000 take 5 hours there; less where
+# Time:   a night: a step took 1.08 s on one thread of a CPU with AVX512-BF16, so 20,000 take 6 hours there; less where
 #         the scores stop improving.
 # Needs:  pip install ./plugins/fewgan-projected "./plugins/fewgan-efficientnet[lite2]"; a source near the photos in SOURCE.
 # Scores: not yet run to its end.

@@ -14,36 +14,39 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fewgan_projected import discriminators
-from fewgan_projected.discriminators import STARTS, WIDTHS, DiscriminatorFacts, Head, mixed_sides
+from fewgan_projected.backbone import CHANNELS
+from fewgan_projected.discriminators import PUBLISHED_SIDE, DiscriminatorFacts, mixed_sides, published
 from fewgan_projected.layers import Spectral, SpectralConv2d
 
 
 def chosen(
     side: int,
     *,
-    cout: int = 64,
-    separable: bool = False,
-    classes: int = 0,
     take: tuple[int, ...] = (0, 1, 2, 3),
     least: tuple[int, ...] = (7, 7, 7, 7),
     mixing: str = "both",
     fewer: int = 0,
+    **others: Any,
 ) -> DiscriminatorFacts:
-    """`discriminators.published` with a choice of scales, of each scale's smallest map, of the mixing, of the depth."""
-    across = None if mixing == "none" else tuple(cout * 2**index for index in range(4))
-    scales = (cout, cout, 2 * cout, 4 * cout) if mixing == "both" else None
-    channels = scales or across or discriminators.CHANNELS
+    """The published network, its heads cut: the scales to judge, the least side of each one's last map, how the
+    features are mixed, and how many blocks fewer there are.
+    """
+    full = published(PUBLISHED_SIDE, **others)
+    across = None if mixing == "none" else full.across
+    scales = full.scales if mixing == "both" else None
+    sides = mixed_sides(side, doubled=scales is not None)
     heads = []
-    for scale, map_side in enumerate(mixed_sides(side, doubled=scales is not None)):
-        widths = [width for nominal, width in WIDTHS.items() if nominal < STARTS[scale]]
-        room = (map_side // least[scale]).bit_length() - 1
-        if scale in take and room >= 0:
-            heads.append(Head(scale=scale, channels=(channels[scale], *widths[: max(room - fewer, 0)])))
-    return DiscriminatorFacts(across=across, scales=scales, heads=tuple(heads), separable=separable, classes=classes)
+    for head in full.heads:
+        channels = ((scales or across or CHANNELS)[head.scale], *head.channels[1:])
+        depths = [depth for depth in range(len(channels)) if sides[head.scale] >> depth >= least[head.scale]]
+        if head.scale in take and depths:
+            heads.append(replace(head, channels=channels[: max(depths[-1] - fewer, 0) + 1]))
+    return replace(full, across=across, scales=scales, heads=tuple(heads))
 
 
 class DownBlock3(discriminators.DownBlock):
@@ -143,14 +146,14 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if arguments.train:
-        return train(arguments.train[0], arguments, arguments.train[1])
+        train(arguments.train[0], arguments, arguments.train[1])
+        return
     print("| discriminators | seconds a step | KID | Vendi |\n|---|---:|---:|---:|")
     for index, name in enumerate(VARIANTS):
         if arguments.only is None or index in arguments.only:
             found = zip(*(outcome(index, arguments, seed) for seed in arguments.seeds), strict=True)
             columns = (", ".join(f"{value:.3f}" for value in column) for column in found)
             print(f"| {name} | {' | '.join(columns)} |", flush=True)
-    return None
 
 
 if __name__ == "__main__":

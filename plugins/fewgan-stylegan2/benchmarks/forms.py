@@ -1,8 +1,9 @@
-"""Times the two forms of the modulated convolution, and the filters folded into convolutions or separate.
+"""Times the two forms of the modulated convolution, filters folded into convolutions or separate, and Winograd's way.
 
     python plugins/fewgan-stylegan2/benchmarks/forms.py [--device cuda] [--dtype bfloat16]
 
-Milliseconds forward with backward, the best of ten. What `modulation.choose` and `resampling.folds` say rests on this.
+Milliseconds forward with backward, the best of ten. What `modulation.choose`, `resampling.folds` and, on CPUs,
+`winograd.serves` say rests on this.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import time
 from collections.abc import Callable
 
 import torch
+from fewgan_stylegan2 import winograd
 from fewgan_stylegan2.modulation import modulated_conv2d
 from fewgan_stylegan2.resampling import downsample_conv2d, low_pass, upsample_conv2d
 from torch import Tensor
+from torch.nn import functional as F
 
-SHAPES = ((512, 4), (512, 16), (256, 32), (128, 64), (64, 64), (32, 128), (16, 256))
+SHAPES = ((512, 4), (512, 16), (256, 32), (192, 32), (128, 64), (64, 64), (32, 128), (16, 256))
 
 
 def timed(function: Callable[[], Tensor], inputs: tuple[Tensor, ...]) -> float:
@@ -53,13 +56,17 @@ def main() -> None:
         x, small = made(count, channels, side, side), made(count, channels, side // 2, side // 2)
         weight, style = made(channels, channels, 3, 3), made(count, channels)
         both = (True, False)
+        ways = [lambda: F.conv2d(x, weight, padding=1)]
+        if arguments.device == "cpu":
+            ways.append(lambda: winograd.conv2d(x, weight))
         return [
             *(timed(lambda f=f: product(x, weight, style, f), (x, weight)) for f in ("grouped", "scaled")),
             *(timed(lambda f=f: upsample_conv2d(small, weight, filter, folded=f), (small, weight)) for f in both),
             *(timed(lambda f=f: downsample_conv2d(x, weight, None, filter, folded=f), (x, weight)) for f in both),
+            *(timed(way, (x, weight)) for way in ways),
         ]
 
-    print("images channels side   grouped    scaled up folded  separate  down fold  separate")
+    print("images channels side   grouped    scaled up folded  separate down fold  separate       3x3  Winograd")
     for count in arguments.counts:
         for channels, side in SHAPES:
             times = " ".join(f"{value:9.2f}" for value in row(count, channels, side))

@@ -22,7 +22,7 @@ class Room:
         return self.held[name][:count].view(shape)
 
 
-def framed(pixels: Tensor, images: slice, rows: slice, room: Room) -> Tensor:
+def _framed(pixels: Tensor, images: slice, rows: slice, room: Room) -> Tensor:
     """The pixels of a piece of [N, H, W, C] with one more on each side, 0 outside: [n, h + 2, W + 2, C]."""
     _, height, width, channels = pixels.shape
     first, last = max(rows.start - 1, 0), min(rows.stop + 1, height)
@@ -37,13 +37,14 @@ def framed(pixels: Tensor, images: slice, rows: slice, room: Room) -> Tensor:
     return made
 
 
-def of_pixels(padded: Tensor, room: Room) -> Tensor:
-    """[n, h + 2, W + 2, C] -> [4, 4, n, h/2, W/2, C]."""
+def of_pixels(pixels: Tensor, images: slice, rows: slice, room: Room) -> Tensor:
+    """A piece of [N, H, W, C], images and rows -> [4, 4, n, h/2, W/2, C]."""
+    padded = _framed(pixels, images, rows, room)
     count, height, width, channels = padded.shape
-    rows = room("rows", (4, count, height // 2 - 1, width, channels))
-    _four(padded[:, 0::2], padded[:, 1::2], rows, axis=1)
+    by_row = room("rows", (4, count, height // 2 - 1, width, channels))
+    _four(padded[:, 0::2], padded[:, 1::2], by_row, axis=1)
     tiles = room("tiles", (4, 4, count, height // 2 - 1, width // 2 - 1, channels))
-    _four(rows[:, :, :, 0::2], rows[:, :, :, 1::2], tiles.transpose(0, 1), axis=3)
+    _four(by_row[:, :, :, 0::2], by_row[:, :, :, 1::2], tiles.transpose(0, 1), axis=3)
     return tiles
 
 

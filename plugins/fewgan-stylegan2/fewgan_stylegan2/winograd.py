@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from fewgan_stylegan2.tiles import Room, framed, of_gradients, of_pixels, to_results
+from fewgan.plugin import constant
+from fewgan_stylegan2.tiles import Room, of_gradients, of_pixels, to_results
 
 Pieces = Sequence[tuple[slice, slice]]
 Result = TypeVar("Result")
@@ -94,7 +95,7 @@ class _Convolution(torch.autograd.Function):
         def work(pieces: Pieces) -> None:
             room = Room(x)
             for image, row in pieces:
-                tiles = of_pixels(framed(theirs, image, row, room), room)
+                tiles = of_pixels(theirs, image, row, room)
                 products = room("products", (*tiles.shape[:-1], factors.shape[2]))
                 _multiply(tiles.flatten(0, 1).flatten(1, 3), factors, products.flatten(0, 1).flatten(1, 3))
                 to_results(products, ours[image, row], room)
@@ -124,7 +125,7 @@ class _KernelGradient(torch.autograd.Function):
         def work(pieces: Pieces) -> Tensor:
             room, total = Room(x), x.new_zeros(16, outs, ins)
             for image, row in pieces:
-                tiles = of_pixels(framed(pixels, image, row, room), room).flatten(0, 1).flatten(1, 3)
+                tiles = of_pixels(pixels, image, row, room).flatten(0, 1).flatten(1, 3)
                 spread = of_gradients(gradients[image, row], room).flatten(0, 1).flatten(1, 3)
                 _multiply(spread.transpose(1, 2), tiles, total, add=True)
             return total
@@ -177,7 +178,7 @@ def _onednn() -> Callable[[Tensor, Tensor], Tensor] | None:
 
 def _both_axes(like: Tensor) -> Tensor:
     """The transform of a kernel as one matrix [16, 9]."""
-    kernel = torch.tensor(KERNEL, dtype=like.dtype, device=like.device)
+    kernel = constant(KERNEL, like)
     return torch.kron(kernel, kernel)
 
 
