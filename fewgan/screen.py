@@ -48,6 +48,11 @@ def command(*words: str) -> str:
     return " ".join(map(_quoted, words))
 
 
+def counted(count: int, noun: str) -> str:
+    """1 photo, 20 photos, 1,200 photos; for nouns with a regular plural."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 42 s, 3 min 20 s, 2 h 05 min."""
     whole = max(0, round(seconds))

@@ -15,7 +15,7 @@ from fewgan import registry
 from fewgan.cli import choosing
 from fewgan.installed import KINDS
 from fewgan.options import fields_of, flag, limits
-from fewgan.screen import Screen, command, duration, is_terminal, one_line, output, safe
+from fewgan.screen import Screen, command, counted, duration, is_terminal, one_line, output, safe
 
 
 def result(content: Any, as_json: bool, text: Callable[[Any], str]) -> None:
@@ -48,7 +48,7 @@ def prepared(summary: Any) -> str:
     """The dataset, and the photos that were left out."""
     total = sum(summary.rejected.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
-    lines = [f"{_path(summary.out)}: {summary.count} photos at {summary.size} px"]
+    lines = [f"{_path(summary.out)}: {counted(summary.count, 'photo')} at {summary.size} px"]
     if summary.classes:
         names = ", ".join(map(safe, summary.classes[:8])) + (", …" if len(summary.classes) > 8 else "")
         lines.append(f"classes: {len(summary.classes)} ({names})")
@@ -68,7 +68,7 @@ def trained(done: Any) -> str:
 def sampled(made: Any) -> str:
     if len(made.files) == 1:
         return _path(made.folder / made.files[0])
-    return f"{_path(made.folder)}: {len(made.files)} pictures in {duration(made.seconds)}"
+    return f"{_path(made.folder)}: {counted(len(made.files), 'picture')} in {duration(made.seconds)}"
 
 
 def runs(listed: Sequence[Any]) -> str:

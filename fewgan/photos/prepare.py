@@ -27,7 +27,7 @@ from fewgan.photos.gather import gather, missing, open_photo, with_groups
 from fewgan.photos.kinds import is_fault, pictured
 from fewgan.photos.place import replacing
 from fewgan.photos.store import Entry, Writer
-from fewgan.screen import Screen, safe
+from fewgan.screen import Screen, counted, safe
 
 SIZES = (8, 2048)
 FEW = 20
@@ -155,9 +155,8 @@ def _check_found(found: Found, photos: Path, classes: bool, most: int, holdout: 
     if not found.photos and classes:
         raise UsageError(f"--classes: {where} has no folders with photos in them; leave --classes out")
     if holdout and holdout >= most:
-        raise UsageError(
-            f"--holdout {holdout}: {where} has {most} photos to take, and at least one must remain for training"
-        )
+        has = counted(most, "photo")
+        raise UsageError(f"--holdout {holdout}: {where} has {has} to take, and at least one must remain for training")
 
 
 def _tell_of_folders(found: Found, photos: Path, screen: Screen) -> None:
@@ -208,12 +207,12 @@ def _check_kept(writer: Writer, found: Found, photos: Path, strict: bool, screen
     if strict and faults:
         raise FewganError(f"--strict: {len(faults)} of the files in {where} cannot be used. {_told(faults, 5)}")
     if writer.enlarged:
-        screen.note(f"{writer.enlarged} photos have fewer than {writer.size} pixels a side and were enlarged")
+        screen.note(f"{counted(writer.enlarged, 'photo')} enlarged: fewer than {writer.size} pixels a side")
     empty = {photo.group for photo in found.photos if pictured(photo.name)} - {entry.group for entry in writer.entries}
     if empty:
         screen.warn(f"these classes have no usable photo: {', '.join(safe(name) for name in sorted(empty))}")
     if len(writer.entries) < FEW:
-        screen.warn(f"only {len(writer.entries)} photos; at least 100 are recommended")
+        screen.warn(f"only {counted(len(writer.entries), 'photo')}; at least 100 are recommended")
 
 
 def _counted(rejected: Iterable[Refusal]) -> dict[str, int]:

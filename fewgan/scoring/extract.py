@@ -23,7 +23,7 @@ from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured
 from fewgan.plugin import Features
 from fewgan.sampling.generate import GROUP, GROUP_ON_GPU
 from fewgan.sampling.imagefile import facts_of
-from fewgan.screen import Screen, command, safe
+from fewgan.screen import Screen, command, counted, safe
 from fewgan.sources import cache
 
 CACHE_FORMAT = 2  # goes up when the same pictures and the same features module give other numbers
@@ -96,9 +96,8 @@ def of_folder(
         raise UsageError(f"{safe(str(folder))}: no pictures in it")
     if found.refused:
         first = found.refused[0]
-        screen.warn(
-            f"{safe(str(folder))}: {len(found.refused)} files are left out ({safe(first.name)}: {first.reason})"
-        )
+        left = counted(len(found.refused), "file")
+        screen.warn(f"{safe(str(folder))}: {left} left out ({safe(first.name)}: {first.reason})")
     if count is not None and count < len(photos):
         photos = [photos[index * len(photos) // count] for index in range(count)]
     one = partial(_decoded, folder, found, largest)

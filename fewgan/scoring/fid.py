@@ -25,7 +25,7 @@ from fewgan.scoring.extract import Pictures, cache_key, extract, mirrored, refer
 from fewgan.scoring.neighbours import NearestNeighbours, ReferenceSet
 from fewgan.scoring.scores import DENSE_K, LEARNED, K, Report, Row
 from fewgan.scoring.sides import Subject, Variation
-from fewgan.screen import Screen
+from fewgan.screen import Screen, counted
 
 FEW_PHOTOS, FEW_PICTURES = 50, 500
 
@@ -210,9 +210,9 @@ def _row(made: Tensor, photos: Tensor, flipped: Tensor | None, side: Pictures, v
 
 
 def _few(rows: Sequence[Row]) -> Iterator[str]:
-    few = [f"{row.real_count} {row.against} photos" for row in rows if row.real_count < FEW_PHOTOS]
+    few = [counted(row.real_count, f"{row.against} photo") for row in rows if row.real_count < FEW_PHOTOS]
     if rows[0].count < FEW_PICTURES:
-        few.append(f"{rows[0].count} pictures")
+        few.append(counted(rows[0].count, "picture"))
     if few:
         yield f"With {' and '.join(few)} the Fréchet distance is biased upwards; prefer KID, which is unbiased"
 

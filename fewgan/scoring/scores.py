@@ -14,7 +14,7 @@ from PIL import Image
 from fewgan import run
 from fewgan.scoring import curve
 from fewgan.scoring.neighbours import Memorising
-from fewgan.screen import safe
+from fewgan.screen import counted, safe
 
 WIDTH = 100  # of the table, characters
 LEARNED = "Not comparable"  # how the note begins that D learned from the same weights
@@ -110,9 +110,10 @@ class Report:
         """What is compared, the rows as a table of 100 columns, the best of several, the search for copies, files."""
         varied = varies(self.rows)
         real = {row.against: row.real_count for row in self.rows}
-        photos = " and ".join(f"{count} {safe(name)}" for name, count in real.items())
+        photos = " and ".join(counted(count, f"{safe(name)} photo") for name, count in real.items())
+        pictures = counted(self.main.count, "picture")
         lines = [
-            f"{self.score_name} (FD) and KID, lower is better; {self.main.count} pictures against {photos} photos",
+            f"{self.score_name} (FD) and KID, lower is better; {pictures} against {photos}",
             *self._table(varied),
             f"k = {K} for precision and recall, {DENSE_K} for density and coverage; AuthPct in %; "
             "Vendi relative to the photos",

@@ -15,7 +15,7 @@ from fewgan.sampling import generate
 from fewgan.scoring import distances
 from fewgan.scoring.extract import cache_key, extract, of_tensor, reference
 from fewgan.scoring.fid import FEW_PHOTOS, built, learned
-from fewgan.screen import Screen, duration
+from fewgan.screen import Screen, counted, duration
 from fewgan.sources.model import Model
 from fewgan.training import checkpoint
 from fewgan.training.session import Session
@@ -97,7 +97,7 @@ class Best:
         if not self._told:
             self._screen.note(
                 f"Score at step {work.state.step}: KID {kid:.4f} ({self._name} features, {PICTURES} pictures, "
-                f"{len(self._real)} {self._against} photos); each takes {duration(seconds)}"
+                f"{counted(len(self._real), f'{self._against} photo')}); each takes {duration(seconds)}"
             )
             self._told = True
         return {"kid": kid, "kid_seconds": round(seconds, 2)}

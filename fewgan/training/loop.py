@@ -14,7 +14,7 @@ import torch
 
 from fewgan import distributed, run
 from fewgan.errors import FewganError
-from fewgan.screen import Screen, command, say
+from fewgan.screen import Screen, command, counted, say
 from fewgan.training import batches, checkpoint, session
 from fewgan.training.config import Config
 from fewgan.training.players import apply_schedules, freeze
@@ -140,8 +140,8 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
         raise Stopped(f"stopped by {name} at step {state.step}, saved; go on with '{again}'", stopping[0])
     if ticks.exhausted:
         screen.note(
-            f"Stopped at step {state.step}: the last {config.patience} scores were worse than that of step "
-            f"{ticks.best_step}; go on with a larger --patience if you want to"
+            f"Stopped at step {state.step}: {counted(config.patience or 0, 'score')} since step {ticks.best_step}, and "
+            "none better; go on with a larger --patience if you want to"
         )
     return Trained(folder, state.step, time.monotonic() - started, ticks.last, ticks.best_step)
 

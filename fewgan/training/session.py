@@ -18,7 +18,7 @@ from fewgan.errors import UsageError
 from fewgan.layers import Frozen
 from fewgan.networks import Networks
 from fewgan.photos import dataset
-from fewgan.screen import Screen
+from fewgan.screen import Screen, counted
 from fewgan.sources import load, transfer
 from fewgan.sources.model import Model
 from fewgan.training import checkpoint, players, settle
@@ -138,7 +138,8 @@ def resume(
     state = _state(config, networks.with_discriminator(), target, photos_of, source=None, new=False)
     _restore(folder, state, screen)
     if steps is not None and steps < state.step:
-        raise UsageError(f"--steps {steps}: {folder} has made {state.step} steps already; give {state.step} or more")
+        made = counted(state.step, "step")
+        raise UsageError(f"--steps {steps}: {folder} has made {made} already; give {state.step} or more")
     _check_space(config, state, folder)
     photos, labels = settle.photos(config, photos_of, screen, target)
     record |= config.as_dict()

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -56,13 +57,17 @@ def test_every_way_out_is_safe_in_every_encoding(monkeypatch, encoding):
 def test_a_command_works_as_it_stands(words):
     """A shell reads it back as the same bytes."""
     line = screen.command("printf", "%s\\0", *words)
-    assert line.isprintable() or "\u3000" in line
+    assert all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in line)
     done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
     lenient = [
         word.encode("utf-8", "surrogatepass") for word in words if not any("\udc80" <= c <= "\udcff" for c in word)
     ]
     if len(lenient) == len(words):
         assert done.stdout.split(b"\0")[:-1] == lenient
+
+
+def test_one_is_no_plural():
+    assert [screen.counted(count, "photo") for count in (0, 1, 1200)] == ["0 photos", "1 photo", "1,200 photos"]
 
 
 def test_commands_that_need_no_quotes_have_none():

@@ -150,7 +150,7 @@ def test_strict_allows_files_that_are_no_pictures(tmp_path):
 
 def test_smaller_photos_are_enlarged_and_that_is_said(photos, tmp_path, capsys):
     assert prepare(photos, tmp_path / "out", size=90, screen=Screen()).enlarged == 24
-    assert "24 photos have fewer than 90 pixels a side and were enlarged" in capsys.readouterr().err
+    assert "24 photos enlarged: fewer than 90 pixels a side" in capsys.readouterr().err
 
 
 def test_nothing_usable(photos, tmp_path):

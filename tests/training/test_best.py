@@ -92,7 +92,7 @@ def test_patience_ends_the_run_with_everything_saved(tmp_path, scripted, capsys)
     done = train(scored(tmp_path, patience=2), Screen(quiet=False))
     assert (done.step, done.best_step, steps_of(done.folder / run.BEST)) == (16, 8, 8)
     assert run.checkpoints(done.folder)[-1][0] == 16
-    assert "Stopped at step 16: the last 2 scores were worse than that of step 8" in capsys.readouterr().err
+    assert "Stopped at step 16: 2 scores since step 8, and none better" in capsys.readouterr().err
     again = resume(str(done.folder), Screen(quiet=True))
     assert (again.step, again.best_step) == (16, 8)
     further = resume(str(done.folder), Screen(quiet=True), patience=3)

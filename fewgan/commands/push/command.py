@@ -58,7 +58,7 @@ def push(options: Options, screen: Screen) -> Pushed:
 
 
 def _write(folder: Path, model: Any, options: Options, licence: str, screen: Screen) -> list[str]:
-    screen.note(f"Drawing {options.samples} samples")
+    screen.note(f"Drawing samples: {options.samples}")
     images = model.sample(options.samples, truncation=options.truncation, seed=options.seed)
     folder.mkdir(parents=True, exist_ok=True)
     card.sheet(images, model.config).save(folder / card.SAMPLES)

@@ -55,7 +55,8 @@ class Projected:
 
     def text(self) -> str:
         rows = [f"{one.picture}  distance {one.distance:.3f}, at the start {one.start:.3f}" for one in self.photos]
-        return "\n".join([f"{self.folder}: {len(rows)} photos in {self.space}, by {self.features} features", *rows])
+        photos = "1 photo" if len(rows) == 1 else f"{len(rows)} photos"
+        return "\n".join([f"{self.folder}: {photos} in {self.space}, by {self.features} features", *rows])
 
 
 def project_photos(options: Options, screen: Screen) -> Projected:
