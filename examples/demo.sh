@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The main job from a bare Python 3.11, without downloads but the packages: set-up, 100 rendered photos of ringed
 # planets, transfer from the source that comes with fewgan (which never saw a ring), a grid, scores.
-# --visionaided: discriminators on frozen features, here in the place of the run's own, which look at the pictures at
-# twice their size; with them, one D step does in the place of two.
+# --visionaided: discriminators on frozen features, here in the place of the run's own; with them, one D step does in the
+# place of two. Batches of 8: twice the steps in the time of batches of 16, and more variety in it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-$here/demo}
@@ -20,8 +20,8 @@ cd "$work"
 
 python "$here/examples/planets.py" photos --classes ringed --count 100
 fewgan prepare ./photos/ringed --size 64 --force
-fewgan train --transfer minegan --aug diffaugment --cr --visionaided --visionaided-alone --visionaided-side 128 \
-    --d-steps 1 --steps "${STEPS:-450}" --sample-every 150 --save-every 150
+fewgan train --transfer minegan --aug diffaugment --cr --visionaided --visionaided-alone --d-steps 1 --batch-size 8 \
+    --steps "${STEPS:-1500}" --sample-every 250 --save-every 500
 # Statistics of batch norm for truncated latents: with those of training, the planets would be more alike.
 fewgan sample --truncation 0.7 --standing-stats 16 --grid --count 36
 # D has learned from EfficientNet-Lite0, so that it takes other features to judge it.
