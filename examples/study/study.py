@@ -2,20 +2,19 @@
 
     python examples/study/study.py --work ./study --photos ./targets --source ./biggan64-photos --jobs 2
 
-Trains the recipes on the sets at equal steps, scores a dozen saves at most against training and held-out photos, sweeps
-the truncation, and leaves one JSON and one grid a run in a folder of examples/study/results, `--round`. What is there
-already is not done again, and a training that was stopped is resumed, so the same command goes on where it ended.
-`report.py` beside it makes RESULTS.md of the results.
+Trains the recipes on the sets until KID has not improved for a third of the steps, scores the kept generators against
+training and held-out photos, sweeps the truncation, and leaves one JSON and two grids a run in a folder of
+examples/study/results. What is there already is not done again, and a training that was stopped is resumed,
+so the same command goes on where it ended. `report.py` beside it makes RESULTS.md of the results.
 
-Needs fewgan, fewgan-efficientnet and, for their recipes, fewgan-freezed, fewgan-ada and fewgan-lecam installed. Sets
-whose photos or source are not at hand are left out with a note.
+Needs fewgan, fewgan-efficientnet[lite2] and, for their recipes, the packages in plugins/ installed. Sets whose photos
+or source are not at hand are left out with a note.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import shutil
@@ -27,12 +26,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 HERE = Path(__file__).parent
-STEPS, PICTURES = 600, 500
+STEPS, PICTURES = 3000, 500
+EVERY, PATIENCE = 250, 4  # steps between scores; scores without a better one after which a run ends
+# Not those that `--visionaided` and FastGAN's discriminator learn from.
+FEATURES = ["--features", "efficientnet", "--efficientnet-variant", "2"]
 TRUNCATIONS = "0.2,0.4,0.6,0.8,1,1.5,2"
-SCRATCH = "scratch"  # the one recipe without a source
+SCRATCH, FASTGAN = "scratch", "FastGAN"  # the recipes without a source
 MINE, AUGMENT = ["--transfer", "minegan"], ["--aug", "diffaugment"]
 RECIPES = {
     SCRATCH: [],
@@ -40,14 +40,13 @@ RECIPES = {
     "TC+AD": [*MINE, *AUGMENT],
     "TC+AD+CR": [*MINE, *AUGMENT, "--cr"],
 }
-# Methods of the packages in plugins/, each in the place of a part of the above or beside it; two seeds of one set.
-# At its published speed ADA's p would need 500,000 photos to go from 0 to 1, and a run shows D 19,200.
+# Methods of the packages in plugins/, each in the place of a part of the above or beside it.
+# At its published speed ADA's p would need 500,000 photos to go from 0 to 1, and a run shows D 96,000.
 PACKAGES = {
-    "FD+AD": ["--transfer", "freezed", *AUGMENT],
     "TC+ADA": [*MINE, "--aug", "ada", "--ada-speed", "20"],
-    "TC+AD+LeCam": [*MINE, *AUGMENT, "--lecam"],
+    "TC+AD+CR+VA": [*MINE, *AUGMENT, "--cr", "--visionaided", "--d-steps", "1"],
+    FASTGAN: ["--arch", "fastgan"],
 }
-PACKAGES_ON, PACKAGES_SEEDS = "obama", (0, 1)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def runs(sets: list[str], recipes: list[str], seeds: int) -> Iterator[Run]:
     for name in sets:
         for seed in SETS[name].seeds[:seeds]:
             for recipe in recipes:
-                if recipe in RECIPES or (name == PACKAGES_ON and seed in PACKAGES_SEEDS):
+                if recipe in RECIPES or seed == 0:
                     yield Run(name, recipe, seed)
 
 
@@ -107,9 +106,7 @@ def prepare(name: str, work: Path, targets: Path) -> None:
     folder = work / "planets" / "ringed" if name == "ringed" else targets / photos.folder
     if name == "ringed" and not folder.is_dir():
         planets = HERE.parent / "planets.py"
-        subprocess.run(
-            [sys.executable, planets, work / "planets", "--count", "5100", "--classes", "ringed"], check=True
-        )
+        subprocess.run([sys.executable, planets, work / "planets", "--count", "600", "--classes", "ringed"], check=True)
     everything = ["prepare", folder, "--size", 64, "--out", work / name, "--force", "--json"]
     log = work / f"{name}.log"
     count = json.loads(fewgan(*everything, threads=1, log=log))["count"]
@@ -118,7 +115,7 @@ def prepare(name: str, work: Path, targets: Path) -> None:
 
 def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
     """Trains one run (or what is missing of it), scores it, and writes its result."""
-    results = HERE / "results" / chosen.round
+    results = HERE / "results"
     result = results / f"{run.name}.json"
     if result.exists():
         return
@@ -131,32 +128,31 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
     else:
         shutil.rmtree(out)
         out.mkdir()
-        start = ["--biggan-width", photos.width]
-        if run.recipe != SCRATCH:
-            start = ["--source", photos.source or chosen.source]
+        start = {SCRATCH: ["--biggan-width", photos.width], FASTGAN: []}.get(run.recipe)
+        start = ["--source", photos.source or chosen.source] if start is None else start
         common = [chosen.work / run.photos, "--out", out, "--seed", run.seed, "--precision", chosen.precision]
-        every = 100 * math.ceil(chosen.steps / 1200)
-        saves = ["--steps", chosen.steps, "--save-every", every, "--sample-every", every, "--keep-generators"]
-        fewgan("train", *start, *(RECIPES | PACKAGES)[run.recipe], *common, *saves, "--quiet", threads=threads, log=log)
+        saves = ["--steps", chosen.steps, "--save-every", EVERY, "--sample-every", EVERY, "--keep-generators"]
+        scores = ["--score-every", EVERY, "--patience", PATIENCE, *FEATURES, "--quiet"]
+        fewgan("train", *start, *(RECIPES | PACKAGES)[run.recipe], *common, *saves, *scores, threads=threads, log=log)
     (folder,) = out.glob("0*")
 
-    scoring = ["--features", "efficientnet", "--count", PICTURES, "--seed", run.seed, "--json", "--quiet"]
+    scoring = [*FEATURES, "--count", PICTURES, "--seed", run.seed, "--json", "--quiet"]
     curve = json.loads(fewgan("fid", folder, *scoring, "--snapshots", threads=threads, log=log))
-    report = {"set": run.photos, "recipe": run.recipe, "seed": run.seed, "steps": chosen.steps, "rows": curve["rows"]}
-    # Of the last step, as the rows are; `--snapshots` tells it of the best one.
-    last = json.loads(fewgan("fid", folder, *scoring, "--out", out / "last", threads=threads, log=log))
-    report["memorising"], report["score_name"] = last["memorising"], last["score_name"]
-    if chosen.steps == STEPS and run.seed == 0 and run.recipe in (SCRATCH, list(RECIPES)[3]):
+    steps = max(row["step"] for row in curve["rows"])
+    report = {"set": run.photos, "recipe": run.recipe, "seed": run.seed, "steps": steps, "rows": curve["rows"]}
+    report["memorising"], report["score_name"] = curve["memorising"], curve["score_name"]  # of the best generator
+    if run.seed == 0 and run.photos == "obama":
         sweep = fewgan("fid", folder, *scoring, "--truncation", TRUNCATIONS, threads=threads, log=log)
         report["sweep"] = json.loads(sweep)["rows"]
-        report["variety"] = variety(folder, chosen.work / run.photos)
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    metrics = [line for line in metrics if line["step"] <= chosen.steps]
     config = json.loads((folder / "config.json").read_text())
     report |= {
         "seconds_per_step": statistics.median(line["seconds_per_step"] for line in metrics),
         "peak_memory_bytes": max(line["peak_memory_bytes"] for line in metrics),
         "gap": [(line["step"], line["logit_gap"]) for line in metrics],
+        "logits": [
+            (line["step"], line["logit_real"], line.get("logit_held_out"), line["logit_fake"]) for line in metrics
+        ],
         "signs": [sign for line in metrics for sign in line.get("signs", [])],
         "photos": config["photos"],
         "flags": " ".join((RECIPES | PACKAGES)[run.recipe]),
@@ -176,20 +172,6 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
     temporary.replace(result)
 
 
-def variety(folder: Path, data: Path) -> list[tuple[float, float]]:
-    """(truncation, how far samples differ from each other, in that of the photos), by the values of the pixels."""
-    import fewgan
-    from fewgan.photos import dataset
-
-    def apart(pictures: Tensor) -> float:
-        return pictures.float().std(dim=0).mean().item()
-
-    photos, _ = dataset.photos(dataset.load(data), held_out=False)
-    model = fewgan.load(folder)
-    truncations = [float(word) for word in TRUNCATIONS.split(",")]
-    return [(t, apart(model.sample(len(photos), truncation=t)) / apart(photos)) for t in truncations]
-
-
 def cores() -> int:
     """Those that this process may use: `taskset` leaves some to others."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -206,10 +188,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of every run [{STEPS}]")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, which share the cores [1]")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--round", default="second", help="folder of the results: a change of defaults opens a new one")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
-    (HERE / "results" / chosen.round).mkdir(parents=True, exist_ok=True)
+    (HERE / "results").mkdir(parents=True, exist_ok=True)
     sets = [
         name for name in chosen.sets if name == "ringed" or (chosen.photos and chosen.source and chosen.photos.is_dir())
     ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WEIGHT = 10.0  # published
 # Beside an augmentation, whose copies differ far more than a flipped and moved photo does, the published weight presses
-# D's logits together at few-shot batch sizes until D separates nothing (measured: examples/study/RESULTS.md).
+# D's logits together at few-shot batch sizes until D separates nothing (measured: examples/study/600-steps).
 WEIGHT_AUGMENTED = 0.3
 
 
