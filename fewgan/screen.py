@@ -50,7 +50,7 @@ def command(*words: str) -> str:
 
 def counted(count: int, noun: str) -> str:
     """1 photo, 20 photos, 1,200 photos; for nouns with a regular plural."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
-from study import EVERY, FASTGAN, HERE, PACKAGES, PATIENCE, PICTURES, RECIPES, SCRATCH, STEPS
+from study import EVERY, FASTGAN, HERE, PACKAGES, PATIENCE, PICTURES, RECIPES, RESULTS, SCRATCH, STEPS
 
 from fewgan.scoring.curve import Line, Panel, draw
 
@@ -64,9 +64,9 @@ class Part:
         return [recipe for recipe in ORDER if self.of(recipe)]
 
 
-def rows(result: Result) -> list[Result]:
+def rows(result: Result, of: str = "rows") -> list[Result]:
     """Against the held-out photos, in the order of the steps."""
-    return sorted((row for row in result["rows"] if row["against"] == "held-out"), key=lambda row: row["step"])
+    return sorted((row for row in result[of] if row["against"] == "held-out"), key=lambda row: row["step"])
 
 
 def best(result: Result) -> Result:
@@ -106,7 +106,7 @@ SWEEP = {"KID against held-out photos": "kid", "precision": "precision", "covera
 
 
 def load() -> list[Part]:
-    found = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))]
+    found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     parts = [Part(name, [result for result in found if result["set"] == name]) for name in ABOUT]
     return [part for part in parts if part.results]
 
@@ -182,7 +182,7 @@ def grids(part: Part) -> Image.Image:
     found = {}
     for recipe in part.shown():
         stem = f"{part.name}-{recipe.lower()}-0"
-        found[recipe] = [Image.open(HERE / "results" / f"{stem}{end}.jpg") for end in ("", "-t0.5")]
+        found[recipe] = [Image.open(RESULTS / f"{stem}{end}.jpg") for end in ("", "-t0.5")]
     return beside(found)
 
 
@@ -210,20 +210,20 @@ def picture(out: Path, name: str, kind: str, image: Image.Image | None) -> Itera
 
 def similar(out: Path) -> Iterator[str]:
     """Of similar.py: one face from sources of other things."""
-    folder = HERE / "results" / "similar"
+    folder = RESULTS / "similar"
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     if not found:
         return
     found.sort(key=lambda result: best(result)["kid"])
-    steps = [row["step"] for row in found[0]["rows"]]
+    steps = [row["step"] for row in rows(found[0])]
     yield "## How near the source is\n"
     about = f"obama, TC+AD+CR+VA, {found[0]['steps']:,} steps, from three sources of one size (`similar.py`)"
     yield f"{about}, and from scratch.\n"
     yield f"| source | its own KID | {' | '.join(f'KID at step {step}' for step in steps)} | best: coverage | Vendi |"
     yield "|---|---:|" + "---:|" * (len(steps) + 2)
     for result in found:
-        own = f"{result['source_rows'][-1]['kid']:.3f}" if "source_rows" in result else ""
-        kids = " | ".join(f"{row['kid']:.3f}" for row in result["rows"])
+        own = f"{rows(result, 'source_rows')[-1]['kid']:.3f}" if "source_rows" in result else ""
+        kids = " | ".join(f"{row['kid']:.3f}" for row in rows(result))
         shares = f"{best(result)['coverage']:.2f} | {best(result)['vendi_ratio']:.2f}"
         yield f"| {result['source']} | {own} | {kids} | {shares} |"
     yield ""

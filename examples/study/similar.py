@@ -3,19 +3,17 @@
     python examples/study/similar.py --work ./study --photos ./targets --source-photos ./source
 
 Three sources of one size, trained alike on as many pictures each; from each of them, the same 100 photos with the same
-seed, and once from scratch. Leaves results/similar.json, one grid a source and one a run. What is there already in the
-work folder is not done again.
+seed, and once from scratch. Leaves one JSON and one grid a run, and one grid a source, in results/similar. What is
+there already is not done again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-from study import AUGMENT, FEATURES, HERE, MINE, PICTURES, fewgan
+from study import AUGMENT, MINE, RESULTS, grid, prepare, render, scores, trained
 
 PHOTOS = 1100  # of each source, all others held out: there are 1,200 flowers
 SOURCES = {"faces": "face", "flowers": "flower", "planets": None, "scratch": None}
@@ -23,63 +21,36 @@ WIDTH = ["--biggan-width", "16"]
 SOURCE_STEPS, STEPS, EVERY = 1500, 600, 150
 # Everywhere: a D that learned beside the feature discriminators is too weak without them.
 VISIONAIDED = ["--visionaided", "--d-steps", "1"]
+PRECISION = ["--precision", "bf16"]
+KINDS = ["rocky", "desert", "ocean", "ice", "lava", "gas", "storm"]
+SIMILAR = RESULTS / "similar"
 
 
 def source_photos(name: str, chosen: argparse.Namespace) -> Path:
     if SOURCES[name]:
         return chosen.source_photos / SOURCES[name]
-    folder: Path = chosen.work / "planets-of-seven-kinds"
-    if not folder.is_dir():
-        kinds = ["--classes", "rocky", "desert", "ocean", "ice", "lava", "gas", "storm"]
-        planets = HERE.parent / "planets.py"
-        subprocess.run([sys.executable, planets, folder, "--count", "172", "--size", "64", *kinds], check=True)
-    return folder
-
-
-def prepare(folder: Path, out: Path, train: int, log: Path) -> None:
-    if not (out / "dataset.json").exists():
-        everything = ["prepare", folder, "--size", 64, "--out", out, "--force", "--json"]
-        count = json.loads(fewgan(*everything, threads=1, log=log))["count"]
-        fewgan(*everything, "--holdout", count - train, threads=1, log=log)
-
-
-def trained(out: Path, data: Path, *flags: object, log: Path) -> Path:
-    """The run in a folder: new, resumed or already there."""
-    common = ["--out", out, "--precision", "bf16", "--save-every", EVERY, "--sample-every", EVERY, "--continue"]
-    fewgan("train", data, *flags, *common, "--keep-generators", "--quiet", threads=1, log=log)
-    (folder,) = out.glob("0*")
-    return folder
-
-
-def scores(run: Path, seed: int, log: Path) -> list[dict[str, object]]:
-    scoring = [*FEATURES, "--count", PICTURES, "--seed", seed, "--snapshots", "--json", "--quiet"]
-    rows: list[dict[str, object]] = json.loads(fewgan("fid", run, *scoring, threads=1, log=log))["rows"]
-    return [row for row in rows if row["against"] == "held-out"]
-
-
-def grid(run: Path, name: str, log: Path) -> None:
-    out = HERE / "results" / "similar" / f"{name}.jpg"
-    fewgan("sample", run, "--grid", "--count", 16, "--format", "jpeg", "--out", out, threads=1, log=log)
+    return render(chosen.work / "planets-of-seven-kinds", "--count", 172, "--classes", *KINDS)
 
 
 def work_on(name: str, chosen: argparse.Namespace) -> None:
     work, log = chosen.work, chosen.work / f"similar-{name}.txt"
-    result = HERE / "results" / "similar" / f"{name}-{chosen.seed}.json"
+    result = SIMILAR / f"{name}-{chosen.seed}.json"
     if result.exists():
         return
     report: dict[str, object] = {"source": name, "seed": chosen.seed, "steps": STEPS}
-    start: list[object] = WIDTH
+    start: list[object] = [*WIDTH]
     if name != "scratch":
-        prepare(source_photos(name, chosen), work / f"source-{name}", PHOTOS, log)
-        recipe = [*WIDTH, *AUGMENT, *VISIONAIDED, "--steps", SOURCE_STEPS]
-        source = trained(work / "sources" / name, work / f"source-{name}", *recipe, log=log)
-        report["source_steps"], report["source_rows"] = SOURCE_STEPS, scores(source, 0, log)
-        grid(source, f"source-{name}", log)
+        data = work / f"source-{name}"
+        prepare(source_photos(name, chosen), data, PHOTOS)
+        recipe = [*WIDTH, *AUGMENT, *VISIONAIDED, *PRECISION, "--steps", SOURCE_STEPS]
+        source = trained(work / "sources" / name, data, *recipe, every=EVERY, log=log)
+        report["source_steps"], report["source_rows"] = SOURCE_STEPS, scores(source, 0, "--snapshots", log=log)["rows"]
+        grid(source, SIMILAR / f"source-{name}.jpg", log=log)
         start = ["--source", source, *MINE]
-    recipe = [*start, *AUGMENT, "--cr", *VISIONAIDED, "--steps", STEPS, "--seed", chosen.seed]
-    run = trained(work / "similar" / f"{name}-{chosen.seed}", work / "obama", *recipe, log=log)
-    report["rows"] = scores(run, chosen.seed, log)
-    grid(run, name, log)
+    recipe = [*start, *AUGMENT, "--cr", *VISIONAIDED, *PRECISION, "--steps", STEPS, "--seed", chosen.seed]
+    run = trained(work / "similar" / f"{name}-{chosen.seed}", work / "obama", *recipe, every=EVERY, log=log)
+    report["rows"] = scores(run, chosen.seed, "--snapshots", log=log)["rows"]
+    grid(run, SIMILAR / f"{name}.jpg", log=log)
     result.write_text(json.dumps(report) + "\n", encoding="utf-8")
     print(f"{name}: done", flush=True)
 
@@ -92,9 +63,9 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    (HERE / "results" / "similar").mkdir(parents=True, exist_ok=True)
+    SIMILAR.mkdir(parents=True, exist_ok=True)
     chosen.work.mkdir(parents=True, exist_ok=True)
-    prepare(chosen.photos / "obama", chosen.work / "obama", 100, chosen.work / "obama.log")
+    prepare(chosen.photos / "obama", chosen.work / "obama", 100)
     for name in chosen.sources:
         work_on(name, chosen)
 

@@ -4,8 +4,8 @@
 
 Trains the recipes on the sets until KID has not improved for a third of the steps, scores the kept generators against
 training and held-out photos, sweeps the truncation, and leaves one JSON and two grids a run in a folder of
-examples/study/results. What is there already is not done again, and a training that was stopped is resumed,
-so the same command goes on where it ended. `report.py` beside it makes RESULTS.md of the results.
+examples/study/results. What is there already is not done again, and a training that was stopped is resumed, so the
+same command goes on where it ended. `report.py` beside it makes RESULTS.md of the results.
 
 Needs fewgan, fewgan-efficientnet[lite2] and, for their recipes, the packages in plugins/ installed. Sets whose photos
 or source are not at hand are left out with a note.
@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -25,8 +24,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "results"
 STEPS, PICTURES = 3000, 500
 EVERY, PATIENCE = 250, 4  # steps between scores; scores without a better one after which a run ends
 # Not those that `--visionaided` and FastGAN's discriminator learn from.
@@ -87,7 +88,7 @@ def runs(sets: list[str], recipes: list[str], seeds: int) -> Iterator[Run]:
                     yield Run(name, recipe, seed)
 
 
-def fewgan(*arguments: object, threads: int, log: Path) -> str:
+def fewgan(*arguments: object, log: Path, threads: int = 1) -> str:
     """Runs one command; its standard output. Raises RuntimeError with the last line of what it said."""
     command = [sys.executable, "-m", "fewgan", *map(str, arguments)]
     done = subprocess.run(
@@ -100,56 +101,69 @@ def fewgan(*arguments: object, threads: int, log: Path) -> str:
     return done.stdout
 
 
-def prepare(name: str, work: Path, targets: Path) -> None:
-    """The dataset of a set: some photos to train on, all others held out."""
-    photos = SETS[name]
-    folder = work / "planets" / "ringed" if name == "ringed" else targets / photos.folder
-    if name == "ringed" and not folder.is_dir():
-        planets = HERE.parent / "planets.py"
-        subprocess.run([sys.executable, planets, work / "planets", "--count", "600", "--classes", "ringed"], check=True)
-    everything = ["prepare", folder, "--size", 64, "--out", work / name, "--force", "--json"]
-    log = work / f"{name}.log"
-    count = json.loads(fewgan(*everything, threads=1, log=log))["count"]
-    fewgan(*everything, "--holdout", count - photos.train, threads=1, log=log)
+def render(folder: Path, *flags: object) -> Path:
+    """The folder with planets, which are made unless they are there."""
+    if not folder.is_dir():
+        subprocess.run([sys.executable, HERE.parent / "planets.py", folder, *map(str, flags)], check=True)
+    return folder
+
+
+def prepare(photos: Path, data: Path, train: int) -> None:
+    """A dataset, unless it is there: so many photos to train on, all others held out."""
+    if (data / "dataset.json").exists():
+        return
+    everything = ["prepare", photos, "--size", 64, "--out", data, "--force", "--json"]
+    log = data.with_name(f"{data.name}.log")
+    count = json.loads(fewgan(*everything, log=log))["count"]
+    fewgan(*everything, "--holdout", count - train, log=log)
+
+
+def trained(out: Path, data: Path, *flags: object, every: int, log: Path, threads: int = 1) -> Path:
+    """The run in `out`: new, resumed or already there. every: steps between checkpoints, all of which are kept."""
+    saves = ["--save-every", every, "--sample-every", every, "--keep-generators"]
+    fewgan("train", data, "--out", out, *flags, *saves, "--continue", "--quiet", log=log, threads=threads)
+    (folder,) = out.glob("0*")
+    return folder
+
+
+def scores(run: Path, seed: int, *flags: object, log: Path, threads: int = 1) -> dict[str, Any]:
+    scoring = [*FEATURES, "--count", PICTURES, "--seed", seed, "--json", "--quiet"]
+    found: dict[str, Any] = json.loads(fewgan("fid", run, *scoring, *flags, log=log, threads=threads))
+    return found
+
+
+def grid(run: Path, path: Path, *flags: object, log: Path, threads: int = 1) -> None:
+    sheet = ["--grid", "--count", 16, "--format", "jpeg", "--out", path]
+    fewgan("sample", run, *sheet, *flags, log=log, threads=threads)
 
 
 def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
     """Trains one run (or what is missing of it), scores it, and writes its result."""
-    results = HERE / "results"
-    result = results / f"{run.name}.json"
+    result = RESULTS / f"{run.name}.json"
     if result.exists():
         return
     photos, out = SETS[run.photos], chosen.work / "runs" / run.name
     out.mkdir(parents=True, exist_ok=True)
     log = out / "log.txt"
-    found = sorted(out.glob("0*/checkpoints/*.safetensors"))
-    if found:
-        fewgan("train", "--resume", found[-1].parents[1], "--quiet", threads=threads, log=log)
-    else:
-        shutil.rmtree(out)
-        out.mkdir()
-        start = {SCRATCH: ["--biggan-width", photos.width], FASTGAN: []}.get(run.recipe)
-        start = ["--source", photos.source or chosen.source] if start is None else start
-        common = [chosen.work / run.photos, "--out", out, "--seed", run.seed, "--precision", chosen.precision]
-        saves = ["--steps", chosen.steps, "--save-every", EVERY, "--sample-every", EVERY, "--keep-generators"]
-        scores = ["--score-every", EVERY, "--patience", PATIENCE, *FEATURES, "--quiet"]
-        fewgan("train", *start, *(RECIPES | PACKAGES)[run.recipe], *common, *saves, *scores, threads=threads, log=log)
-    (folder,) = out.glob("0*")
+    without = {SCRATCH: ["--biggan-width", photos.width], FASTGAN: []}
+    start = without.get(run.recipe, ["--source", photos.source or chosen.source])
+    common = ["--seed", run.seed, "--precision", chosen.precision, "--steps", chosen.steps]
+    ends = ["--score-every", EVERY, "--patience", PATIENCE, *FEATURES]
+    flags = [*start, *(RECIPES | PACKAGES)[run.recipe], *common, *ends]
+    folder = trained(out, chosen.work / run.photos, *flags, every=EVERY, log=log, threads=threads)
 
-    scoring = [*FEATURES, "--count", PICTURES, "--seed", run.seed, "--json", "--quiet"]
-    curve = json.loads(fewgan("fid", folder, *scoring, "--snapshots", threads=threads, log=log))
+    curve = scores(folder, run.seed, "--snapshots", log=log, threads=threads)
     steps = max(row["step"] for row in curve["rows"])
     report = {"set": run.photos, "recipe": run.recipe, "seed": run.seed, "steps": steps, "rows": curve["rows"]}
     report["memorising"], report["score_name"] = curve["memorising"], curve["score_name"]  # of the best generator
     if run.seed == 0 and run.photos == "obama":
-        sweep = fewgan("fid", folder, *scoring, "--truncation", TRUNCATIONS, threads=threads, log=log)
-        report["sweep"] = json.loads(sweep)["rows"]
+        sweep = scores(folder, run.seed, "--truncation", TRUNCATIONS, log=log, threads=threads)
+        report["sweep"] = sweep["rows"]
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     config = json.loads((folder / "config.json").read_text())
     report |= {
         "seconds_per_step": statistics.median(line["seconds_per_step"] for line in metrics),
         "peak_memory_bytes": max(line["peak_memory_bytes"] for line in metrics),
-        "gap": [(line["step"], line["logit_gap"]) for line in metrics],
         "logits": [
             (line["step"], line["logit_real"], line.get("logit_held_out"), line["logit_fake"]) for line in metrics
         ],
@@ -162,11 +176,9 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
         "torch": config["torch"],
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
-    for suffix, flags in (("", []), ("-t0.5", ["--truncation", 0.5])):
-        path = results / f"{run.name}{suffix}.jpg"
-        if run.seed == 0:
-            grid = ["sample", folder, "--grid", "--count", 16, "--format", "jpeg", *flags, "--out", path]
-            fewgan(*grid, threads=threads, log=log)
+    if run.seed == 0:
+        grid(folder, RESULTS / f"{run.name}.jpg", log=log, threads=threads)
+        grid(folder, RESULTS / f"{run.name}-t0.5.jpg", "--truncation", 0.5, log=log, threads=threads)
     temporary = result.with_suffix(".tmp")
     temporary.write_text(json.dumps(report) + "\n", encoding="utf-8")
     temporary.replace(result)
@@ -190,15 +202,18 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
-    (HERE / "results").mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     sets = [
         name for name in chosen.sets if name == "ringed" or (chosen.photos and chosen.source and chosen.photos.is_dir())
     ]
     for name in chosen.sets:
         if name not in sets:
             print(f"{name}: left out, needs --photos and --source", file=sys.stderr)
-        elif not (chosen.work / name / "dataset.json").exists():
-            prepare(name, chosen.work, chosen.photos)
+        elif name == "ringed":
+            planets = render(chosen.work / "planets", "--count", 600, "--classes", name)
+            prepare(planets / name, chosen.work / name, SETS[name].train)
+        else:
+            prepare(chosen.photos / SETS[name].folder, chosen.work / name, SETS[name].train)
     threads = max(cores() // chosen.jobs, 1)
 
     def one(run: Run) -> str | None:
