@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job from a bare Python 3.11, without downloads but the packages: set-up, 100 rendered photos of ringed
-# planets, transfer from the source that comes with fewgan (which never saw a ring), a grid, scores.
+# The main job from a bare Python 3.11, without downloads but the packages: set-up, 100 rendered photos of planets with
+# rings, transfer from the source that comes with fewgan (which never saw a ring), a grid, scores.
 # --visionaided: discriminators on frozen features, here in the place of the run's own; with them, one D step does in the
 # place of two. Batches of 8: twice the steps in the time of batches of 16, and more variety in it.
 set -euo pipefail
@@ -18,8 +18,8 @@ fi
 export PATH="$work/venv/bin:$PATH"
 cd "$work"
 
-python "$here/examples/planets.py" photos --classes ringed --count 100
-fewgan prepare ./photos/ringed --size 64 --force
+python "$here/examples/planets.py" photos --rings --classes gas storm --count 50
+fewgan prepare ./photos --size 64 --force
 fewgan train --transfer minegan --aug diffaugment --cr --visionaided --visionaided-alone --d-steps 1 --batch-size 8 \
     --steps "${STEPS:-1500}" --sample-every 250 --save-every 500
 # Statistics of batch norm for truncated latents: with those of training, the planets would be more alike.

@@ -66,21 +66,19 @@ class Rings:
         return np.interp(at, spots, self.opacity) * inside, ramp(self.colours, np.clip(at, 0, 1))
 
 
-def _view(rng: np.random.Generator, name: str) -> View:
+def _view(rng: np.random.Generator, ringed: bool) -> View:
     """Centre, radius, sunlight and axis: three quarters lit on average, never quite from behind."""
     around, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.85)
     light = np.array([np.cos(around) * np.sqrt(1 - height**2), np.sin(around) * np.sqrt(1 - height**2), height])
     lean, nod = (
-        (rng.normal(0, 0.35), rng.uniform(0.16, 0.5) * rng.choice([-1, 1]))
-        if name == "ringed"
-        else rng.normal(0, 0.25, 2)
+        (rng.normal(0, 0.35), rng.uniform(0.16, 0.5) * rng.choice([-1, 1])) if ringed else rng.normal(0, 0.25, 2)
     )
     roll = np.array([[np.cos(lean), np.sin(lean), 0], [-np.sin(lean), np.cos(lean), 0], [0, 0, 1]])
     pitch = np.array([[1, 0, 0], [0, np.cos(nod), np.sin(nod)], [0, -np.sin(nod), np.cos(nod)]])
-    radius = rng.uniform(0.19, 0.235) if name == "ringed" else rng.uniform(0.30, 0.42)
+    radius = rng.uniform(0.19, 0.235) if ringed else rng.uniform(0.30, 0.42)
     centre = 0.5 + rng.uniform(-0.04, 0.04, 2)
     sky = hue(("0a0c18", "120a16", "08121a", "0d0d10")[rng.integers(4)])[0] * rng.uniform(0.3, 1.6)
-    return View(centre, radius, light, pitch @ roll, Rings.drawn(rng) if name == "ringed" else None, sky)
+    return View(centre, radius, light, pitch @ roll, Rings.drawn(rng) if ringed else None, sky)
 
 
 def _space(rng: np.random.Generator, noise: Noise, view: View, plane: Array, side: int) -> Array:
@@ -116,16 +114,17 @@ def _shade(surface: Surface, normals: Array, relief: Array, view: View, shadow: 
     return light * 1.35 + 0.75 * rim[:, None] * above * np.array(surface.air) + surface.glow
 
 
-def render(name: str, seed: int, size: int = 64) -> Image.Image:
+def render(name: str, seed: int, size: int = 64, rings: bool = False) -> Image.Image:
     """One planet of class `name` (see CLASSES) as an RGB picture of size x size pixels.
 
+    rings: around planets of the other classes, too; `ringed` always has them.
     Raises KeyError for an unknown class and ValueError for a size below 8.
     """
     if size < 8:
         raise ValueError("size must be at least 8")
     surface_of = SURFACES[name]
     rng = np.random.default_rng([CLASSES.index(name), seed])
-    view = _view(rng, name)
+    view = _view(rng, rings or name == "ringed")
     fine = 2 if size <= 256 else 1  # supersampling
     side = size * fine
     pixel = 1 / (view.radius * side)  # in radii
@@ -187,9 +186,9 @@ def _draw_rings(rings: Rings, light: Array, plane: Array, view: View) -> None:
     light += (opacity * sun * strength)[:, None] * colours
 
 
-def _save(out: Path, size: int, seed: int, work: tuple[str, int]) -> None:
+def _save(out: Path, size: int, seed: int, rings: bool, work: tuple[str, int]) -> None:
     name, number = work
-    render(name, seed * 1_000_000 + number, size).save(out / name / f"{number:06d}.png")
+    render(name, seed * 1_000_000 + number, size, rings).save(out / name / f"{number:06d}.png")
 
 
 def main() -> None:
@@ -199,6 +198,7 @@ def main() -> None:
     parser.add_argument(
         "--classes", nargs="+", choices=CLASSES, default=CLASSES, metavar="CLASS", help=" ".join(CLASSES)
     )
+    parser.add_argument("--rings", action="store_true", help="around planets of every class")
     parser.add_argument("--size", type=int, default=64, help="pixels a side [64]")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other planets [0]")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes [one a core]")
@@ -207,7 +207,7 @@ def main() -> None:
         (chosen.out / name).mkdir(parents=True, exist_ok=True)
     works = [(name, number) for name in chosen.classes for number in range(chosen.count)]
     with ProcessPoolExecutor(chosen.workers) as pool:
-        list(pool.map(partial(_save, chosen.out, chosen.size, chosen.seed), works, chunksize=16))
+        list(pool.map(partial(_save, chosen.out, chosen.size, chosen.seed, chosen.rings), works, chunksize=16))
     print(f"{len(works)} pictures in {chosen.out}")
 
 

@@ -71,6 +71,15 @@ def test_pictures_are_lit_planets_before_dark_space():
         assert picture[16:48, 16:48].max() > 120
 
 
+@pytest.mark.parametrize("name", planets.CLASSES)
+def test_rings_on_demand_reach_into_space_on_both_sides(name):
+    picture = np.asarray(planets.render(name, 5, 64, rings=True), dtype=float).mean(2)
+    beside = picture[:, :13], picture[:, 51:]  # no planet with rings is so wide, and stars are few
+    assert min((part > 60).sum() for part in beside) > 30
+    if name == "ringed":
+        assert planets.render(name, 5, 64).tobytes() == planets.render(name, 5, 64, rings=True).tobytes()
+
+
 def test_the_command(tmp_path):
     script = [sys.executable, EXAMPLES / "planets.py", tmp_path, "--classes", "ice", "ringed", "--count", "2"]
     done = subprocess.run([*script, "--size", "32", "--seed", "1"], check=True, capture_output=True, text=True)
@@ -79,3 +88,5 @@ def test_the_command(tmp_path):
     assert files == ["ice/000000.png", "ice/000001.png", "ringed/000000.png", "ringed/000001.png"]
     written = Image.open(tmp_path / "ringed" / "000001.png")
     assert written.tobytes() == planets.render("ringed", 1_000_001, 32).tobytes()
+    subprocess.run([*script, "--size", "32", "--rings"], check=True, capture_output=True)
+    assert Image.open(tmp_path / "ice" / "000001.png").tobytes() == planets.render("ice", 1, 32, rings=True).tobytes()
