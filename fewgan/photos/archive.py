@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fewgan.errors import UsageError
-from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file
+from fewgan.photos.found import LOOKED_AT, NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file
 from fewgan.photos.kinds import HEAD, Refused, check_head, check_large, plugin_for
 from fewgan.screen import safe
 
@@ -37,8 +37,9 @@ _PACKED: dict[bytes, Any] = {
 _LIMIT = f"more than {MEMBER_BYTES // 1024**2} MiB in one file"
 
 
-def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
-    """source: a zip, a tar or a packed tar; the files opened here close with `stack`. For spool see `gather`.
+def members(source: Path, samples: bool, spool: Path | None, stack: ExitStack) -> Found:
+    """source: a zip, a tar or a packed tar; the files opened here close with `stack`. For samples and spool see
+    `gather`.
 
     Raises UsageError where it is none, or damaged.
     """
@@ -48,7 +49,7 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
         magic = file.read(6)
         file.seek(0)
         if magic[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            return _zip(stack.enter_context(zipfile.ZipFile(file)))
+            return _zip(stack.enter_context(zipfile.ZipFile(file)), samples)
         unpack = next((opener for start, opener in _PACKED.items() if magic.startswith(start)), None)
         if unpack is not None:
             packed = stack.enter_context(unpack(file))
@@ -56,7 +57,7 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
             _unpack(packed, file, max(1024**3, 100 * os.path.getsize(source)), name)
         else:
             _check_tar(file, name)
-        return _tar(file)
+        return _tar(file, samples)
     except (tarfile.TarError, zipfile.BadZipFile) as error:
         words = " ".join(str(error).split())
         raise UsageError(f"{name} is not a folder of photos, a zip or a tar, or it is damaged ({words})") from None
@@ -105,7 +106,9 @@ class _Member:
     trouble: str = ""
 
 
-def _sorted_out(members: Iterable[_Member], read: Callable[[Photo], bytes]) -> Found:
+def _sorted_out(
+    members: Iterable[_Member], read: Callable[[Photo], bytes], ends: Callable[[Photo], bytes] | None
+) -> Found:
     photos: dict[str, Photo] = {}
     refused: list[Refusal] = []
     for member in members:
@@ -129,10 +132,10 @@ def _sorted_out(members: Iterable[_Member], read: Callable[[Photo], bytes]) -> F
             photos[name] = Photo(
                 name, member.place, member.size
             )  # of two members of one name the later counts, as in unpacking
-    return in_order(list(photos.values()), refused, read)
+    return in_order(list(photos.values()), refused, read, ends)
 
 
-def _zip(archive: zipfile.ZipFile) -> Found:
+def _zip(archive: zipfile.ZipFile, samples: bool) -> Found:
     def listed() -> Iterator[_Member]:
         kinds = {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
         for info in archive.infolist():
@@ -141,10 +144,10 @@ def _zip(archive: zipfile.ZipFile) -> Found:
                 kind = kinds.get(stat.S_IFMT(info.external_attr >> 16), "other")
                 yield _Member(info.filename, info.file_size, kind, info, trouble)
 
-    def read(photo: Photo) -> bytes:
+    def read(photo: Photo, most: int = MEMBER_BYTES) -> bytes:
         try:
             with archive.open(photo.place) as member:
-                data = member.read(MEMBER_BYTES + 1)
+                data = member.read(most + 1)
         except NotImplementedError:
             raise Refused("unsupported", "unsupported: packed by a method that Python's zip cannot read") from None
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError) as error:
@@ -153,10 +156,16 @@ def _zip(archive: zipfile.ZipFile) -> Found:
             raise Refused("too large", f"too large: {_LIMIT}")
         return data
 
-    return _sorted_out(listed(), read)
+    def ends(photo: Photo) -> bytes:
+        if not photo.name.lower().endswith(".webp"):  # only there the comment is at the end
+            return read(photo, LOOKED_AT)
+        data = read(photo)
+        return data[:LOOKED_AT] + data[-LOOKED_AT:]
+
+    return _sorted_out(listed(), read, None if samples else ends)
 
 
-def _tar(file: IO[bytes]) -> Found:
+def _tar(file: IO[bytes], samples: bool) -> Found:
     def listed() -> Iterator[_Member]:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             before = -1
@@ -175,4 +184,11 @@ def _tar(file: IO[bytes]) -> Found:
         file.seek(offset)
         return file.read(length)
 
-    return _sorted_out(listed(), read)
+    def ends(photo: Photo) -> bytes:
+        offset, length = photo.place
+        file.seek(offset)
+        head = file.read(min(length, LOOKED_AT))
+        file.seek(offset + max(len(head), length - LOOKED_AT))
+        return head + file.read(min(length - len(head), LOOKED_AT))
+
+    return _sorted_out(listed(), read, None if samples else ends)

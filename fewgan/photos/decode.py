@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,10 @@ PIXELS = 256_000_000
 # Multi-picture files of phones (MPO) come in with JPEG.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 _DNG_VERSION = 50706  # a TIFF tag
+_PHOTOMETRIC = 262  # another; 0 where 0 is white, which Pillow heeds up to 8 bits
 _SRGB = ImageCms.createProfile("sRGB")
 _SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
+Span = tuple[int, int, int]
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,14 +54,15 @@ _TURNS = {
 class Decoded:
     """pixels: uint8 [S, S, 3], sRGB. enlarged: the picture had fewer pixels than S a side.
 
-    span: lowest and highest value of a picture of 16 bits a channel, else None. colour: it has colours, of which Pillow
+    span: lowest and highest value of a picture of 16 bits a channel, and the one that 99.5 % do not pass, for a few hot
+    pixels or a scale bar say nothing of the rest; else None. colour: it has colours, of which Pillow
     reads the upper 8 bits alone. transparent: the square is nothing but transparent pixels. aspect: width by height of
     the whole picture, as displayed.
     """
 
     pixels: NDArray[np.uint8]
     enlarged: bool
-    span: tuple[int, int] | None = None
+    span: Span | None = None
     colour: bool = False
     transparent: bool = False
     aspect: float = 1.0
@@ -89,7 +92,9 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, 
         flat, span = _flatten(image, white)
         colour = deep and span is None
         if colour:
-            span = _extremes(flat)
+            colours = np.asarray(flat)
+            low, high, most = _span(colours[..., :3] if colours.ndim == 3 else colours)
+            span = low * 257, high * 257, most * 257
         turned = orientation >= 5  # the stored width is the displayed height
         displayed = height / width if turned else width / height
         if crop != "fit":
@@ -104,10 +109,10 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, 
         box = (left, top, min(right, flat.width), min(bottom, flat.height))
         small = flat.resize(shape, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
         transparent = small.mode in ("La", "RGBa") and small.getextrema()[-1] == (0, 0)
-        colours = _srgb(_over_white(small), image.info.get("icc_profile"))
+        square = _srgb(_over_white(small), image.info.get("icc_profile"))
         if orientation in _TURNS:
-            colours = colours.transpose(_TURNS[orientation])
-        return Decoded(_pad(np.array(colours), size), side < size, span, colour, transparent, displayed)
+            square = square.transpose(_TURNS[orientation])
+        return Decoded(_pad(np.array(square), size), side < size, span, colour, transparent, displayed)
 
 
 @contextmanager
@@ -187,13 +192,15 @@ def aspect_of(file: BinaryIO) -> float:
     """Width by height of the picture as displayed, from its header alone. Raises Refused."""
     with picture(file) as image:
         width, height = image.size
+        if image.format == "TIFF":  # its `size` may be the displayed one before the pixels are loaded and turned
+            width, height = (getattr(image, "tag_v2", {}).get(tag, side) for tag, side in ((256, width), (257, height)))
         return height / width if _orientation(image) >= 5 else width / height
 
 
-def _flatten(image: Image.Image, white: int) -> tuple[Image.Image, tuple[int, int] | None]:
+def _flatten(image: Image.Image, white: int) -> tuple[Image.Image, Span | None]:
     """Any mode → L, RGB, CMYK, LAB, or premultiplied La or RGBa (so that resampling mixes no hidden colours in).
 
-    And the lowest and highest value of a grey picture of 16 bits.
+    And the span of a grey picture of 16 bits.
     """
     mode = image.mode
     if mode.startswith("I;16") or mode in ("I", "F"):
@@ -214,14 +221,11 @@ def _of_bytes(image: Image.Image) -> Image.Image:
     return image.convert("L" if mode == "1" else "RGB")
 
 
-def _extremes(image: Image.Image) -> tuple[int, int]:
-    """Of the colours of an 8-bit picture, as 16-bit values."""
-    bands = np.asarray(image)
-    bands = bands[..., :3] if bands.ndim == 3 else bands
-    return int(bands.min()) * 257, int(bands.max()) * 257
+def _span(values: NDArray[Any]) -> Span:
+    return int(values.min()), int(values.max()), int(np.quantile(values, 0.995, method="lower"))
 
 
-def _grey(image: Image.Image, white: int) -> tuple[Image.Image, tuple[int, int] | None]:
+def _grey(image: Image.Image, white: int) -> tuple[Image.Image, Span | None]:
     """Grey of more than 8 bits → L: integers are 16-bit, 255 v / white rounded; floats are 0 … 1."""
     values = np.asarray(image)
     low, high = values.min(), values.max()
@@ -231,12 +235,14 @@ def _grey(image: Image.Image, white: int) -> tuple[Image.Image, tuple[int, int] 
         return Image.fromarray(np.rint(values * 255).astype(np.uint8)), None
     if low < 0 or high > WHITE:
         raise Refused("unsupported", f"unsupported: values from {low} to {high}; save it as 8 bits, or as 0 … {WHITE}")
+    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+        values = WHITE - values.astype(np.int64)  # 0 is white
     levels = np.minimum((np.arange(WHITE + 1) * 255 + white // 2) // white, 255).astype(np.uint8)
     grey = levels[values]
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[values == transparent] = 255
-    return Image.fromarray(grey), (int(low), int(high))
+    return Image.fromarray(grey), _span(values)
 
 
 def _over_white(image: Image.Image) -> Image.Image:

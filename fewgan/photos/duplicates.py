@@ -12,10 +12,10 @@ of the side differs by LOCAL grey levels in the mean (nor a cell of 1/8 in a col
 of the side are correlated by DETAIL. A copy differs a little everywhere; another mouth, pose or colour of hair differs
 a lot in one place.
 
-The numbers were measured on faces, sketches, flowers and drawn avatars at 32, 64 and 128 px. LOCAL: copies that were
-saved at JPEG quality 20, halved, brightened by 10 % or cropped by 2 to 6 % lie below 11 in 97 of 100 cases at 64 px and
-above (18 at 32 px, 23 for avatars); different photos lie above 40, sketches above 33, avatars that differ in the mouth,
-the eyes or the hair above 26. DETAIL: copies lie above 0.91; rendered planets before one dark ground lie below 0.84.
+The numbers were measured on faces, sketches, flowers and drawn avatars at 32, 64 and 128 px. LOCAL: of copies (JPEG
+quality 20, halved, brightened by 10 %, cropped by 2 to 6 %) 97 in 100 lie below 11 from 64 px on (18 at 32 px, 23 for
+avatars); different photos lie above 40, sketches above 33, avatars of other mouths, eyes or hair above 26. DETAIL:
+copies lie above 0.91; rendered planets before one dark ground lie below 0.84.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ LOCAL = 22.0  # grey levels
 DETAIL = 0.88
 COARSE = 40.0  # as LOCAL, at 32 px, where copies lie below 33
 FAINT = 2.0  # grey levels: details fainter than what saving leaves behind are not compared
+UNRELATED = 0.1  # correlation of finer details; 0.13 and more in copies that were halved or saved badly
 INNER = 0.92
 _THUMBNAIL, _ALIGNED, _FINE, _CELLS = 12, 64, 32, 16
 
@@ -139,23 +140,38 @@ def differences(one: NDArray[np.uint8], other: NDArray[np.uint8], scale: float =
         local = min(_left(small, moved, inside, cell), _left(moved, small, inside, cell))
         if local > COARSE:
             break
-        detail = _correlation(_luma(small), _luma(moved), inside)
+        strengths, detail = _correlation(_luma(small), _luma(moved), inside, _FINE)
+        if max(strengths) < FAINT:  # nothing to compare, unless in what is finer still
+            detail = _finer(one, other, box) if local < LOCAL else 1.0
     return local, detail
 
 
-def _correlation(one: Floats, other: Floats, inside: NDArray[np.bool_]) -> float:
-    """Of what is finer than 8 x 8, at 32 x 32. 1 where there is nothing to compare: below 32 px, or too faint."""
-    if len(one) < _FINE:
-        return 1.0
-    weights = np.asarray(Image.fromarray(inside.astype(np.float32)).resize((_FINE, _FINE), Image.Resampling.BOX))
-    a, b = (_fine(luma) * (weights > 0.99) for luma in (one, other))
-    strengths = np.sqrt([(a**2).mean(), (b**2).mean()])
-    return 1.0 if strengths.max() < FAINT else float((a * b).mean() / max(strengths.prod(), 1e-6))
+def _finer(one: NDArray[np.uint8], other: NDArray[np.uint8], box: Box) -> float:
+    """0 where details above 32 px are strong in both (saving and resizing take them from one) but unrelated, else 1."""
+    luma, theirs = (_luma(pixels.astype(np.float32)) for pixels in (one, other))
+    boxes: tuple[Box, Box] = (box, (1.0, 1.0, 0.0, 0.0))  # as aligned, which is not exact to a pixel, and as they are
+    side = 2 * _FINE
+    while side <= len(one):
+        found = [_correlation(luma, _warped(theirs, part), _inside(part, len(one)), side) for part in boxes]
+        if all(min(strengths) > FAINT and detail < UNRELATED for strengths, detail in found):
+            return 0.0
+        side *= 2
+    return 1.0
 
 
-def _fine(luma: Floats) -> Floats:
-    image = Image.fromarray(luma).resize((_FINE, _FINE), Image.Resampling.BOX)
-    coarse = image.resize((_FINE // 4, _FINE // 4), Image.Resampling.BOX).resize(image.size, Image.Resampling.BICUBIC)
+def _correlation(one: Floats, other: Floats, inside: NDArray[np.bool_], side: int) -> tuple[tuple[float, float], float]:
+    """Of what is finer than a quarter of `side`, at `side` px: how strong it is in each, and the correlation."""
+    if len(one) < side:
+        return (0.0, 0.0), 1.0
+    weights = np.asarray(Image.fromarray(inside.astype(np.float32)).resize((side, side), Image.Resampling.BOX))
+    a, b = (_fine(luma, side) * (weights > 0.99) for luma in (one, other))
+    first, second = (float(np.sqrt((part**2).mean())) for part in (a, b))
+    return (first, second), float((a * b).mean() / max(first * second, 1e-6))
+
+
+def _fine(luma: Floats, side: int) -> Floats:
+    image = Image.fromarray(luma).resize((side, side), Image.Resampling.BOX)
+    coarse = image.resize((side // 4, side // 4), Image.Resampling.BOX).resize(image.size, Image.Resampling.BICUBIC)
     fine: Floats = np.asarray(image) - np.asarray(coarse)
     return fine
 
@@ -247,10 +263,8 @@ def _interpolated(image: Floats, places: Floats) -> Floats:
 def _places(box: Box, side: int) -> tuple[Floats, Floats]:
     """Where the columns and rows of a part lie in the image, in pixels."""
     width, height, x, y = box
-    centred = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
-    columns: Floats = (centred * width + x + 0.5) * side - 0.5
-    rows: Floats = (centred * height + y + 0.5) * side - 0.5
-    return columns, rows
+    centred: Floats = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    return (centred * width + x + 0.5) * side - 0.5, (centred * height + y + 0.5) * side - 0.5
 
 
 def _inside(box: Box, side: int) -> NDArray[np.bool_]:
@@ -276,12 +290,10 @@ def _distances(basis: Floats, others: NDArray[np.uint8]) -> Floats:
 
 def _bits(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """Number of set bits. By halves, because numpy before 2.0 has no bitwise_count."""
-    counted: NDArray[np.uint8]
     if hasattr(np, "bitwise_count"):
-        counted = np.bitwise_count(values)
-        return counted
+        return np.asarray(np.bitwise_count(values))
     ones = values - ((values >> np.uint64(1)) & np.uint64(0x5555555555555555))
     ones = (ones & np.uint64(0x3333333333333333)) + ((ones >> np.uint64(2)) & np.uint64(0x3333333333333333))
     ones = (ones + (ones >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    counted = ((ones * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.uint8)
+    counted: NDArray[np.uint8] = ((ones * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.uint8)
     return counted

@@ -14,6 +14,8 @@ from fewgan.photos.kinds import Refused, pictured
 from fewgan.screen import safe
 
 NOT_A_FILE = "not a file: pipes, devices and sockets are never opened"
+LOOKED_AT = 4096  # bytes at the start and at the end of a file, where formats keep comments
+_MADE = b"fewgan {"  # how the comment in a picture made by fewgan sample starts
 _JUNK = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
 
 
@@ -57,29 +59,36 @@ def in_order(
     photos: list[Photo],
     refused: list[Refusal],
     read: Callable[[Photo], bytes | Path],
-    made: Callable[[Photo], bool] | None = None,
+    ends: Callable[[Photo], bytes] | None,
 ) -> Found:
     """Sorted by name, without datasets, runs and scores of fewgan.
 
-    made: whether a file is a picture that fewgan generated; such pictures are passed over where there are others too.
+    ends: the first and the last bytes of a file, which tell pictures that fewgan generated; those are passed over where
+    there are others too. None: all are taken.
     """
     own = _own_folders({photo.name for photo in photos})
     if "" in own:
         return Found([], [], read, ("",))
     photos = sorted((p for p in photos if not _below(p.name, own)), key=lambda photo: photo.name)
     refused = sorted((r for r in refused if not _below(r.name, own)), key=lambda refusal: refusal.name)
-    generated = {photo.name for photo in photos if made is not None and pictured(photo.name) and made(photo)}
+    generated = {photo.name for photo in photos if ends and pictured(photo.name) and _made(photo, ends)}
     if generated and any(pictured(photo.name) and photo.name not in generated for photo in photos):
         photos = [photo for photo in photos if photo.name not in generated]
         own |= {os.path.dirname(name) or name for name in generated}
     return Found(photos, refused, read, tuple(sorted(own)))
 
 
+def _made(photo: Photo, ends: Callable[[Photo], bytes]) -> bool:
+    """Whether fewgan sample made this file."""
+    try:
+        return _MADE in ends(photo)
+    except (OSError, Refused):
+        return False
+
+
 def _own_folders(names: set[str]) -> set[str]:
     """The folders, by the names of the files in them, that hold a dataset, a run or scores; "" is the root."""
     own = set()
-    samples = {name.partition("/samples/")[0] for name in names if "/samples/" in name}
-    samples |= {"" for name in names if name.startswith("samples/")}
     for name in names:
         folder, _, file = name.rpartition("/")
         inside = f"{folder}/" if folder else ""
@@ -87,7 +96,7 @@ def _own_folders(names: set[str]) -> set[str]:
             ours = inside + "images.safetensors" in names
         elif file == "config.json":
             signs = ("metrics.jsonl", "generator.safetensors", "real.png")
-            ours = any(inside + sign in names for sign in signs) or folder in samples
+            ours = any(inside + sign in names for sign in signs)
         else:
             ours = file == "scores.json" and inside + "nearest.png" in names
         if ours:

@@ -19,30 +19,28 @@ from typing import BinaryIO
 
 from fewgan.errors import UsageError
 from fewgan.photos import archive
-from fewgan.photos.found import NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, nothing, open_file
+from fewgan.photos.found import LOOKED_AT, NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, nothing, open_file
 from fewgan.photos.kinds import Refused, pictured
 from fewgan.screen import safe
 
 __all__ = ["Found", "Photo", "Refusal", "gather", "missing", "open_photo", "pictured", "with_groups"]
 
-_MADE = b"fewgan {"  # how the comment in a picture made by fewgan sample starts
-_LOOKED_AT = 4096  # bytes at the start and at the end of a file, where formats keep comments
-
 
 @contextmanager
 def gather(
-    source: Path, *, grouped: bool = False, skip: Path | None = None, spool: Path | None = None
+    source: Path, *, grouped: bool = False, samples: bool = False, skip: Path | None = None, spool: Path | None = None
 ) -> Iterator[Found]:
     """The photos in `source`: a folder (all levels), a zip, a tar, or a tar packed by gzip, bzip2 or xz.
 
-    grouped: each photo in the group that its folder names, see `with_groups`. skip: a folder below `source` that is no
+    grouped: each photo in the group that its folder names, see `with_groups`. samples: pictures that fewgan made are
+    taken like others. skip: a folder below `source` that is no
     part of it. spool: the folder on whose disk a packed tar is unpacked, as one nameless file, because its members
     are wanted in name order.
 
     Raises UsageError where `source` is none of these, or damaged.
     """
     with ExitStack() as stack:
-        found = _found(source, skip, spool, stack)
+        found = _found(source, samples, skip, spool, stack)
         if "" in found.own:
             raise UsageError(
                 f"{safe(str(source))} was written by fewgan, not a folder of photos: give the photos themselves"
@@ -52,13 +50,13 @@ def gather(
         yield with_groups(found) if grouped else found
 
 
-def _found(source: Path, skip: Path | None, spool: Path | None, stack: ExitStack) -> Found:
+def _found(source: Path, samples: bool, skip: Path | None, spool: Path | None, stack: ExitStack) -> Found:
     try:
         mode = os.stat(source).st_mode
         if stat.S_ISDIR(mode):
-            return _folder(source, skip)
+            return _folder(source, samples, skip)
         if stat.S_ISREG(mode):
-            return archive.members(source, spool, stack)
+            return archive.members(source, samples, spool, stack)
         raise UsageError(f"{safe(str(source))} is a pipe or device: give a folder of photos, a zip or a tar")
     except (FileNotFoundError, NotADirectoryError):
         raise missing(source) from None
@@ -73,14 +71,15 @@ def missing(source: Path) -> UsageError:
 def with_groups(found: Found) -> Found:
     """The same photos, each in the group its folder names; photos outside any folder are refused.
 
-    The groups are the first level of folders; folders that merely wrap all the others are passed through.
+    The groups are the first level of folders; folders that merely wrap all the others are passed through. A folder of
+    photos with a few more in folders below is a group, not a wrap.
     """
     names = [photo.name for photo in found.photos]
     paths = [name.split("/") for name in (list(filter(pictured, names)) or names)]
     depth = 0
     while paths and len({path[depth] for path in paths}) == 1 and all(len(path) > depth + 1 for path in paths):
-        if not any(len(path) > depth + 2 for path in paths):
-            break  # one folder of photos and nothing deeper: it is the only class
+        if 2 * sum(len(path) == depth + 2 for path in paths) > len(paths):
+            break  # most photos lie in the one folder: it is the only class
         depth += 1
     wrap = paths[0][:depth] if paths else []
     photos, refused = [], list(found.refused)
@@ -108,7 +107,7 @@ def open_photo(source: bytes | Path) -> BinaryIO:
 # Folders --------------------------------------------------------------------------------------------------------------
 
 
-def _folder(source: Path, skip: Path | None) -> Found:
+def _folder(source: Path, samples: bool, skip: Path | None) -> Found:
     root = os.path.realpath(source)
     passed = os.path.realpath(skip) if skip else None
     photos: list[Photo] = []
@@ -139,19 +138,14 @@ def _folder(source: Path, skip: Path | None) -> Found:
                 refused.append(Refusal(name, error.kind, error.reason))
             except OSError as error:
                 refused.append(Refusal(name, "unreadable", f"unreadable: {error.strerror}"))
-    return in_order(photos, refused, lambda photo: photo.place, _generated)
+    return in_order(photos, refused, lambda photo: photo.place, None if samples else _ends)
 
 
-def _generated(photo: Photo) -> bool:
-    """Whether fewgan sample made this file."""
-    try:
-        with open_file(photo.place) as file:
-            if _MADE in file.read(_LOOKED_AT):
-                return True
-            file.seek(max(0, photo.length - _LOOKED_AT))
-            return photo.name.endswith(".webp") and _MADE in file.read(_LOOKED_AT)
-    except (OSError, Refused):
-        return False
+def _ends(photo: Photo) -> bytes:
+    with open_file(photo.place) as file:
+        head = file.read(LOOKED_AT)
+        file.seek(max(len(head), photo.length - LOOKED_AT))
+        return head + file.read(LOOKED_AT)
 
 
 def _file(entry: os.DirEntry[str], root: str) -> tuple[Path, int]:

@@ -34,7 +34,7 @@ FEW = 20
 WIDEST = 8
 MANY_DUPLICATES = 0.05
 # What a user can do something about.
-_TOLD = ("link", "archive", "video", "Git LFS pointer", "unsupported", "blank")
+_TOLD = ("link", "archive", "video", "Git LFS pointer", "unsupported", "blank", "in no class")
 _NOUNS = ("link", "archive", "video", "Git LFS pointer")
 
 

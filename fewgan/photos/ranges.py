@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fewgan.photos.decode import WHITE
+from fewgan.photos.decode import WHITE, Span
 
 _BITS = (8, 10, 12, 14)
 _SMALL = 2**14
@@ -15,17 +15,17 @@ class Ranges:
         self.greys = self.dark_greys = self.colours = self.dark_colours = 0
         self.low, self.high = WHITE, 0
 
-    def add(self, span: tuple[int, int] | None, colour: bool) -> None:
-        """span: lowest and highest value of a picture; None: not of 16 bits."""
+    def add(self, span: Span | None, colour: bool) -> None:
+        """span: see `Decoded`; None: not of 16 bits."""
         if span is None:
             return
-        low, high = span
+        low, high, most = span
         if colour:
             self.colours += 1
-            self.dark_colours += high < _SMALL
+            self.dark_colours += most < _SMALL
             return
         self.greys += 1
-        self.dark_greys += high < _SMALL
+        self.dark_greys += most < _SMALL
         self.low, self.high = min(self.low, low), max(self.high, high)
 
     @property
@@ -52,12 +52,12 @@ class Ranges:
             )
         elif self.dark_greys:
             said.append(
-                f"{self.dark_greys} of {self.greys} 16-bit pictures use only the darkest quarter of the range and stay "
-                "dark"
+                f"{self.dark_greys} of {self.greys} 16-bit pictures lie in the darkest quarter of the range, but for a "
+                "few pixels, and stay dark: stretch their range first"
             )
         if self.dark_colours:
             said.append(
-                f"{self.dark_colours} of {self.colours} 16-bit colour pictures use only the darkest quarter of the "
-                "range and stay dark: convert them to 8 bits a channel first"
+                f"{self.dark_colours} of {self.colours} 16-bit colour pictures lie in the darkest quarter of the "
+                "range, but for a few pixels, and stay dark: convert them to 8 bits a channel first"
             )
         return said

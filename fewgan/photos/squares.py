@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewgan.errors import FewganError
-from fewgan.photos.decode import WHITE, Decoded, decode
+from fewgan.photos.decode import WHITE, Decoded, Span, decode
 from fewgan.photos.duplicates import Print, fingerprint
 from fewgan.photos.found import Found, Photo, Refusal
 from fewgan.photos.gather import open_photo
@@ -39,7 +39,7 @@ class Square:
     pixels: NDArray[np.uint8]
     enlarged: bool
     print: Print
-    span: tuple[int, int] | None = None
+    span: Span | None = None
     colour: bool = False
     aspect: float = 1.0
 

@@ -279,3 +279,10 @@ def test_one_folder_is_one_group(tmp_path):
     fill(tmp_path, ["cat/1.jpg", "cat/2.jpg"])
     with gather(tmp_path, grouped=True) as found:
         assert {photo.group for photo in found.photos} == {"cat"}
+
+
+def test_a_folder_below_the_only_class_makes_it_no_wrap(tmp_path):
+    fill(tmp_path, ["cats/1.jpg", "cats/2.jpg", "cats/3.jpg", "cats/more/4.jpg"])
+    with gather(tmp_path, grouped=True) as found:
+        assert {photo.name: photo.group for photo in found.photos}.keys() >= {"cats/1.jpg", "cats/more/4.jpg"}
+        assert {photo.group for photo in found.photos} == {"cats"}

@@ -1,5 +1,8 @@
 """What fewgan itself wrote is no photo, wherever it lies."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 from drawn import smooth
 from test_gather import fill, taken, zipped
@@ -12,7 +15,7 @@ RUN = ["config.json", "metrics.jsonl", "real.png", "samples/000200.png", "genera
 OWN = {
     "datasets": ["dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"],
     "runs": RUN,
-    "runs without lines yet": ["config.json", "samples/000000.png"],
+    "runs without lines yet": ["config.json", "real.png", "samples/000000.png"],
     "runs of a generator alone": ["config.json", "generator.safetensors", "real.png"],
     "scores": ["scores.json", "nearest.png", "sweep.png"],
 }
@@ -48,6 +51,11 @@ def test_what_fewgan_wrote_is_no_folder_of_photos(tmp_path, kind):
         taken(tmp_path)
 
 
+def test_folders_of_other_programs_are_not_fewgans(tmp_path):
+    names = ["config.json", "samples/a.png", "samples/b.png"]  # of a microscope, say
+    assert taken(fill(tmp_path / "lab", names)) == names
+
+
 @pytest.mark.parametrize("form", ["png", "jpeg"])
 def test_generated_pictures_are_passed_over_beside_photos(tmp_path, form):
     name = f"pictures/00001-x-seed0/000000.{form}"
@@ -63,3 +71,10 @@ def test_generated_pictures_are_passed_over_beside_photos(tmp_path, form):
     with gather(tmp_path) as found:
         assert [photo.name for photo in found.photos] == [f"photo.{form}"]
         assert found.own == tuple(sorted((f"grid.{form}", "loop.gif", "loop.webp", "pictures/00001-x-seed0")))
+    for packed in ("tar", "zip"):
+        archive = shutil.make_archive(str(tmp_path.parent / f"packed-{form}"), packed, tmp_path)
+        with gather(Path(archive)) as found:
+            assert [photo.name for photo in found.photos] == [f"photo.{form}"]
+            assert "loop.webp" in found.own
+    with gather(tmp_path, samples=True) as found:
+        assert len(found.photos) == 5

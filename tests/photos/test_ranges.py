@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn import chunk, draw, facts, smooth
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from fewgan.photos.decode import decode
 from fewgan.photos.prepare import prepare
@@ -93,7 +93,7 @@ def test_a_dark_one_among_whole_ranges_stays_and_is_told(tmp_path, capsys):
     of_bits(tmp_path / "dark", 11, count=1)
     (tmp_path / "dark" / "0.png").rename(source / "dark.png")
     assert prepare(source, tmp_path / "out", size=48, duplicates="keep", screen=Screen(quiet=True)).count == 4
-    assert "1 of 4 16-bit pictures use only the darkest quarter" in capsys.readouterr().err
+    assert "1 of 4 16-bit pictures lie in the darkest quarter" in capsys.readouterr().err
 
 
 def test_a_range_far_from_zero_is_told(tmp_path, capsys):
@@ -116,4 +116,26 @@ def test_dark_colours_of_16_bits_are_told(tmp_path, capsys):
         data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
         (source / f"{number}.png").write_bytes(data)
     prepare(source, tmp_path / "out", size=48, screen=Screen(quiet=True))
-    assert "2 of 2 16-bit colour pictures use only the darkest quarter" in capsys.readouterr().err
+    assert "2 of 2 16-bit colour pictures lie in the darkest quarter" in capsys.readouterr().err
+
+
+def test_a_few_hot_pixels_do_not_hide_that_a_set_is_dark(tmp_path, capsys):
+    source = of_bits(tmp_path / "photos", 12)
+    for path in source.iterdir():
+        values = np.array(Image.open(path))
+        values[0, 0] = 65535
+        Image.fromarray(values).save(path)
+    prepare(source, tmp_path / "out", size=48, screen=Screen())
+    assert "3 of 3 16-bit pictures lie in the darkest quarter" in capsys.readouterr().err
+
+
+def test_a_tiff_in_which_0_is_white():
+    values = (np.arange(48 * 48).reshape(48, 48) * 28).astype(np.uint16)
+    pictures = []
+    for sense in (0, 1):
+        file, tags = io.BytesIO(), TiffImagePlugin.ImageFileDirectory_v2()
+        tags[262] = sense
+        Image.fromarray(values).save(file, "TIFF", tiffinfo=tags)
+        file.seek(0)
+        pictures.append(decode(file, 48).pixels.astype(int))
+    assert np.abs(pictures[0] + pictures[1] - 255).max() <= 1

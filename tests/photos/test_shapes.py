@@ -32,9 +32,9 @@ def thirds(width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def data(image: Image.Image, **more) -> io.BytesIO:
+def data(image: Image.Image, form: str = "PNG", **more) -> io.BytesIO:
     file = io.BytesIO()
-    image.save(file, "PNG", **more)
+    image.save(file, form, **more)
     file.seek(0)
     return file
 
@@ -51,6 +51,16 @@ def test_stretch_cuts_to_the_aspect_before():
     pixels = decode(data(thirds(80, 40)), 60, "stretch", aspect=1.5).pixels
     red = (pixels[..., 0] > 128).mean(axis=0)
     assert abs(np.count_nonzero(red > 0.5) - 60 * (80 / 3 - 10) / 60) <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_every_orientation_is_measured_as_displayed(form, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    expected = 1.5 if orientation < 5 else 2 / 3
+    assert aspect_of(data(thirds(90, 60), form, exif=exif)) == pytest.approx(expected)
+    assert decode(data(thirds(90, 60), form, exif=exif), 30).aspect == pytest.approx(expected)
 
 
 def test_a_photo_that_is_turned_by_exif_is_measured_as_displayed():
