@@ -77,11 +77,11 @@ def runs(listed: Sequence[Any]) -> str:
     rows = [
         (
             safe(one.folder.name.partition("-")[0]),
-            f"{one.step:,} of {one.steps:,}",
+            "-" if one.trouble else f"{one.step:,} of {one.steps:,}",
             _value("", one.size),
             "-" if one.kid is None else f"{one.kid:.4f}",
-            _value("_bytes", one.disk),
-            safe(one.recipe),
+            "-" if one.trouble else _value("_bytes", one.disk),
+            safe(one.trouble or one.recipe),
         )
         for one in listed
     ]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,12 +16,9 @@ from torch import Tensor
 
 from fewgan import distributed, storage
 from fewgan.errors import FewganError, UsageError
-from fewgan.photos.decode import Refused, decode, picture
-from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured
 from fewgan.plugin import Features
 from fewgan.sampling.generate import GROUP, GROUP_ON_GPU
-from fewgan.sampling.imagefile import facts_of
-from fewgan.screen import Screen, command, counted, safe
+from fewgan.screen import Screen
 from fewgan.sources import cache
 
 CACHE_FORMAT = 2  # goes up when the same pictures and the same features module give other numbers
@@ -35,7 +30,7 @@ See = Callable[[int, Tensor, Tensor], None]
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures that can be read one by one. name: what a report calls them. size: the side of the first one in pixels.
+    """Pictures that can be read one by one. name: what a report calls them. size: the largest side in pixels.
 
     read(indices): uint8 [3, H, W] each. fingerprint: of the pixels, None where it is not known, and then nothing is
     cached.
@@ -75,61 +70,6 @@ def mirrored(pictures: Pictures) -> Pictures:
         return [image.flip(2) for image in pictures.read(indices)]
 
     return replace(pictures, name=f"{pictures.name}, mirrored", read=read)
-
-
-def of_folder(
-    folder: Path, stack: ExitStack, *, screen: Screen, largest: int | None = None, count: int | None = None
-) -> Pictures:
-    """The pictures in a folder (all levels), a zip or a tar that `stack` keeps open; in name order.
-
-    Each is turned upright, brought to 8-bit sRGB and cut to its middle square, as `fewgan prepare` does, and reduced
-    to `largest` pixels a side if it has more. count: take that many at most, evenly from all. Raises UsageError for a
-    folder without pictures, and, when it is read, for a file that is not the picture its name says.
-    """
-    found = stack.enter_context(gather(folder))
-    photos = [photo for photo in found.photos if pictured(photo.name)]
-    grids = [photo for photo in photos if _is_grid(found.read(photo), photo.name)]
-    if grids:
-        photos = [photo for photo in photos if photo not in grids]
-        screen.note(f"{safe(grids[0].name)} is left out: fewgan made it of several pictures, it is no sample")
-    if not photos:
-        raise UsageError(f"{safe(str(folder))}: no pictures in it")
-    if found.refused:
-        first = found.refused[0]
-        left = counted(len(found.refused), "file")
-        screen.warn(f"{safe(str(folder))}: {left} left out ({safe(first.name)}: {first.reason})")
-    if count is not None and count < len(photos):
-        photos = [photos[index * len(photos) // count] for index in range(count)]
-    one = partial(_decoded, folder, found, largest)
-
-    def read(indices: Sequence[int]) -> list[Tensor]:
-        return [one(photos[index]) for index in indices]
-
-    return Pictures(folder.resolve().name, len(photos), one(photos[0]).shape[-1], read)
-
-
-def _is_grid(source: bytes | Path, name: str) -> bool:
-    """Whether `fewgan sample` made this file with --grid or --interpolate, to lie beside samples."""
-    if Path(name).stem not in ("grid", "loop"):
-        return False
-    facts = facts_of(io.BytesIO(source) if isinstance(source, bytes) else source)
-    return facts is not None and "index" not in facts
-
-
-def _decoded(folder: Path, found: Found, largest: int | None, photo: Photo) -> Tensor:
-    source = found.read(photo)
-    try:
-        with open_photo(source) as file:
-            with picture(file) as image:
-                side = min(image.size)
-            file.seek(0)
-            pixels = decode(file, min(side, largest or side)).pixels
-    except (Refused, OSError) as error:
-        reason = error.reason if isinstance(error, Refused) else error.strerror or str(error)
-        where = safe(f"{folder}/{photo.name}")
-        sort = command("fewgan", "prepare", str(folder))
-        raise UsageError(f"{where}: {reason}; take it out, or let '{sort}' sort the folder") from None
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 @torch.no_grad()

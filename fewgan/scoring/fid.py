@@ -76,10 +76,12 @@ def score(
     device = resolve(device) if isinstance(device, str) else device
     distributed.bind(device)
     with ExitStack() as stack:
-        subject = sides.subject(run.latest() if target is None else Path(target), count, stack, screen=screen)
+        target = run.latest() if target is None else Path(target)
+        subject = sides.subject(target, count, against, stack, screen=screen)
         variations = sides.variations(subject, truncations, snapshots, standing_stats)
         real = sides.real(subject, against, stack, screen=screen)
         folder = _writable(subject.out if out is None else out)
+        files.refuse_to_overwrite(folder, files.names(variations))
         name, package, module = built(features, device)
         cached = partial(reference, module, cache_key(module, package), device=device, screen=screen, batch=batch)
         known = [cached(pictures) for pictures in real]
@@ -121,6 +123,7 @@ def score(
                 snapshots=snapshots,
                 seed=None if subject.model is None else seed,
                 standing_stats=standing_stats,
+                pictures=None if subject.pictures is None else target,
                 against=against,
             ),
             features=name,

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from fewgan import run
+from fewgan.errors import UsageError
 from fewgan.scoring import page, scores
 from fewgan.scoring.extract import Pictures
 from fewgan.scoring.neighbours import NearestNeighbours
@@ -29,11 +30,13 @@ def settings(
     snapshots: bool,
     seed: int | None,
     standing_stats: int,
+    pictures: Path | None,
     against: Path | None,
 ) -> str:
     """A folder's name that tells the settings of a score apart: inception-5000-t0.5-seed0.
 
-    It ends with a hash of the path of `against`, because many folders are called photos, or of a name that is cut.
+    It ends with a hash of the paths of `pictures`, where these are scored and no generator, and of `against`, because
+    many folders are called samples or photos, or of a name that is cut.
     """
     parts = [features, str(count)]
     parts += ["t" + "-".join(f"{truncation:g}" for truncation in truncations)] if truncations else []
@@ -42,9 +45,9 @@ def settings(
     parts += [f"stats{standing_stats}"] if standing_stats else []
     parts += [f"against-{against.resolve().name}"] if against is not None else []
     whole = "-".join(parts)
-    if against is None and len(os.fsencode(whole)) <= LONGEST:
+    if against is None and pictures is None and len(os.fsencode(whole)) <= LONGEST:
         return run.shortened(whole, LONGEST)
-    told_apart = f"{whole}\0{against and against.resolve()}"
+    told_apart = f"{whole}\0{against and against.resolve()}" + (f"\0{pictures.resolve()}" if pictures else "")
     return f"{run.shortened(whole, LONGEST - 7)}-{blake2b(os.fsencode(told_apart), digest_size=3).hexdigest()}"
 
 
@@ -56,6 +59,18 @@ def names(variations: Sequence[Variation]) -> list[str]:
     elif len(variations) > 1:
         found += ["sweep.csv", "sweep.png"]
     return found
+
+
+def refuse_to_overwrite(folder: Path, names: Sequence[str]) -> None:
+    """Raises UsageError where one of the files is there already, and not from fewgan."""
+    with suppress(OSError, ValueError, TypeError):
+        if {"format", "score_name", "rows"} <= set(json.loads((folder / "scores.json").read_text(encoding="utf-8"))):
+            return
+    for name in names:
+        if (folder / name).exists():
+            raise UsageError(
+                f"{folder / name}: not made by fewgan and would be overwritten; give another place with --out"
+            )
 
 
 def write(report: Report, neighbours: NearestNeighbours, photos: Pictures, *, kept: bool) -> None:

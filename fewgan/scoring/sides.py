@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ from fewgan import run
 from fewgan.errors import UsageError
 from fewgan.photos.dataset import is_dataset
 from fewgan.photos.gather import pictured
-from fewgan.scoring.extract import Pictures, of_folder, of_tensor
+from fewgan.scoring.extract import Pictures, of_tensor
+from fewgan.scoring.folder import Cut, of_folder
 from fewgan.screen import Screen, safe
 
 if TYPE_CHECKING:
@@ -25,13 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is scored: a model, or pictures. size: their side in pixels. out: the default folder for results."""
+    """What is scored: a model, or pictures. size: their side in pixels. out: the default folder for results.
+
+    cut: how its squares were made, which the real pictures share.
+    """
 
     name: str
     size: int
     out: Path
     model: Model | None = None
     pictures: Pictures | None = None
+    cut: Cut = field(default_factory=Cut)
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,12 @@ class Variation:
         return f"Pictures{step}" + (f" at truncation {self.truncation:g}" if self.truncation is not None else "")
 
 
-def subject(target: Path, count: int, stack: ExitStack, *, screen: Screen) -> Subject:
+def subject(target: Path, count: int, against: Path | None, stack: ExitStack, *, screen: Screen) -> Subject:
     """What `target` is: a run, a generator, a foreign folder, a dataset, or pictures in a folder, a zip or a tar.
 
     A known name or hf:owner/name is a generator, as it is for `sample`; a folder of that name has to be given with its
-    full path. count: the most pictures to take from a folder. Raises UsageError where it is none of these.
+    full path. count: the most pictures to take from a folder, whose squares are made as those of the dataset `against`.
+    Raises UsageError where it is none of these.
     """
     from fewgan.sources import hub, known
     from fewgan.sources import load as source
@@ -60,17 +66,22 @@ def subject(target: Path, count: int, stack: ExitStack, *, screen: Screen) -> Su
         if target.exists():
             screen.note(f"{target}: the pretrained GAN of this name; for the folder, give its full path")
         named = source.load(target, screen)
-        return Subject(named.name, named.generator.size, Path(f"fid-{named.name}"), named)
+        return Subject(named.name, named.generator.size, Path(f"fid-{named.name}"), named, cut=Cut.of(named.config))
     known.locate(target)  # says what is known by name, where nothing is there
     inside = [path.name for path in target.iterdir()] if target.is_dir() else [target.name]
     if is_dataset(target):
-        photos = _of_dataset(_dataset(target), None, screen)[0]
-        name = target.resolve().name
-        return Subject(name, photos.size, Path(f"fid-{name}"), pictures=photos)
+        data = _dataset(target)
+        photos, name = _of_dataset(data, None, screen)[0], target.resolve().name
+        return Subject(name, photos.size, Path(f"fid-{name}"), pictures=photos, cut=_cut(data))
     if (model := _model(target, inside, screen)) is not None:
-        return Subject(model.name, model.generator.size, _beside(target, model.name), model)
-    pictures = of_folder(target, stack, screen=screen, count=count)
-    return Subject(pictures.name, pictures.size, Path(f"fid-{pictures.name}"), pictures=pictures)
+        return Subject(model.name, model.generator.size, _beside(target, model.name), model, cut=Cut.of(model.config))
+    cut = _cut(_dataset(against)) if against is not None and is_dataset(against) else Cut()
+    pictures = of_folder(target, stack, screen=screen, cut=cut, count=count)
+    return Subject(pictures.name, pictures.size, Path(f"fid-{pictures.name}"), pictures=pictures, cut=cut)
+
+
+def _cut(data: Dataset) -> Cut:
+    return Cut(data.crop, data.aspect)
 
 
 def _model(target: Path, inside: Sequence[str], screen: Screen) -> Model | None:
@@ -151,7 +162,7 @@ def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Sc
     elif is_dataset(against):
         found = _of_dataset(_dataset(against), subject.size, screen)
     else:
-        found = [of_folder(against, stack, screen=screen, largest=subject.size)]
+        found = [of_folder(against, stack, screen=screen, cut=subject.cut, largest=subject.size)]
     if found[0].count < 2:
         raise UsageError(f"{found[0].name}: a distance needs at least 2 real pictures, there is {found[0].count}")
     if found[0].size < subject.size:
@@ -181,15 +192,16 @@ def _own(subject: Subject, screen: Screen) -> Dataset:
     places = [Path(path)]
     if isinstance(relative := config.get("data_relative"), str):  # first: a project may have been moved or copied
         places.insert(0, _run_folder(subject.model.path) / relative)
-    found = next((place for place in places if (place / "dataset.json").exists()), None)
-    if found is None:
+    there = [place for place in places if (place / "dataset.json").exists()]
+    if not there:
         raise UsageError(
             f"{path}: the dataset of {subject.name} does not exist; name real pictures with --against DATASET|FOLDER"
         )
-    data = _dataset(found)
-    if config.get("fingerprint") != data.fingerprint:
-        screen.warn(f"{found}: {subject.name} was trained on another version of this dataset; it has changed since")
-    return data
+    for data in map(_dataset, there):
+        if data.fingerprint == config.get("fingerprint"):
+            return data
+    screen.warn(f"{there[0]}: {subject.name} was trained on another dataset, or on another version of this one")
+    return _dataset(there[0])
 
 
 def _run_folder(path: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,18 @@ class Listed:
     """One run. steps: what it was started for. recipe: architecture and methods. size: side of its pictures in pixels.
 
     kid: the lowest of the training (--score-every), else of the newest `fewgan fid`, which `against` tells; None: none.
-    disk: bytes of all its files.
+    disk: bytes of all its files. trouble: why it cannot be read; then nothing else is known.
     """
 
     folder: Path
-    step: int
-    steps: int
-    recipe: str
-    size: int | None
-    kid: float | None
-    against: str | None
-    disk: int
+    step: int = 0
+    steps: int = 0
+    recipe: str = ""
+    size: int | None = None
+    kid: float | None = None
+    against: str | None = None
+    disk: int = 0
+    trouble: str | None = None
 
 
 def listing(place: Path) -> list[Listed]:
@@ -37,8 +37,11 @@ def listing(place: Path) -> list[Listed]:
         raise UsageError(f"{place}: no such folder; give one with runs in it")
     found = []
     for folder in run.runs_in(place):
-        with suppress(UsageError):
-            found.append(_listed(folder, run.read_config(folder)))
+        try:
+            if (folder / "config.json").exists():
+                found.append(_listed(folder, run.read_config(folder)))
+        except (UsageError, OSError) as error:
+            found.append(Listed(folder, trouble=str(error)))
     return found
 
 
@@ -74,7 +77,8 @@ def _kid(folder: Path, lines: Iterable[Mapping[str, Any]]) -> tuple[float | None
         return min(scores), "training"
     try:
         rows = json.loads((folder / "fid" / "scores.json").read_text(encoding="utf-8"))["rows"]
-        row = min((row for row in rows if isinstance(row["kid"], float)), key=lambda row: row["against"] != "held-out")
+        measured = (row for row in rows if isinstance(row["kid"], float))
+        row = min(measured, key=lambda row: (row["against"] != "held-out", row["kid"]))
         return row["kid"], "fid"
     except (OSError, ValueError, KeyError, TypeError):
         return None, None

@@ -19,7 +19,8 @@ from fewgan.photos.prepare import prepare
 from fewgan.plugin import Plugin, UsageError
 from fewgan.sampling import sample
 from fewgan.scoring import distances, manifold
-from fewgan.scoring.extract import extract, of_folder
+from fewgan.scoring.extract import extract
+from fewgan.scoring.folder import of_folder
 from fewgan.screen import Screen
 from fewgan.sources import hub
 from fewgan.sources import load as source

@@ -30,7 +30,7 @@ def test_few_pictures_prefer_kid(here, capsys):
 def test_a_dataset_that_changed_is_told(here, capsys):
     prepare(here / "photos", here / "dataset", size=40, holdout=3, force=True, screen=QUIET)
     scored()
-    assert "it has changed since" in capsys.readouterr().err
+    assert "or on another version of this one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from scored import Tiny, scored, size_of
 
+from fewgan.errors import UsageError
 from fewgan.scoring import files
 from fewgan.scoring.neighbours import Memorising
 from fewgan.scoring.scores import Report, Row, write_curve
@@ -105,12 +106,13 @@ def test_a_named_place_holds_the_files_themselves(here):
 @pytest.mark.parametrize(
     "content", ["", "[1]", "{}", '{"files": 3}', '{"files": ["../../dataset/images.safetensors"]}']
 )
-def test_a_scores_file_of_another_origin_removes_nothing(here, content):
+def test_a_scores_file_of_another_origin_stays_and_removes_nothing(here, content):
     (here / "mine").mkdir()
     (here / "mine" / "scores.json").write_text(content)
     (here / "mine" / "sweep.csv").write_text("a user's own")
-    scored(out=here / "mine")
-    assert (here / "mine" / "sweep.csv").exists()
+    with pytest.raises(UsageError, match=r"scores\.json: not made by fewgan"):
+        scored(out=here / "mine")
+    assert {path.name for path in (here / "mine").iterdir()} == {"scores.json", "sweep.csv"}
     assert (here / "dataset" / "images.safetensors").exists()
 
 
@@ -140,11 +142,12 @@ def test_scores_on_what_d_learned_from_are_not_comparable(here, learned):
 
 def settings_of(**changes):
     usual = {"features": "a/b", "count": 10, "truncations": [], "snapshots": True, "seed": None, "standing_stats": 0}
-    return files.settings(**{**usual, "against": None, **changes})
+    return files.settings(**{**usual, "pictures": None, "against": None, **changes})
 
 
 def test_names_of_settings_are_safe_for_a_folder():
     assert settings_of() == "a_b-10-snapshots"
+    assert settings_of(pictures=Path("x/samples")) != settings_of(pictures=Path("y/samples"))
     name = settings_of(against=Path("x y"))
     assert name[:-7] == "a_b-10-snapshots-against-x_y"
     assert name == settings_of(against=Path("x y").absolute())

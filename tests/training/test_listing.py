@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fewgan.cli import show
 from fewgan.plugin import UsageError
 from fewgan.registry import choose
 from fewgan.screen import Screen
@@ -31,7 +32,7 @@ def test_runs_by_number(two):
 def test_the_best_score_is_that_of_the_training_else_of_fid(two):
     first, second = (one.folder for one in listing(two))
     (first / "fid").mkdir()
-    rows = [{"against": "train", "kid": 0.1}, {"against": "held-out", "kid": 0.3}]
+    rows = [{"against": "train", "kid": 0.1}, *({"against": "held-out", "kid": kid} for kid in (0.4, 0.3, 0.5))]
     (first / "fid" / "scores.json").write_text(json.dumps({"rows": rows}))
     with (second / "metrics.jsonl").open("a") as file:
         for step, kid in ((30, 0.5), (40, 0.2), (50, 0.4)):
@@ -45,6 +46,16 @@ def test_damaged_scores_are_no_scores(two, content):
     (first / "fid").mkdir()
     (first / "fid" / "scores.json").write_text(content)
     assert listing(two)[0].kid is None
+
+
+def test_a_run_that_cannot_be_read_is_shown_with_the_reason(two):
+    first, second = (one.folder for one in listing(two))
+    (first / "config.json").write_text("{")
+    damaged, whole = listing(two)
+    assert (damaged.folder, whole.folder) == (first, second)
+    assert "the file is damaged" in damaged.trouble
+    assert whole.trouble is None
+    assert "the file is damaged" in show.runs([damaged, whole]).splitlines()[1]
 
 
 def test_a_folder_that_is_none(tmp_path):

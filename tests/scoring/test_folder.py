@@ -1,0 +1,121 @@
+"""Pictures in folders as a side of a comparison: all of them, read as `fewgan prepare` reads photos."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn import draw, smooth
+from PIL import Image
+from scored import QUIET, scored
+
+from fewgan.photos.prepare import prepare
+from fewgan.plugin import UsageError
+from fewgan.sampling import animation, imagefile
+from fewgan.screen import Screen
+
+
+def distance(target, against, **settings) -> float:
+    return scored(Path(target), against=Path(against), **settings).main.frechet_distance
+
+
+def samples(folder: Path, count: int) -> Path:
+    folder.mkdir(parents=True)
+    for index in range(count):
+        imagefile.save_picture(folder / f"{index:06d}.png", smooth(32, 32, index), "png", {"index": index})
+    return folder
+
+
+def test_pictures_beside_samples_are_scored_with_them(here):
+    samples(here / "made", 10)
+    draw(here / "made" / "more", 2)
+    assert scored(Path("made"), against=Path("dataset")).main.count == 12
+
+
+@pytest.mark.parametrize("name", ["grid.png", "sheet.png"])
+def test_grids_and_animations_are_no_samples_whatever_they_are_called(here, name, capsys):
+    samples(here / "made", 10)
+    imagefile.save_picture(here / "made" / name, smooth(64, 64), "png", {"count": 4})
+    animation.save(
+        here / "made" / "walk.webp", [smooth(32, 32, seed) for seed in range(3)], 3, "webp", {"keyframes": 2}
+    )
+    assert scored(Path("made"), against=Path("dataset"), screen=Screen()).main.count == 10
+    assert f"{name} is left out" in capsys.readouterr().err
+
+
+def test_the_grids_of_a_training_are_no_samples(here):
+    folder = next((here / "runs").iterdir())
+    draw(folder / "samples", 3)
+    with pytest.raises(
+        UsageError, match=f"holds grids, not single samples; 'fewgan fid .*{folder.name}' scores the run"
+    ):
+        scored(folder / "samples", against=Path("dataset"))
+
+
+def test_small_ranges_of_16_bits_are_read_as_prepare_reads_them(here, capsys):
+    (here / "dark").mkdir()
+    for index in range(8):
+        grey = np.asarray(smooth(40, 40, index).convert("L")).astype(np.uint16)
+        Image.fromarray(grey * 12 + 200).save(here / "dark" / f"{index}.png")
+    prepare(here / "dark", here / "prepared", size=40, screen=QUIET)
+    assert distance("prepared", "dark", screen=Screen()) == pytest.approx(0, abs=1e-6)
+    assert "dark: 8 16-bit pictures use only 0 to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("crop", ["center", "stretch", "fit"])
+def test_photos_are_cut_as_those_they_are_compared_with(here, crop):
+    (here / "wide").mkdir()
+    for index in range(8):
+        smooth(60, 40, index).save(here / "wide" / f"{index}.png")
+    prepare(here / "wide", here / "prepared", size=60 if crop == "fit" else 40, crop=crop, screen=QUIET)
+    assert distance("prepared", "wide") == pytest.approx(0, abs=1e-6)
+    assert distance("wide", "prepared") == pytest.approx(0, abs=1e-6)
+
+
+def test_one_small_picture_does_not_decide_the_size_of_all(here, capsys):
+    draw(here / "mixed", 8, side=64)
+    first = sorted((here / "mixed").iterdir())[0]
+    smooth(16, 16).save(first)
+    shutil.copytree(here / "mixed", here / "same")
+    assert distance("mixed", "same", screen=Screen()) == pytest.approx(0, abs=1e-6)
+    assert "mixed: its pictures have 16 to 64 px: the scores include" in capsys.readouterr().err
+
+
+def test_advice_on_a_broken_file_can_be_followed(here):
+    draw(here / "photos2", 5)
+    (here / "photos2" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    with pytest.raises(UsageError, match="photos2-sorted, which 'fewgan prepare photos2 --out photos2-sorted' makes"):
+        scored(Path("photos2"), against=Path("dataset"))
+    prepare(Path("photos2"), Path("photos2-sorted"), size=32, screen=QUIET)
+    assert scored(Path("photos2-sorted"), against=Path("dataset")).main.count == 5
+
+
+def test_folders_of_one_name_keep_their_scores_apart(here):
+    folders = [samples(here / place / "samples", 4 + index) for index, place in enumerate("xy")]
+    kept = {scored(folder, against=Path("dataset")).settings for folder in folders}
+    assert len(kept) == 2
+    assert {path.name for path in (here / "fid-samples").iterdir() if path.is_dir()} == kept
+
+
+@pytest.mark.parametrize("name", ["scores.json", "nearest.png"])
+def test_files_of_others_are_not_overwritten(here, name):
+    (here / "results").mkdir()
+    (here / "results" / name).write_text("{}")
+    with pytest.raises(UsageError, match=f"{name}: not made by fewgan and would be overwritten"):
+        scored(out=here / "results")
+    assert (here / "results" / name).read_text() == "{}"
+    (here / "results" / name).unlink()
+    scored(out=here / "results")
+    scored(out=here / "results")  # its own it replaces
+
+
+def test_of_two_datasets_the_one_that_the_run_has_learned_from_is_taken(here, capsys):
+    shutil.copytree(here / "runs", here / "copy" / "runs")
+    (here / "copy" / "dataset").mkdir()
+    folder = next((here / "copy" / "runs").iterdir())
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace("{", '{"data_relative": "../../dataset", ', 1))
+    draw(here / "others", 25, seed=99)
+    prepare(here / "others", here / "copy" / "dataset", size=40, force=True, screen=QUIET)
+    assert scored(folder, screen=Screen()).main.real_count in (24, 6)
+    assert "another dataset" not in capsys.readouterr().err
