@@ -130,15 +130,20 @@ def _comment_of_mp4(path: Path) -> str:
     return rest[16 : 1 << 16].decode("utf-8", "replace") if mark else ""
 
 
-def refuse_to_overwrite(folder: Path, names: Collection[str]) -> None:
-    """Raises UsageError if one of these files exists and was not made by fewgan."""
+def refuse_to_overwrite(folder: Path, names: Collection[str], run: str | None = None) -> None:
+    """Raises UsageError if one of these files exists and was not made by fewgan, or from another run.
+
+    run: what the facts of this run's pictures say under that name.
+    """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; give a folder with --out")
     for name in names:
-        if (folder / name).exists() and facts_of(folder / name) is None:
-            raise UsageError(
-                f"{folder / name}: not made by fewgan and would be overwritten; give another place with --out"
-            )
+        if not (folder / name).exists():
+            continue
+        facts = facts_of(folder / name)
+        if facts is None or (run is not None and facts.get("run", run) != run):
+            whose = "not made by fewgan" if facts is None else "made from another run of this name"
+            raise UsageError(f"{folder / name}: {whose} and would be overwritten; give another place with --out")
 
 
 def left_over(folder: Path, names: Collection[str]) -> list[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import json
 import re
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from torch import Tensor
 from fewgan import run
 from fewgan.device import resolve
 from fewgan.errors import UsageError
+from fewgan.photos.kinds import EXTENSIONS, FILMS
 from fewgan.sampling import animation, generate, imagefile, stored
 from fewgan.sampling.generate import pictures
 from fewgan.sampling.latent import check_seed, check_truncation, labels
@@ -86,18 +90,20 @@ def sample(
     chosen = choose_classes(classes, model) if classes is not None else None
     columns = _columns(count, len(chosen)) if chosen else None
     if grid:
-        imagefile.check_grid(count, model.generator.size, columns)
+        one = torch.zeros(1, 3, model.generator.size, model.generator.size, dtype=torch.uint8)
+        imagefile.check_grid(count, max(imagefile.shaped(one, model.config).shape[-2:]), columns)
 
     name = model.name if latents is None else f"{model.name}-{latents_name(latents, model.name)}"
     default = Path("pictures") / folder_name(name, truncation, seed, classes, standing_stats)
-    one = "grid" if grid else "loop" if interpolate else None
-    folder, names = _place(out, default, kind, count, one)
-    imagefile.refuse_to_overwrite(folder, names)
+    only = "grid" if grid else "loop" if interpolate else None
+    folder, names = _place(out, default, kind, count, only)
+    origin = _origin(model)
+    imagefile.refuse_to_overwrite(folder, names, origin)
     paths = [folder / name for name in names]
 
     if standing_stats:
         generate.standing_statistics(model, standing_stats, truncation=truncation, seed=seed, screen=screen)
-    facts: dict[str, Any] = {"model": model.name, "seed": seed, "truncation": truncation}
+    facts: dict[str, Any] = {"model": model.name, "run": origin, "seed": seed, "truncation": truncation}
     facts |= {"standing_stats": standing_stats, **({} if latents is None else {"latents": latents.name})}
     if interpolate:
         groups = (
@@ -127,9 +133,18 @@ def sample(
     return Sampled(folder, count, names, time.monotonic() - started)
 
 
-def _place(out: Path | None, default: Path, kind: str, count: int, one: str | None) -> tuple[Path, list[str]]:
-    """The folder and the names of the files. one: the name of the only file, None for one a picture."""
-    names = [f"{one or f'{index:06d}'}{imagefile.SUFFIXES[kind]}" for index in range(1 if one else count)]
+def _origin(model: Model) -> str | None:
+    """A hash that tells runs of one name apart, the same after a resume; None for a generator that is no run's."""
+    told_apart = ("out", "fingerprint", "seed", "size", "source", "architecture", "transfer", "augmentation")
+    facts = {name: model.config.get(name) for name in told_apart}
+    if facts["fingerprint"] is None:
+        return None
+    return blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _place(out: Path | None, default: Path, kind: str, count: int, only: str | None) -> tuple[Path, list[str]]:
+    """The folder and the names of the files. only: the name of the one file, None for a file a picture."""
+    names = [f"{only or f'{index:06d}'}{imagefile.SUFFIXES[kind]}" for index in range(1 if only else count)]
     if out is None or not _names_a_file(out):
         return out or default, names
     if len(names) > 1:
@@ -156,11 +171,11 @@ def choose_classes(text: str, model: Model) -> list[int]:
 
     Raises UsageError for one that the model does not have.
     """
-    number, names = model.generator.classes, model.classes
+    number, names = model.generator.classes, [unicodedata.normalize("NFC", name) for name in model.classes]
     if number <= 1:
         raise UsageError(f"--classes {text}: this generator has no classes to choose from; leave it out")
     chosen = []
-    for part in (part.strip() for part in text.split(",")):
+    for part in (part.strip() for part in unicodedata.normalize("NFC", text).split(",")):
         if part in names:
             chosen.append(names.index(part))
         elif part.isdecimal() and int(part) < number:
@@ -222,13 +237,14 @@ def _columns(count: int, classes: int) -> int:
 def _kind(format: str | None, out: Path | None, animated: bool) -> str:
     """png, jpeg, webp, gif or mp4, from --format, else from the name of the file. Raises UsageError."""
     allowed = ("webp", "gif", "mp4") if animated else ("png", "jpeg")
-    from_name = imagefile.KINDS[out.suffix.lower()] if out is not None and _names_a_file(out) else None
+    from_name = imagefile.KINDS.get(out.suffix.lower()) if out is not None and _names_a_file(out) else None
     kind = {"jpg": "jpeg"}.get(format.lower(), format.lower()) if format is not None else from_name or allowed[0]
+    what = f"{'an animation' if animated else 'a picture'} is written as {', '.join(allowed[:-1])} or {allowed[-1]}"
+    if out is not None and _names_a_file(out) and from_name not in allowed:
+        with_interpolate = "" if animated or from_name is None else "; animations need --interpolate"
+        raise UsageError(f"--out {out}: {what}; give it another ending{with_interpolate}")
     if kind not in allowed:
-        what = "an animation (--interpolate)" if animated else "a picture"
-        raise UsageError(
-            f"{kind}: {what} is written as {', '.join(allowed[:-1])} or {allowed[-1]}; say so with --format"
-        )
+        raise UsageError(f"--format {kind}: {what}")
     if from_name is not None and from_name != kind:
         raise UsageError(f"--out {out}: its ending does not go with --format {format}; leave one of them out")
     animation.need(kind)
@@ -236,7 +252,9 @@ def _kind(format: str | None, out: Path | None, animated: bool) -> str:
 
 
 def _names_a_file(out: Path) -> bool:
-    return out.suffix.lower() in imagefile.KINDS and not out.is_dir()
+    """Whether it ends like a picture or a film, of whatever format, and is no folder."""
+    ending = out.suffix.lower()
+    return (ending in imagefile.KINDS or ending in EXTENSIONS or ending in FILMS) and not out.is_dir()
 
 
 def _shown(groups: Iterator[Tensor], total: int, unit: str, model: Model, screen: Screen) -> Iterator[Tensor]:

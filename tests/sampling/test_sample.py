@@ -200,3 +200,44 @@ def test_files_of_another_origin_have_no_facts(tmp_path: Path) -> None:
     for content in (b"", b"\x89PNG\r\n\x1a\n", random.randbytes(2000), b"GIF89a" + random.randbytes(100)):
         (tmp_path / "file").write_bytes(content)
         assert imagefile.facts_of(tmp_path / "file") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"out": Path("a.webp"), "count": 1},
+            "a.webp: a picture is written as png or jpeg; give it another ending; ani",
+        ),
+        ({"out": Path("a.tiff"), "count": 1}, "a.tiff: a picture is written as png or jpeg; give it another ending"),
+        ({"out": Path("a.mov"), "interpolate": True}, "a.mov: an animation is written as webp, gif or mp4; give it"),
+        ({"out": Path("a.png"), "interpolate": True}, "a.png: an animation is written as webp, gif or mp4; give it"),
+        ({"format": "webp"}, "--format webp: a picture is written as png or jpeg"),
+    ],
+)
+def test_what_to_do_about_an_ending_that_is_not_written(model: Model, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(**settings)
+    assert not any(Path().iterdir())
+
+
+def test_a_class_is_found_however_its_accents_are_written(model: Model) -> None:
+    model.classes = ("Cafe\u0301", "tulip", "10")
+    assert choose_classes("Caf\u00e9,tulip", model) == [0, 1]  # type: ignore[arg-type]
+
+
+def test_pictures_of_another_run_of_the_same_name_are_not_replaced(model: Model) -> None:
+    model.config = {"fingerprint": "a", "out": "runs", "seed": 0, "steps": 10}
+    folder = run(count=2).folder
+    model.config = {**model.config, "steps": 20}  # the same run, resumed
+    run(count=2)
+    model.config = {**model.config, "out": "runs2"}
+    with pytest.raises(UsageError, match="made from another run of this name"):
+        run(count=2)
+    assert run(count=2, out=Path("other")).folder != folder
+
+
+def test_a_grid_is_measured_in_the_shape_of_the_photos(model: Model) -> None:
+    model.config = {"crop": "stretch", "aspect": 8.0}
+    with pytest.raises(UsageError, match="a grid of 16000 pictures"):
+        run(count=16_000, grid=True)
