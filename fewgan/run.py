@@ -110,6 +110,12 @@ def latest(place: Path = Path("runs"), *, wanted: str = GENERATOR) -> Path:
     return found[-1]
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a training has begun here."""
+    signs = ("real.png", "metrics.jsonl", GENERATOR, "checkpoints")
+    return (folder / "config.json").exists() and any((folder / sign).exists() for sign in signs)
+
+
 def read_config(run: Path) -> dict[str, Any]:
     """config.json of a run, its format checked."""
     path = run / "config.json"
@@ -117,17 +123,26 @@ def read_config(run: Path) -> dict[str, Any]:
         regular(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{run}: not a fewgan run (no config.json)") from None
+    except (FileNotFoundError, NotADirectoryError):
+        above = next((folder for folder in run.parents if is_run(folder)), None)
+        hint = f"; did you mean {above}?" if above else ""
+        raise UsageError(f"{run}: not a fewgan run (no config.json){hint}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); the file is damaged") from None
     return check_format(content, path)
 
 
 def regular(path: Path) -> Path:
-    """The path, unless it is a folder, a pipe or a device, which may never come to an end: UsageError."""
+    """The path, unless it is a folder, a pipe or a device, which may never come to an end, or is kept from this user.
+
+    Raises UsageError.
+    """
     if not path.is_file():
         raise UsageError(f"{path}: not a regular file")
+    try:
+        open(path, "rb").close()
+    except PermissionError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     return path
 
 

@@ -11,10 +11,12 @@ from fewgan import registry, screen
 from fewgan.cli import choosing
 from fewgan.errors import FewganError, UsageError
 
-OUT_OF_MEMORY = (
-    "out of memory; use a smaller --batch-size (with --grad-accumulation 2 the updates stay the same for half of it), "
-    "a smaller --size, or close other programs"
-)
+OUT_OF_MEMORY = {
+    "train": "use a smaller --batch-size (with --grad-accumulation 2 the updates stay the same for half of it), a "
+    "smaller --size, or ",
+    "sample": "take fewer with --count, or ",
+    "fid": "take fewer with --count, or ",
+}
 
 
 def always() -> bool:
@@ -44,13 +46,15 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> tuple[int | None
     if hasattr(error, "format_message"):  # typer's own; where its classes are depends on its version
         return 2, _usage(error, arguments)
     if isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in str(error):
-        return 1, OUT_OF_MEMORY
+        return 1, f"out of memory; {OUT_OF_MEMORY.get(next(iter(arguments), ''), '')}close other programs"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return 1, f"{where}{error.strerror or error}"
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" in {'/'.join(Path(frame.filename).parts[-3:])}:{frame.lineno}" for frame in last)
-    return None, f"internal error (please report it): {kind}: {error}{where}; FEWGAN_DEBUG=1 prints the traceback"
+    whose = "".join(f" in {note}" for note in getattr(error, "__notes__", ())[:1])  # a plugin's
+    report_it = "report it to its author" if whose else "please report it"
+    return None, f"internal error{whose} ({report_it}): {kind}: {error}{where}; FEWGAN_DEBUG=1 prints the traceback"
 
 
 def _usage(error: BaseException, arguments: Sequence[str]) -> str:

@@ -16,11 +16,12 @@ from fewgan import registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks, Pretrained
 from fewgan.plugin import Plugin
-from fewgan.screen import Screen
+from fewgan.screen import Screen, one_line
 from fewgan.sources import hub, known, pickles, weights
 from fewgan.sources.model import DISCRIMINATOR, Model
 from fewgan.training.config import Config
 
+_OF_A_RUN = "{path}: checkpoints hold no generator to start from; give the run, {run}, or one of its generators/"
 FOREIGN = (".pth", ".pt", ".bin", ".pkl", ".safetensors")
 
 
@@ -40,19 +41,22 @@ def load(place: str | Path | None = None, screen: Screen | None = None) -> Model
         model.name = hub.name(place)
     if screen is not None and path.is_dir() and (best := path / run.BEST).exists():
         step = storage.read_facts(best)[0].get("step")
-        screen.note(f"Generator: {run.BEST} of step {step}, the one with the best score; the last is {run.GENERATOR}")
+        last = f"; the last is {run.GENERATOR}" if (path / run.GENERATOR).exists() else ""
+        screen.note(f"Generator: {run.BEST} of step {step}, the one with the best score{last}")
     model.config[known.LICENCES] = known.licences(place, model.config)
     return model
 
 
 def _load(path: Path) -> Model:
-    if path.is_dir() and (path / run.GENERATOR).exists():
-        best = path / run.BEST
-        return _load_run(best if best.exists() else path / run.GENERATOR, path)
+    for name in (run.BEST, run.GENERATOR):
+        if (path / name).exists():
+            return _load_run(path / name, path)
     if path.is_file() and path.suffix == ".safetensors" and _is_own(path):
         return _load_run(path, None)
-    if path.is_dir() and (path / "checkpoints").is_dir():
+    if (path / "checkpoints").is_dir() or run.is_run(path):
         raise UsageError(f"{path}: this run has no {run.GENERATOR} yet; it is written with the first checkpoint")
+    if path.name == "checkpoints" and run.is_run(path.parent):
+        raise UsageError(_OF_A_RUN.format(path=path, run=path.parent))
     return _load_foreign(path)
 
 
@@ -73,6 +77,8 @@ def _load_run(file: Path, folder: Path | None) -> Model:
     """A generator that fewgan wrote. Neither D nor the transfer's package is needed, unless it brought a mapper."""
     facts, shapes = storage.read_facts(file)
     if not isinstance(facts.get("config"), dict):
+        if run.is_run(file.parent.parent):
+            raise UsageError(_OF_A_RUN.format(path=file, run=file.parent.parent))
         raise UsageError(f"{file}: holds no generator written by fewgan")
     content = facts["config"]
     config = Config.from_dict(content)
@@ -238,8 +244,11 @@ class NetworkState(dict[str, Tensor]):
 
 def _load_foreign(path: Path) -> Model:
     files = _Files(path)
+    if not files and (runs := run.runs_in(path)):
+        raise UsageError(f"{path}: holds runs; give one of them, such as {runs[-1]}")
     if not files:
         raise UsageError(f"{path}: neither a run nor a folder with weight files ({', '.join(FOREIGN)})")
+    broken = []
     for name in sorted(registry.find("architectures")):
         try:
             plugin = registry.load("architectures", name)
@@ -250,11 +259,14 @@ def _load_foreign(path: Path) -> Model:
         except UsageError as error:
             message = str(error)
             raise UsageError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+        except Exception as error:
+            broken.append(f"; that of {name} fails with {one_line(f'{type(error).__name__}: {error}')}")
+            continue
         if found is None:
             continue
         return _foreign_model(path, registry.choose("architectures", name, found.options), found)
     shown = ", ".join(list(files)[:6]) + (", …" if len(files) > 6 else "")
-    raise UsageError(f"{path}: no installed architecture reads the layout of {shown}")
+    raise UsageError(f"{path}: no installed architecture reads the layout of {shown}{''.join(broken)}")
 
 
 def _foreign_model(path: Path, architecture: registry.Choice, found: Pretrained) -> Model:

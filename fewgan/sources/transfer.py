@@ -11,6 +11,7 @@ from torch import Tensor
 from fewgan import storage
 from fewgan.layers import SpectralEmbedding
 from fewgan.networks import Networks
+from fewgan.sources import load
 from fewgan.sources.model import Model
 
 
@@ -79,12 +80,18 @@ def copy_weights(model: Model, networks: Networks, classes: Sequence[str] = ()) 
 
 
 def _with_another_class(model: Model) -> tuple[Any, Any]:
-    """The source's networks for one class more, shapes alone: where they differ, a dimension counts classes."""
+    """The source's networks for one class more, for their shapes: where they differ, a dimension counts classes."""
     plugin, options = model.architecture.plugin()
-    with torch.device("meta"):
-        built = plugin.build(options, size=model.generator.size, classes=model.generator.classes + 1)
-        discriminator = built.with_discriminator().discriminator if model.has_discriminator else None
-    return built.generator, discriminator
+
+    def built() -> tuple[Any, Any]:
+        networks = load.build_empty(plugin, options, size=model.generator.size, classes=model.generator.classes + 1)
+        return networks.generator, networks.with_discriminator().discriminator if model.has_discriminator else None
+
+    try:
+        with torch.device("meta"):
+            return built()
+    except (NotImplementedError, RuntimeError):  # what is built asks for values: an item() of a linspace, say
+        return built()
 
 
 def _embeddings(theirs: Any, ours: Any) -> dict[str, tuple[Any, Any]]:

@@ -23,6 +23,7 @@ from fewgan.plugin import Networks, Plugin
 from fewgan.registry import Choice
 from fewgan.screen import Screen
 from fewgan.testing import tiny
+from fewgan.training import overfitting
 from fewgan.training.config import Config
 from fewgan.training.loop import resume, train
 from fewgan.training.players import Players
@@ -156,7 +157,7 @@ def config(folder: Path, dataset_size: int = tiny.SIZE, **changes: Any) -> Confi
     """A run of the kit's networks on noise, from scratch but for the changes."""
     if not (folder / "dataset").exists():
         _noise(folder / "photos", dataset_size)
-        prepare(folder / "photos", folder / "dataset", size=dataset_size, screen=QUIET)
+        prepare(folder / "photos", folder / "dataset", size=dataset_size, holdout=overfitting.BATCH, screen=QUIET)
     plain: dict[str, Any] = {
         "architecture": registry.choose("architectures", "tiny"),
         "transfer": registry.choose("transfers", registry.default("transfers") or ""),
@@ -174,7 +175,7 @@ def config(folder: Path, dataset_size: int = tiny.SIZE, **changes: Any) -> Confi
 def _noise(folder: Path, size: int) -> None:
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
-    for index in range(12):
+    for index in range(12 + overfitting.BATCH):
         blocks = random.integers(0, 256, (4, 4, 3)).repeat(size // 4, 0).repeat(size // 4, 1)
         Image.fromarray(blocks.astype(np.uint8)).save(folder / f"{index:02d}.png")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,20 @@ def train(config: Config, screen: Screen, *, resume_unfinished: bool = False) ->
     """
     started = session.unfinished(config) if resume_unfinished else None
     started = distributed.broadcast_object(started)
-    if started is not None and run.checkpoints(started):
-        return resume(str(started), screen)
-    new = session.begin(config, screen)
-    folder = session.create_folder(new, started)
-    screen.note(f"Run: {folder}")
-    with _held(folder):
-        if distributed.rank() == 0:
-            save_photos(new, folder)
-            save_samples(new, folder)
-        return _loop(new, folder, screen)
+    with ExitStack() as held:
+        if started is not None:
+            held.enter_context(_held(started))  # before anything of it is replaced
+        if started is None or not run.checkpoints(started):
+            new = session.begin(config, screen)
+            folder = session.create_folder(new, started)
+            if started is None:
+                held.enter_context(_held(folder))
+            screen.note(f"Run: {folder}")
+            if distributed.rank() == 0:
+                save_photos(new, folder)
+                save_samples(new, folder)
+            return _loop(new, folder, screen)
+    return resume(str(started), screen)
 
 
 def resume(

@@ -31,7 +31,7 @@ class HeldOut:
             return None
         rows = dataset.indices(len(self._images), work.state.step * BATCH, BATCH, work.config.seed)
         images = self._images[rows].to(work.device).float().div(127.5).sub(1)
-        labels = self._labels[rows].to(work.device) if team.transfer.conditional else None
+        labels = self._labels[rows].to(work.device) if team.conditional else None
         team.discriminator.eval()  # buffers stay as they are
         try:
             augmented = team.augment(images.contiguous(memory_format=work.memory_format))

@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from fewgan import distributed
+from fewgan.errors import FewganError
+from fewgan.installed import KINDS
 from fewgan.networks import Adam, Networks
 from fewgan.plugin import Group
+from fewgan.registry import Choice
 from fewgan.training.config import Config
 
 
@@ -180,18 +183,13 @@ def assemble(config: Config, networks: Networks) -> Players:
     Raises UsageError for what a plugin cannot serve.
     """
     networks = networks.with_discriminator()
-    plugin, options = config.transfer.plugin()
-    transfer = plugin.build(options, networks=networks)
+    transfer = _built(config.transfer, networks=networks)
     names = {"transfer": config.transfer.name}
     augmentation = None
     if config.augmentation is not None:
-        plugin, options = config.augmentation.plugin()
-        augmentation = plugin.build(options, size=config.size)
+        augmentation = _built(config.augmentation, size=config.size)
         names["augmentation"] = config.augmentation.name
-    regularizers = {}
-    for choice in config.regularizers:
-        plugin, options = choice.plugin()
-        regularizers[choice.name] = plugin.build(options, networks=networks)
+    regularizers = {choice.name: _built(choice, networks=networks) for choice in config.regularizers}
     return Players(
         networks=networks,
         transfer=transfer,
@@ -203,6 +201,23 @@ def assemble(config: Config, networks: Networks) -> Players:
         orthogonal=config.orthogonal,
         steps=config.planned_steps or config.steps,
     )
+
+
+def _built(choice: Choice, **facts: Any) -> Any:
+    """What a plugin builds; whatever goes wrong in it says whose it is."""
+    plugin, options = choice.plugin()
+    try:
+        module = plugin.build(options, **facts)
+    except Exception as error:
+        if not isinstance(error, FewganError) and choice.package != "fewgan":
+            error.add_note(f"the {KINDS[choice.kind]} {choice.name} of the package {choice.package}")
+        raise
+    if not isinstance(module, nn.Module):
+        whose = f"the {KINDS[choice.kind]} {choice.name}"
+        raise FewganError(
+            f"{whose}: its build returned {type(module).__name__} and not a module; report it to its author"
+        )
+    return module
 
 
 def optimizers(players: Players, config: Config) -> dict[str, torch.optim.Optimizer]:

@@ -103,15 +103,35 @@ def create_folder(session: Session, folder: Path | None) -> Path:
 
 
 def unfinished(config: Config) -> Path | None:
-    """The newest run that the same command has started, finished or not; None where there is none."""
-    asked = json.loads(json.dumps(config.as_dict()))
+    """The newest run that the same command has started, finished or not; None where there is none.
+
+    Versions of packages may differ, and options that the older ones did not have count as their defaults.
+    """
+    asked = _asked(config.as_dict())
     for folder in reversed(run.runs_in(Path(config.out))):
         try:
-            if run.read_config(folder).get("asked") == asked:
+            if _asked(run.read_config(folder).get("asked", {})) == asked:
                 return folder
-        except UsageError:  # not a run that this version can read
+        except (UsageError, TypeError):  # not a run that this version can read
             continue
     return None
+
+
+def _asked(content: dict[str, Any]) -> dict[str, Any]:
+    """A command's config, from a file or not, to be compared: complete, and without versions."""
+    content = {field.name: field.default for field in dataclasses.fields(Config)} | content
+    found: dict[str, Any] = json.loads(json.dumps(content, default=str))
+    for name, value in found.items():
+        choices = [
+            _chosen(one) if isinstance(one, dict) else one for one in (value if type(value) is list else [value])
+        ]
+        found[name] = choices if type(value) is list else choices[0]
+    return found
+
+
+def _chosen(content: dict[str, Any]) -> tuple[str, str, str, Any]:
+    choice = registry.Choice(**content)
+    return choice.kind, choice.name, choice.package, choice.plugin()[1]
 
 
 def resume(

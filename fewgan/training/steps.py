@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewgan import distributed
+from fewgan.errors import FewganError
 from fewgan.layers import advance
 from fewgan.plugin import Step
 from fewgan.training import finite
@@ -188,10 +189,18 @@ def _backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
 
 
 def _terms(players: Players, hook: str, step: Step) -> Iterator[Tensor]:
-    for plugin in (players.transfer, *players.regularizers.values()):
+    for name, plugin in ((players.names["transfer"], players.transfer), *players.regularizers.items()):
         every = getattr(plugin, "every", 1)
-        if hasattr(plugin, hook) and step.index % every == 0:
-            yield every * getattr(plugin, hook)(step)
+        if not hasattr(plugin, hook) or step.index % every != 0:
+            continue
+        term: Any = getattr(plugin, hook)(step)
+        scalar = isinstance(term, int | float) or (isinstance(term, Tensor) and term.numel() == 1)
+        if not scalar:
+            what = f"a tensor of shape {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+            raise FewganError(
+                f"the plugin {name}: its {hook} returned {what} and not a scalar; report it to its author"
+            )
+        yield every * term
 
 
 def _observe(players: Players, step: Step, seen: Sequence[tuple[Tensor, Tensor]]) -> None:

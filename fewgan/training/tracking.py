@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from typing import Any
 
 from torch import Tensor
@@ -19,9 +21,10 @@ class Trackers:
         self._running: dict[str, Any] = {}
         for choice in choices:
             try:
-                plugin, options = choice.plugin()
-                self._running[choice.name] = plugin.build(options)
-            except Exception as error:  # one that was uninstalled before a resume, too
+                with redirect_stdout(sys.stderr):  # stdout is for the result
+                    plugin, options = choice.plugin()
+                    self._running[choice.name] = plugin.build(options)
+            except (Exception, SystemExit) as error:  # one that was uninstalled before a resume, too
                 self._warn(choice.name, error)
 
     def start(self, record: Mapping[str, Any]) -> None:
@@ -40,11 +43,12 @@ class Trackers:
     def _call(self, hook: str, *arguments: Any) -> None:
         for name, tracker in list(self._running.items()):
             try:
-                getattr(tracker, hook)(*arguments)
-            except Exception as error:
+                with redirect_stdout(sys.stderr):
+                    getattr(tracker, hook)(*arguments)
+            except (Exception, SystemExit) as error:
                 del self._running[name]
                 self._warn(name, error)
 
-    def _warn(self, name: str, error: Exception) -> None:
+    def _warn(self, name: str, error: BaseException) -> None:
         what = one_line(f"{type(error).__name__}: {error}")
         self._screen.warn(f"the tracker {name} does not work ({what}); the run continues without it")

@@ -56,6 +56,11 @@ def test_wrong_lines_get_one_line(run, calls, monkeypatch, *, line, message):
     assert message in error
 
 
+def noted(error: Exception) -> Exception:
+    error.add_note("the regularizer calm of the package p")
+    return error
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "message"),
     [
@@ -68,6 +73,11 @@ def test_wrong_lines_get_one_line(run, calls, monkeypatch, *, line, message):
         (MemoryError(), 1, "out of memory"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried …"), 1, "smaller --batch-size"),
         (ValueError("odd"), 1, "internal error (please report it): ValueError: odd in "),
+        (
+            noted(KeyError("x")),
+            1,
+            "internal error in the regularizer calm of the package p (report it to its author): K",
+        ),
     ],
 )
 def test_failures_and_exit_codes(run, monkeypatch, *, raised, code, message):
@@ -79,6 +89,16 @@ def test_failures_and_exit_codes(run, monkeypatch, *, raised, code, message):
     assert (result, out) == (code, "")
     assert message in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(("line", "advice"), [("sample", "fewer with --count"), ("runs", "memory; close other pro")])
+def test_advice_on_memory_is_that_of_the_command(run, monkeypatch, line, advice):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("fewgan.sampling.sample.sample", fail)
+    monkeypatch.setattr("fewgan.training.listing.listing", fail)
+    assert advice in run(line)[2]
 
 
 def test_debugging_shows_the_fault(run, calls, monkeypatch):

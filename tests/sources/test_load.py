@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from drawn import smooth
+from packages import install
 from safetensors.torch import load_file
 
 import fewgan
+from fewgan import run
 from fewgan.architectures.biggan import Options, build
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import UsageError
@@ -20,6 +22,7 @@ from fewgan.screen import Screen
 from fewgan.sources import known
 from fewgan.sources.load import build_empty
 from fewgan.sources.transfer import about_classes, copy_weights
+from fewgan.testing.base import QUIET, config, install_tiny
 from fewgan.training.config import Config
 from fewgan.training.loop import train
 
@@ -33,6 +36,12 @@ def foreign(tmp_path):
     for name in ("G_ema.pth", "D.pth"):
         shutil.copy(OWN / name, folder)
     return folder
+
+
+@pytest.fixture
+def tiny_installed(tmp_path_factory, monkeypatch):
+    """The kit's networks of 16 px are a plugin like any other."""
+    monkeypatch.syspath_prepend(str(install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")))
 
 
 def test_a_foreign_folder_is_a_model(foreign):
@@ -221,3 +230,62 @@ def test_the_source_that_comes_with_fewgan():
     with torch.no_grad():
         logits = model.discriminator(pictures / 127.5 - 1, torch.arange(7).repeat(2))
     assert logits.isfinite().all()
+
+
+READER = """
+    from dataclasses import dataclass
+    from fewgan.plugin import Plugin
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options: ...
+
+    def read(files):
+        return files["nothing like it"]
+
+    plugin = Plugin(api=1, summary="R", options=Options, build=lambda options, **facts: None, read=read)
+"""
+
+
+def test_an_architecture_that_cannot_read_stops_no_other(foreign, tmp_path, monkeypatch):
+    points = {"architectures": ["aaa = reader_plugin:plugin"]}
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-aaa", points, {"reader_plugin": READER}))
+    assert fewgan.load(foreign).architecture.name == "biggan"
+    torch.save({"x": torch.zeros(1)}, foreign / "G_ema.pth")
+    (foreign / "D.pth").unlink()
+    with pytest.raises(UsageError, match=r"reads the layout of G_ema\.pth; that of aaa fails with KeyError"):
+        fewgan.load(foreign)
+
+
+def test_a_run_with_the_best_generator_alone_is_a_source(tmp_path, tiny_installed):
+    folder = train(config(tmp_path, steps=1), QUIET).folder
+    (folder / run.GENERATOR).rename(folder / run.BEST)
+    assert fewgan.load(folder).generator.size == 16
+    (folder / run.BEST).unlink()
+    shutil.rmtree(folder / "checkpoints")
+    with pytest.raises(UsageError, match=r"no generator\.safetensors yet"):
+        fewgan.load(folder)
+
+
+def test_what_lies_in_or_above_a_run_says_to_give_the_run(tmp_path, tiny_installed):
+    folder = train(config(tmp_path, steps=1), QUIET).folder
+    for place in (folder / "checkpoints", run.checkpoints(folder)[0][1]):
+        with pytest.raises(UsageError, match=f"give the run, {folder}, or one of its generators"):
+            fewgan.load(place)
+    with pytest.raises(UsageError, match=f"holds runs; give one of them, such as {folder}"):
+        fewgan.load(folder.parent)
+
+
+def test_classes_are_counted_where_networks_ask_for_values_while_they_are_built(foreign, monkeypatch):
+    model = fewgan.load(foreign)
+    plugin, options = model.architecture.plugin()
+
+    def asks(options, **facts):
+        torch.linspace(0, 1, 3)[1].item()  # as drop path does
+        return build(options, **facts)
+
+    asking = dataclasses.replace(plugin, build=asks)
+    monkeypatch.setattr(type(model.architecture), "plugin", lambda self: (asking, options))
+    networks = build(options, size=32, classes=3)
+    copy_weights(model, networks, ["a", "b", "c"])
+    table = model.generator.shared.weight
+    assert torch.allclose(networks.generator.shared.weight[1], table.mean(0), atol=1e-6)

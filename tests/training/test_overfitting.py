@@ -46,6 +46,17 @@ def test_an_augmentation_that_changes_nothing_cannot_leak():
     assert leak(real, real, augmented(real)) == 0.0
 
 
+def test_an_unconditional_d_is_shown_no_labels(tmp_path, monkeypatch, tiny_installed):
+    draw(tmp_path / "photos", 24)
+    prepare(tmp_path / "photos", tmp_path / "dataset", size=16, holdout=16, workers=1, screen=QUIET)
+    work = session.begin(config(tmp_path), QUIET)
+    shown = []
+    team = work.state.players
+    monkeypatch.setattr(type(team), "discriminate", lambda self, images, labels: shown.append(labels) or images)
+    HeldOut(work).logit()
+    assert shown == [None]
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_only_the_process_that_asks_it_holds_the_held_out_photos(tmp_path, monkeypatch, rank, tiny_installed):
     draw(tmp_path / "photos", 24)

@@ -11,6 +11,7 @@ import fewgan
 from fewgan import distributed, registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
+from fewgan.regularizers.cr import Options
 from fewgan.sources.load import load
 from fewgan.sources.model import name_of
 from fewgan.testing import tiny
@@ -157,6 +158,36 @@ def test_the_same_command_resumes_its_unfinished_run(tmp_path):
     other = dataclasses.replace(asked, seed=1)
     assert loop.train(other, QUIET, resume_unfinished=True).folder != folder
     assert loop.train(asked, QUIET).folder not in (folder,)
+
+
+def test_a_newer_version_resumes_what_the_older_one_began(tmp_path):
+    asked = config(tmp_path, steps=4, save_every=2, regularizers=(registry.choose("regularizers", "cr"),))
+    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
+    record = run.read_config(folder)
+    record["asked"]["regularizers"][0]["version"] = "0.0.9"
+    record["asked"]["regularizers"][0]["options"].popitem()  # an option that came later
+    record["asked"].pop("patience")  # and a flag
+    run.write_json(folder / "config.json", record)
+    assert loop.train(asked, QUIET, resume_unfinished=True).folder == folder
+    heavier = (registry.choose("regularizers", "cr", Options(weight=5.0)),)
+    other = dataclasses.replace(asked, regularizers=heavier)
+    assert loop.train(other, QUIET, resume_unfinished=True).folder != folder
+
+
+def test_the_same_command_beside_one_that_runs_takes_nothing_from_it(tmp_path):
+    asked = config(tmp_path, steps=4, save_every=2)
+    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
+    shutil.rmtree(folder / "checkpoints")  # it has not come to its first one
+    before = (folder / "metrics.jsonl").read_bytes()
+    with run.locked(folder), pytest.raises(UsageError, match="being trained by another process"):
+        loop.train(asked, QUIET, resume_unfinished=True)
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_file_of_a_run_is_no_run_and_says_which_it_is_of(tmp_path):
+    folder = loop.train(config(tmp_path, steps=1), QUIET).folder
+    with pytest.raises(UsageError, match=f"not a fewgan run .*did you mean {folder}"):
+        loop.resume(str(folder / run.GENERATOR), QUIET)
 
 
 def test_other_processes_read_no_checkpoint_but_the_one_that_the_first_has_chosen(tmp_path, monkeypatch):

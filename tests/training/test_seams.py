@@ -5,18 +5,20 @@ import dataclasses
 import pytest
 import torch
 from drawn import draw
+from packages import install
 from small import batch, plain, step_d, team
 from torch import Tensor, nn
 
 from fewgan import run, storage
 from fewgan.photos.prepare import prepare
-from fewgan.plugin import SpectralLinear
+from fewgan.plugin import FewganError, SpectralLinear
+from fewgan.registry import choose
 from fewgan.sources.load import load
 from fewgan.testing import tiny
-from fewgan.testing.base import QUIET, config
+from fewgan.testing.base import QUIET, config, networks
 from fewgan.training import checkpoint, loop, session
 from fewgan.training.average import Average
-from fewgan.training.players import optimizers
+from fewgan.training.players import assemble, optimizers
 from fewgan.training.steps import Clock, add_orthogonal_gradient, discriminator_step, generator_step
 
 pytestmark = pytest.mark.usefixtures("tiny_installed")
@@ -231,3 +233,45 @@ def test_tied_weights_are_saved(tmp_path):
     found, _ = storage.read_tensors(tmp_path / "x.safetensors")
     assert torch.equal(found["a"], found["b"])
     assert torch.equal(found["c"], weight[:2])
+
+
+class Returns(nn.Module):
+    """A regularizer with a loss of the wrong kind."""
+
+    def __init__(self, value) -> None:
+        super().__init__()
+        self.value = value
+
+    def discriminator_loss(self, step):
+        return self.value
+
+
+@pytest.mark.parametrize(("value", "what"), [(torch.zeros(4), r"a tensor of shape \[4\]"), (None, "NoneType")])
+def test_a_loss_that_is_no_scalar_names_the_plugin(value, what):
+    with pytest.raises(FewganError, match=f"plugin odd: its discriminator_loss returned {what} and not a scalar"):
+        step_d(team(odd=Returns(value)))
+
+
+BROKEN = """
+    from dataclasses import dataclass
+    from fewgan.plugin import Plugin
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options: ...
+
+    def fails(options, *, networks):
+        return networks.nothing
+
+    nothing = Plugin(api=1, summary="N", options=Options, build=lambda options, networks: None)
+    raises = Plugin(api=1, summary="R", options=Options, build=fails)
+"""
+
+
+def test_what_a_plugin_does_wrong_while_it_is_built_names_it(tmp_path, monkeypatch, tiny_installed):
+    points = {"regularizers": [f"{name} = broken_plugin:{name}" for name in ("nothing", "raises")]}
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-odd", points, {"broken_plugin": BROKEN}))
+    with pytest.raises(FewganError, match="regularizer nothing: its build returned NoneType and not a module"):
+        assemble(config(tmp_path, regularizers=(choose("regularizers", "nothing"),)), networks())
+    with pytest.raises(AttributeError) as caught:
+        assemble(config(tmp_path, regularizers=(choose("regularizers", "raises"),)), networks())
+    assert caught.value.__notes__ == ["the regularizer raises of the package fewgan-odd"]

@@ -12,7 +12,7 @@ from fewgan.testing.base import config
 from fewgan.training.loop import resume, train
 
 TRACKER = """
-    import json
+    import json, sys
     from dataclasses import dataclass
     from pathlib import Path
     from fewgan.plugin import Plugin, option
@@ -39,8 +39,11 @@ TRACKER = """
             self.tell("end", summary.get("step"))
 
         def tell(self, *words):
+            print("told", words[0])
             if words[0] == self.fails:
                 raise OSError("no network")
+            if self.fails == "exit":
+                sys.exit("not logged in")
             with self.path.open("a") as file:
                 file.write(json.dumps(words) + "\\n")
 
@@ -81,6 +84,14 @@ def test_one_that_fails_is_told_of_once_and_the_run_goes_on(place, capsys, hook)
     assert done.step == 20
     assert capsys.readouterr().err.count("the tracker teller does not work (OSError: no network)") == 1
     assert len(run.read_metrics(done.folder)) == 2
+
+
+def test_one_that_exits_does_not_end_the_run(place, capsys):
+    assert train(config(place, steps=10, trackers=teller(fails="exit")), Screen(quiet=True)).step == 10
+    shown = capsys.readouterr()
+    assert "the tracker teller does not work (SystemExit: not logged in)" in shown.err
+    assert "told start" in shown.err
+    assert shown.out == ""  # which is for the result
 
 
 def test_one_that_is_gone_does_not_stop_a_resume(place, capsys):
