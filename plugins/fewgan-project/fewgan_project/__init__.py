@@ -26,7 +26,9 @@ class Options:
     classes: str | None = option(
         None, "Comma-separated class names or indices, taken in turn. Default: the nearest class of each photo."
     )
-    crop: str = option("center", "center: the central square of each photo; fit: the whole photo, padded.")
+    crop: str | None = option(
+        None, "center: the central square of each photo; fit, stretch: as in prepare [default: as the run's photos]"
+    )
     seed: int = option(0, "Random seed; the same seed gives the same result.", min=0, max=2**63 - 1)
     out: str | None = option(None, "Folder for pictures and latents. Default: a folder in ./projections.")
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")

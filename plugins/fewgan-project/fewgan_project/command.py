@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GROUP = 8
 """Photos that are projected at a time."""
 LATENTS = "latents.safetensors"
-CROPS = ("center", "fit")
+CROPS = ("center", "fit", "stretch")
 PREFERRED = ("efficientnet", "random")
 
 
@@ -63,7 +63,8 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     """Projects the photos. Raises UsageError for what cannot be served, before the first step."""
     started = time.monotonic()
     _check_choice("--space", options.space, projection.SPACES)
-    _check_choice("--crop", options.crop, CROPS)
+    if options.crop is not None:
+        _check_choice("--crop", options.crop, CROPS)
     target = resolve(options.device)
     model = fewgan.load(options.run if options.run is not None else run.latest(), screen).to(target)
     try:
@@ -71,7 +72,9 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     except ValueError as error:
         raise UsageError(f"--space {options.space}: {error}") from None
     labels = _labels(options, model)
-    squares = torch.stack([_photo(path, model.generator.size, options.crop) for path in options.photos])
+    crop = options.crop or str(model.config.get("crop", CROPS[0]))
+    aspect = model.config.get("aspect")  # of a generator's own photos; else each photo is squeezed as it is
+    squares = torch.stack([_photo(path, model.generator.size, crop, aspect) for path in options.photos])
     folder = Path(options.out) if options.out is not None else Path("projections") / model.name
     names = [f"{index:06d}-{run.shortened(Path(path).stem, 60)}.png" for index, path in enumerate(options.photos)]
     imagefile.refuse_to_overwrite(folder, names)
@@ -129,11 +132,11 @@ def _labels(options: Options, model: Any) -> list[int] | None:
     return [chosen[index % len(chosen)] for index in range(len(options.photos))]
 
 
-def _photo(path: str, size: int, crop: str) -> Tensor:
+def _photo(path: str, size: int, crop: str, aspect: float | None) -> Tensor:
     """uint8 [3, size, size]. Raises UsageError for what is no photo, or too small."""
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such file; name photos, not folders")
-    found = square(path, Path(path), size, crop)
+    found = square(path, Path(path), size, crop, aspect=aspect)
     if isinstance(found, Refusal):
         raise UsageError(f"{path}: cannot be projected: {found.reason}")
     return torch.from_numpy(found.pixels)

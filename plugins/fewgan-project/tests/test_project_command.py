@@ -13,6 +13,8 @@ from PIL import Image
 
 from fewgan.cli import commands as cli
 from fewgan.features.random.network import RandomVGG
+from fewgan.photos.decode import decode
+from fewgan.photos.prepare import prepare
 from fewgan.sampling import stored
 from fewgan.sampling.imagefile import facts_of
 from fewgan.testing import CommandTests
@@ -82,6 +84,18 @@ def test_classes_are_taken_in_turn():
     assert command._labels(Options(photos=("a",)), model) is None
 
 
+def test_photos_are_cut_as_those_of_the_run(tmp_path, photos):
+    """A run of photos that were squeezed learns from photos that are."""
+    prepare(Path(), Path("dataset"), size=16, crop="stretch", aspect=2.0, screen=QUIET)
+    squeezed = train(config(tmp_path, steps=1), QUIET).folder
+    assert project(photos[0], "--run", squeezed, "--steps", 1, "--out", "made") == 0
+    both = pixels("made/000000-a_b.png")
+    with open(photos[0], "rb") as file:
+        expected = decode(file, 16, "stretch", aspect=2.0).pixels
+    gap = (both.shape[-1] - 32) // 3
+    assert np.array_equal(both[:, gap : gap + 16, gap : gap + 16].permute(1, 2, 0), expected)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -90,7 +104,7 @@ def test_classes_are_taken_in_turn():
         (["text.jpg"], "text.jpg: cannot be projected: "),
         (["c.png", "--space", "w"], "--space w: this generator has no w space; use z"),
         (["c.png", "--space", "v"], "--space v: unknown; choose auto, z, w or w+"),
-        (["c.png", "--crop", "all"], "--crop all: unknown; choose center or fit"),
+        (["c.png", "--crop", "all"], "--crop all: unknown; choose center, fit or stretch"),
         (["c.png", "--classes", "tulip"], "--classes tulip: this generator has no classes"),
         (["c.png", "--steps", "0"], "--steps"),
         ([], "PHOTOS"),
