@@ -218,7 +218,7 @@ def similar(out: Path) -> Iterator[str]:
     steps = [row["step"] for row in rows(found[0])]
     yield "## How near the source is\n"
     about = f"obama, TC+AD+CR+VA, {found[0]['steps']:,} steps, from three sources of one size (`similar.py`)"
-    yield f"{about}, and from scratch.\n"
+    yield f"{about}, and from scratch. Below each grid, at the last step, that of its source.\n"
     yield f"| source | its own KID | {' | '.join(f'KID at step {step}' for step in steps)} | best: coverage | Vendi |"
     yield "|---|---:|" + "---:|" * (len(steps) + 2)
     for result in found:
@@ -229,9 +229,8 @@ def similar(out: Path) -> Iterator[str]:
     yield ""
     columns = {}
     for result in found:
-        names = [f"source-{result['source']}", result["source"]]
-        pictures = [Image.open(folder / f"{name}.jpg") for name in names if (folder / f"{name}.jpg").exists()]
-        columns[result["source"]] = pictures
+        made, source = (folder / f"{kind}{result['source']}.jpg" for kind in ("", "source-"))
+        columns[result["source"]] = [Image.open(path) for path in (made, source) if path.exists()]
     yield from picture(out, "similar", "grids", beside(columns))
 
 

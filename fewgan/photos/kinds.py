@@ -78,7 +78,7 @@ _STARTS: tuple[tuple[bytes, str, str, str], ...] = (
 )
 NOTHING = ("", "", "")
 _PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
-FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".wmv")
+_FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".wmv")
 _WEIGHTS = (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".pickle")
 _OFFICE = (".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".npz", ".jar", ".apk", ".epub")
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
@@ -126,7 +126,7 @@ def check_large(name: str, limit: str) -> Refused:
     extension = os.path.splitext(name)[1].lower()
     if extension in _PACKED:
         return Refused("archive", f"archive: {_UNPACK}")
-    if extension in FILMS:
+    if extension in _FILMS:
         return Refused("video", f"video: {_FRAMES}")
     return Refused("too large", f"too large: {limit}") if pictured(name) else Refused("not a picture", "not a picture")
 

@@ -21,7 +21,6 @@ from torch import Tensor
 from fewgan import run
 from fewgan.device import resolve
 from fewgan.errors import UsageError
-from fewgan.photos.kinds import EXTENSIONS, FILMS
 from fewgan.sampling import animation, generate, imagefile, stored
 from fewgan.sampling.generate import pictures
 from fewgan.sampling.latent import check_seed, check_truncation, labels
@@ -30,6 +29,8 @@ from fewgan.sources import load as source
 from fewgan.sources.model import Model
 
 PICTURES, KEYFRAMES = 64, 8
+# Endings that are not written, nor meant as the name of a folder.
+OTHERS = (".tif", ".tiff", ".bmp", ".avif", ".jxl", ".heic", ".ppm", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 
 @dataclass(frozen=True)
@@ -253,8 +254,7 @@ def _kind(format: str | None, out: Path | None, animated: bool) -> str:
 
 def _names_a_file(out: Path) -> bool:
     """Whether it ends like a picture or a film, of whatever format, and is no folder."""
-    ending = out.suffix.lower()
-    return (ending in imagefile.KINDS or ending in EXTENSIONS or ending in FILMS) and not out.is_dir()
+    return out.suffix.lower() in (*imagefile.KINDS, *OTHERS) and not out.is_dir()
 
 
 def _shown(groups: Iterator[Tensor], total: int, unit: str, model: Model, screen: Screen) -> Iterator[Tensor]:

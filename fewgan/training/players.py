@@ -183,13 +183,13 @@ def assemble(config: Config, networks: Networks) -> Players:
     Raises UsageError for what a plugin cannot serve.
     """
     networks = networks.with_discriminator()
-    transfer = _built(config.transfer, networks=networks)
+    transfer = built(config.transfer, networks=networks)
     names = {"transfer": config.transfer.name}
     augmentation = None
     if config.augmentation is not None:
-        augmentation = _built(config.augmentation, size=config.size)
+        augmentation = built(config.augmentation, size=config.size)
         names["augmentation"] = config.augmentation.name
-    regularizers = {choice.name: _built(choice, networks=networks) for choice in config.regularizers}
+    regularizers = {choice.name: built(choice, networks=networks) for choice in config.regularizers}
     return Players(
         networks=networks,
         transfer=transfer,
@@ -203,7 +203,7 @@ def assemble(config: Config, networks: Networks) -> Players:
     )
 
 
-def _built(choice: Choice, **facts: Any) -> Any:
+def built(choice: Choice, **facts: Any) -> Any:
     """What a plugin builds; whatever goes wrong in it says whose it is."""
     plugin, options = choice.plugin()
     try:

@@ -189,7 +189,7 @@ def _backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
 
 
 def _terms(players: Players, hook: str, step: Step) -> Iterator[Tensor]:
-    for name, plugin in ((players.names["transfer"], players.transfer), *players.regularizers.items()):
+    for name, plugin in ((players.names.get("transfer", ""), players.transfer), *players.regularizers.items()):
         every = getattr(plugin, "every", 1)
         if not hasattr(plugin, hook) or step.index % every != 0:
             continue

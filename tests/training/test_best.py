@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from drawn import draw
 from packages import install
 from short import draw_folder
 
@@ -64,6 +65,9 @@ def scripted(monkeypatch):
 
 
 def scored(folder, **more):
+    """Of 12 photos, none held out."""
+    if not (folder / "dataset").exists():
+        prepare(draw(folder / "photos", 12), folder / "dataset", size=16, screen=Screen(quiet=True))
     values = {"score_every": 4, "save_every": 6, "features": choose("features", "means")} | more
     return config(folder, steps=20, **values)
 
