@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import itertools
 import os
 import shlex
 import shutil
@@ -78,8 +79,11 @@ def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[s
     for name in switches:
         parser.add_argument(flag(name), dest=f"regularizers {name}", action="store_true")
         parser.add_argument(flag(f"no-{name}"), dest=f"regularizers {name}", action="store_false")
+    # To typer, a "--" behind an option that wants a value is the value; argparse would read no further.
+    pairs = itertools.pairwise(["", *arguments])
+    words = [word for before, word in pairs if word != "--" or not before.startswith("--")]
     try:
-        line = vars(parser.parse_known_args(arguments)[0])
+        line = vars(parser.parse_known_args(words)[0])
     except argparse.ArgumentError:  # typer says what is wrong with it
         return []
     if line["resume"] is not None:  # a run has its own plugins

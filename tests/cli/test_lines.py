@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fewgan import registry
@@ -153,6 +153,8 @@ WORDS = [
 
 
 @settings(max_examples=150, deadline=None)
+@example(["--transfer", "--", "--transfer=minegan"])
+@example(["--source", "--", "--transfer=minegan"])
 @given(st.lists(st.sampled_from(WORDS), max_size=7))
 def test_what_is_chosen_is_what_typer_reads(words):
     """A first look at the line decides which options there are; typer decides what is chosen, and they agree."""

@@ -118,7 +118,8 @@ def test_it_is_kept_whatever_is_saved(tmp_path):
 
 def test_scoring_changes_nothing_and_a_resume_is_exact(tmp_path):
     whole = train(scored(tmp_path / "a"), Screen(quiet=True))
-    plain = train(config(tmp_path / "b", steps=20, save_every=6), Screen(quiet=True))
+    data = str(tmp_path / "a" / "dataset")
+    plain = train(config(tmp_path / "b", data=data, steps=20, save_every=6), Screen(quiet=True))
     one, other = (storage.read_tensors(done.folder / run.GENERATOR)[0] for done in (whole, plain))
     assert all(torch.equal(one[name], other[name]) for name in one)
     half = train(replace(scored(tmp_path / "c"), steps=10, planned_steps=20), Screen(quiet=True))
