@@ -31,6 +31,7 @@ from fewgan.errors import FewganError, UsageError
 FORMAT = 1
 GENERATOR, BEST = "generator.safetensors", "best.safetensors"
 _NAME = re.compile(r"(\d{5,})-")
+SIGNS = ("real.png", "metrics.jsonl", GENERATOR)  # beside config.json they tell a run from another program's folder
 WRITTEN = ("samples", "checkpoints", "generators")  # the subfolders that a training writes to
 
 
@@ -112,8 +113,7 @@ def latest(place: Path = Path("runs"), *, wanted: str = GENERATOR) -> Path:
 
 def is_run(folder: Path) -> bool:
     """Whether a training has begun here."""
-    signs = ("real.png", "metrics.jsonl", GENERATOR, "checkpoints")
-    return (folder / "config.json").exists() and any((folder / sign).exists() for sign in signs)
+    return (folder / "config.json").exists() and any((folder / sign).exists() for sign in (*SIGNS, "checkpoints"))
 
 
 def read_config(run: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fewgan.errors import UsageError
-from fewgan.photos.found import LOOKED_AT, NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, open_file
+from fewgan.photos.found import LOOKED_AT, NOT_A_FILE, Found, Photo, Refusal, ends_of, ignored, in_order, open_file
 from fewgan.photos.kinds import HEAD, Refused, check_head, check_large, plugin_for
 from fewgan.screen import safe
 
@@ -37,9 +37,8 @@ _PACKED: dict[bytes, Any] = {
 _LIMIT = f"more than {MEMBER_BYTES // 1024**2} MiB in one file"
 
 
-def members(source: Path, samples: bool, spool: Path | None, stack: ExitStack) -> Found:
-    """source: a zip, a tar or a packed tar; the files opened here close with `stack`. For samples and spool see
-    `gather`.
+def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
+    """source: a zip, a tar or a packed tar; the files opened here close with `stack`. For spool see `gather`.
 
     Raises UsageError where it is none, or damaged.
     """
@@ -49,7 +48,7 @@ def members(source: Path, samples: bool, spool: Path | None, stack: ExitStack) -
         magic = file.read(6)
         file.seek(0)
         if magic[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            return _zip(stack.enter_context(zipfile.ZipFile(file)), samples)
+            return _zip(stack.enter_context(zipfile.ZipFile(file)))
         unpack = next((opener for start, opener in _PACKED.items() if magic.startswith(start)), None)
         if unpack is not None:
             packed = stack.enter_context(unpack(file))
@@ -57,7 +56,7 @@ def members(source: Path, samples: bool, spool: Path | None, stack: ExitStack) -
             _unpack(packed, file, max(1024**3, 100 * os.path.getsize(source)), name)
         else:
             _check_tar(file, name)
-        return _tar(file, samples)
+        return _tar(file)
     except (tarfile.TarError, zipfile.BadZipFile) as error:
         words = " ".join(str(error).split())
         raise UsageError(f"{name} is not a folder of photos, a zip or a tar, or it is damaged ({words})") from None
@@ -106,9 +105,7 @@ class _Member:
     trouble: str = ""
 
 
-def _sorted_out(
-    members: Iterable[_Member], read: Callable[[Photo], bytes], ends: Callable[[Photo], bytes] | None
-) -> Found:
+def _sorted_out(members: Iterable[_Member], read: Callable[[Photo], bytes], ends: Callable[[Photo], bytes]) -> Found:
     photos: dict[str, Photo] = {}
     refused: list[Refusal] = []
     for member in members:
@@ -135,7 +132,7 @@ def _sorted_out(
     return in_order(list(photos.values()), refused, read, ends)
 
 
-def _zip(archive: zipfile.ZipFile, samples: bool) -> Found:
+def _zip(archive: zipfile.ZipFile) -> Found:
     def listed() -> Iterator[_Member]:
         kinds = {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
         for info in archive.infolist():
@@ -162,10 +159,10 @@ def _zip(archive: zipfile.ZipFile, samples: bool) -> Found:
         data = read(photo)
         return data[:LOOKED_AT] + data[-LOOKED_AT:]
 
-    return _sorted_out(listed(), read, None if samples else ends)
+    return _sorted_out(listed(), read, ends)
 
 
-def _tar(file: IO[bytes], samples: bool) -> Found:
+def _tar(file: IO[bytes]) -> Found:
     def listed() -> Iterator[_Member]:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             before = -1
@@ -185,10 +182,6 @@ def _tar(file: IO[bytes], samples: bool) -> Found:
         return file.read(length)
 
     def ends(photo: Photo) -> bytes:
-        offset, length = photo.place
-        file.seek(offset)
-        head = file.read(min(length, LOOKED_AT))
-        file.seek(offset + max(len(head), length - LOOKED_AT))
-        return head + file.read(min(length - len(head), LOOKED_AT))
+        return ends_of(file, *photo.place)
 
-    return _sorted_out(listed(), read, None if samples else ends)
+    return _sorted_out(listed(), read, ends)

@@ -55,9 +55,9 @@ class Decoded:
     """pixels: uint8 [S, S, 3], sRGB. enlarged: the picture had fewer pixels than S a side.
 
     span: lowest and highest value of a picture of 16 bits a channel, and the one that 99.5 % do not pass, for a few hot
-    pixels or a scale bar say nothing of the rest; else None. colour: it has colours, of which Pillow
-    reads the upper 8 bits alone. transparent: the square is nothing but transparent pixels. aspect: width by height of
-    the whole picture, as displayed.
+    pixels or a scale bar say nothing of the rest; else None. colour: it has colours, of which Pillow reads the upper 8
+    bits alone. transparent: the square is nothing but transparent pixels. aspect: width by height of the whole picture,
+    as displayed.
     """
 
     pixels: NDArray[np.uint8]

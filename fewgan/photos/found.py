@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
+from fewgan import run
 from fewgan.errors import UsageError
 from fewgan.photos.kinds import Refused, pictured
 from fewgan.screen import safe
@@ -42,12 +43,14 @@ class Refusal:
 class Found:
     """photos: in name order. refused: what is left out unread. read(photo): its file's bytes, or the path to open.
 
-    own: the folders and files passed over because fewgan made them.
+    ends(photo): the first and the last bytes of its file, where formats keep comments. own: the folders and files
+    passed over because fewgan made them.
     """
 
     photos: list[Photo]
     refused: list[Refusal]
     read: Callable[[Photo], bytes | Path]
+    ends: Callable[[Photo], bytes]
     own: tuple[str, ...] = ()
 
 
@@ -59,31 +62,41 @@ def in_order(
     photos: list[Photo],
     refused: list[Refusal],
     read: Callable[[Photo], bytes | Path],
-    ends: Callable[[Photo], bytes] | None,
+    ends: Callable[[Photo], bytes],
 ) -> Found:
-    """Sorted by name, without datasets, runs and scores of fewgan.
-
-    ends: the first and the last bytes of a file, which tell pictures that fewgan generated; those are passed over where
-    there are others too. None: all are taken.
-    """
+    """Sorted by name, without datasets, runs and scores of fewgan."""
     own = _own_folders({photo.name for photo in photos})
     if "" in own:
-        return Found([], [], read, ("",))
+        return Found([], [], read, ends, ("",))
     photos = sorted((p for p in photos if not _below(p.name, own)), key=lambda photo: photo.name)
     refused = sorted((r for r in refused if not _below(r.name, own)), key=lambda refusal: refusal.name)
-    generated = {photo.name for photo in photos if ends and pictured(photo.name) and _made(photo, ends)}
-    if generated and any(pictured(photo.name) and photo.name not in generated for photo in photos):
-        photos = [photo for photo in photos if photo.name not in generated]
-        own |= {os.path.dirname(name) or name for name in generated}
-    return Found(photos, refused, read, tuple(sorted(own)))
+    return Found(photos, refused, read, ends, tuple(sorted(own)))
 
 
-def _made(photo: Photo, ends: Callable[[Photo], bytes]) -> bool:
+def without_samples(found: Found) -> Found:
+    """Without the pictures that fewgan generated, where there are others too."""
+    generated = {photo.name for photo in found.photos if pictured(photo.name) and _generated(photo, found)}
+    if not generated or not any(pictured(photo.name) and photo.name not in generated for photo in found.photos):
+        return found
+    photos = [photo for photo in found.photos if photo.name not in generated]
+    own = {*found.own, *(os.path.dirname(name) or name for name in generated)}
+    return replace(found, photos=photos, own=tuple(sorted(own)))
+
+
+def _generated(photo: Photo, found: Found) -> bool:
     """Whether fewgan sample made this file."""
     try:
-        return _MADE in ends(photo)
+        return _MADE in found.ends(photo)
     except (OSError, Refused):
         return False
+
+
+def ends_of(file: IO[bytes], start: int, length: int) -> bytes:
+    """For `Found.ends`, of a file that stands within another, or is a whole one."""
+    file.seek(start)
+    head = file.read(min(length, LOOKED_AT))
+    file.seek(start + max(len(head), length - LOOKED_AT))
+    return head + file.read(min(length - len(head), LOOKED_AT))
 
 
 def _own_folders(names: set[str]) -> set[str]:
@@ -95,8 +108,7 @@ def _own_folders(names: set[str]) -> set[str]:
         if file == "dataset.json":
             ours = inside + "images.safetensors" in names
         elif file == "config.json":
-            signs = ("metrics.jsonl", "generator.safetensors", "real.png")
-            ours = any(inside + sign in names for sign in signs)
+            ours = any(inside + sign in names for sign in run.SIGNS)
         else:
             ours = file == "scores.json" and inside + "nearest.png" in names
         if ours:

@@ -19,7 +19,18 @@ from typing import BinaryIO
 
 from fewgan.errors import UsageError
 from fewgan.photos import archive
-from fewgan.photos.found import LOOKED_AT, NOT_A_FILE, Found, Photo, Refusal, ignored, in_order, nothing, open_file
+from fewgan.photos.found import (
+    NOT_A_FILE,
+    Found,
+    Photo,
+    Refusal,
+    ends_of,
+    ignored,
+    in_order,
+    nothing,
+    open_file,
+    without_samples,
+)
 from fewgan.photos.kinds import Refused, pictured
 from fewgan.screen import safe
 
@@ -33,14 +44,15 @@ def gather(
     """The photos in `source`: a folder (all levels), a zip, a tar, or a tar packed by gzip, bzip2 or xz.
 
     grouped: each photo in the group that its folder names, see `with_groups`. samples: pictures that fewgan made are
-    taken like others. skip: a folder below `source` that is no
-    part of it. spool: the folder on whose disk a packed tar is unpacked, as one nameless file, because its members
-    are wanted in name order.
+    taken like others. skip: a folder below `source` that is no part of it. spool: the folder on whose disk a packed tar
+    is unpacked, as one nameless file, because its members are wanted in name order.
 
     Raises UsageError where `source` is none of these, or damaged.
     """
     with ExitStack() as stack:
-        found = _found(source, samples, skip, spool, stack)
+        found = _found(source, skip, spool, stack)
+        if not samples:
+            found = without_samples(found)
         if "" in found.own:
             raise UsageError(
                 f"{safe(str(source))} was written by fewgan, not a folder of photos: give the photos themselves"
@@ -50,13 +62,13 @@ def gather(
         yield with_groups(found) if grouped else found
 
 
-def _found(source: Path, samples: bool, skip: Path | None, spool: Path | None, stack: ExitStack) -> Found:
+def _found(source: Path, skip: Path | None, spool: Path | None, stack: ExitStack) -> Found:
     try:
         mode = os.stat(source).st_mode
         if stat.S_ISDIR(mode):
-            return _folder(source, samples, skip)
+            return _folder(source, skip)
         if stat.S_ISREG(mode):
-            return archive.members(source, samples, spool, stack)
+            return archive.members(source, spool, stack)
         raise UsageError(f"{safe(str(source))} is a pipe or device: give a folder of photos, a zip or a tar")
     except (FileNotFoundError, NotADirectoryError):
         raise missing(source) from None
@@ -107,7 +119,7 @@ def open_photo(source: bytes | Path) -> BinaryIO:
 # Folders --------------------------------------------------------------------------------------------------------------
 
 
-def _folder(source: Path, samples: bool, skip: Path | None) -> Found:
+def _folder(source: Path, skip: Path | None) -> Found:
     root = os.path.realpath(source)
     passed = os.path.realpath(skip) if skip else None
     photos: list[Photo] = []
@@ -138,14 +150,12 @@ def _folder(source: Path, samples: bool, skip: Path | None) -> Found:
                 refused.append(Refusal(name, error.kind, error.reason))
             except OSError as error:
                 refused.append(Refusal(name, "unreadable", f"unreadable: {error.strerror}"))
-    return in_order(photos, refused, lambda photo: photo.place, None if samples else _ends)
+    return in_order(photos, refused, lambda photo: photo.place, _ends)
 
 
 def _ends(photo: Photo) -> bytes:
     with open_file(photo.place) as file:
-        head = file.read(LOOKED_AT)
-        file.seek(max(len(head), photo.length - LOOKED_AT))
-        return head + file.read(LOOKED_AT)
+        return ends_of(file, 0, photo.length)
 
 
 def _file(entry: os.DirEntry[str], root: str) -> tuple[Path, int]:
