@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,8 +96,8 @@ def of_folder(
     Raises UsageError for a folder without pictures, for the sample grids of a run, and for a file that is not the
     picture its name says.
     """
-    above = path.resolve().parent
-    if path.resolve() == above / "samples" and run.is_run(above):
+    place = path.resolve()
+    if place.name == "samples" and run.is_run(place.parent):
         score = command("fewgan", "fid", str(path.parent))
         raise UsageError(f"{safe(str(path))}: holds grids, not single samples; '{score}' scores the run")
     found = stack.enter_context(gather(path, samples=True))
@@ -116,20 +116,21 @@ def of_folder(
         screen.warn(f"{safe(str(path))}: {left} left out ({safe(first.name)}: {first.reason})")
     if count is not None and count < len(photos):
         photos = [photos[index * len(photos) // count] for index in range(count)]
-    headers = list(map(_Folder(path, found, cut or Cut(), largest).header, photos))
+    folder = _Folder(path, found, cut or Cut(), largest)
+    headers = list(map(folder.header, photos))
     sides = [side for side, _ in headers]
     if min(sides) < max(sides):
         sizes = f"{safe(str(path))}: its pictures have {min(sides)} to {max(sides)} px"
         screen.warn(f"{sizes}: the scores include the difference in sharpness")
-    ranges = _ranges(path, found, [photo for photo, (_, deep) in zip(photos, headers, strict=True) if deep])
+    ranges = _ranges(folder, [photo for photo, (_, deep) in zip(photos, headers, strict=True) if deep])
     for warning in ranges.warnings():
         screen.warn(f"{safe(str(path))}: {warning}")
-    folder = _Folder(path, found, cut or Cut(), largest, ranges.white)
+    ranged = replace(folder, white=ranges.white)
 
     def read(indices: Sequence[int]) -> list[Tensor]:
-        return [folder.pixels(photos[index], sides[index]) for index in indices]
+        return [ranged.pixels(photos[index], sides[index]) for index in indices]
 
-    return Pictures(path.resolve().name, len(photos), max(sides), read)
+    return Pictures(place.name, len(photos), max(sides), read)
 
 
 def _is_grid(source: bytes | Path) -> bool:
@@ -138,9 +139,9 @@ def _is_grid(source: bytes | Path) -> bool:
     return facts is not None and "index" not in facts
 
 
-def _ranges(path: Path, found: Found, photos: Sequence[Photo]) -> Ranges:
+def _ranges(folder: _Folder, photos: Sequence[Photo]) -> Ranges:
     """The values that pictures of more than 8 bits use, as `fewgan prepare` looks for them."""
-    ranges, folder = Ranges(), _Folder(path, found, Cut(), None)
+    ranges = Ranges()
     for photo in photos:
         decoded = folder.decoded(photo, 8)
         ranges.add(decoded.span, decoded.colour)

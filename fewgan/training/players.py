@@ -206,14 +206,14 @@ def assemble(config: Config, networks: Networks) -> Players:
 def built(choice: Choice, **facts: Any) -> Any:
     """What a plugin builds; whatever goes wrong in it says whose it is."""
     plugin, options = choice.plugin()
+    whose = f"the {KINDS[choice.kind]} {choice.name}"
     try:
         module = plugin.build(options, **facts)
     except Exception as error:
         if not isinstance(error, FewganError) and choice.package != "fewgan":
-            error.add_note(f"the {KINDS[choice.kind]} {choice.name} of the package {choice.package}")
+            error.add_note(f"{whose} of the package {choice.package}")
         raise
     if not isinstance(module, nn.Module):
-        whose = f"the {KINDS[choice.kind]} {choice.name}"
         raise FewganError(
             f"{whose}: its build returned {type(module).__name__} and not a module; report it to its author"
         )

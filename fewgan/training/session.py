@@ -120,17 +120,16 @@ def unfinished(config: Config) -> Path | None:
 def _asked(content: dict[str, Any]) -> dict[str, Any]:
     """A command's config, from a file or not, to be compared: complete, and without versions."""
     content = {field.name: field.default for field in dataclasses.fields(Config)} | content
-    found: dict[str, Any] = json.loads(json.dumps(content, default=str))
-    for name, value in found.items():
-        choices = [
-            _chosen(one) if isinstance(one, dict) else one for one in (value if type(value) is list else [value])
-        ]
-        found[name] = choices if type(value) is list else choices[0]
-    return found
+    return {name: _plain(value) for name, value in json.loads(json.dumps(content, default=str)).items()}
 
 
-def _chosen(content: dict[str, Any]) -> tuple[str, str, str, Any]:
-    choice = registry.Choice(**content)
+def _plain(value: Any) -> Any:
+    """A choice with all its options and no version; anything else as it is."""
+    if isinstance(value, list):
+        return list(map(_plain, value))
+    if not isinstance(value, dict):
+        return value
+    choice = registry.Choice(**value)
     return choice.kind, choice.name, choice.package, choice.plugin()[1]
 
 

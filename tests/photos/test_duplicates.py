@@ -172,10 +172,10 @@ def test_more_photos_than_there_was_room_for():
     assert seen.near(fingerprint(kept[2400]))[0] == (2400, 1.0)
 
 
-def grain(seed: int, strength: float = 4) -> Image.Image:
+def grain(seed: int) -> Image.Image:
     """One soft light over everything, and grain that is another in every picture; none of it is seen at 32 px."""
     y, x = np.mgrid[:128, :128] / 128 - 0.5
-    values = 80 + 60 * (1 - 2 * (x * x + y * y)) + np.random.default_rng(seed).normal(0, strength, (128, 128))
+    values = 80 + 60 * (1 - 2 * (x * x + y * y)) + np.random.default_rng(seed).normal(0, 4, (128, 128))
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
 
 

@@ -22,7 +22,7 @@ from fewgan.screen import Screen
 from fewgan.sources import known
 from fewgan.sources.load import build_empty
 from fewgan.sources.transfer import about_classes, copy_weights
-from fewgan.testing.base import QUIET, config, install_tiny
+from fewgan.testing.base import QUIET, config
 from fewgan.training.config import Config
 from fewgan.training.loop import train
 
@@ -36,12 +36,6 @@ def foreign(tmp_path):
     for name in ("G_ema.pth", "D.pth"):
         shutil.copy(OWN / name, folder)
     return folder
-
-
-@pytest.fixture
-def tiny_installed(tmp_path_factory, monkeypatch):
-    """The kit's networks of 16 px are a plugin like any other."""
-    monkeypatch.syspath_prepend(str(install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")))
 
 
 def test_a_foreign_folder_is_a_model(foreign):

@@ -3,11 +3,9 @@
 import shutil
 
 import pytest
-import torch
 from short import GOLDEN, QUIET, draw_folder
 
 from fewgan.photos.prepare import prepare
-from fewgan.testing.base import install_tiny
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +22,3 @@ def source(tmp_path_factory):
     for name in ("G_ema.pth", "D.pth"):
         shutil.copy(GOLDEN / name, folder)
     return folder
-
-
-@pytest.fixture
-def tiny_installed(tmp_path_factory, monkeypatch):
-    """The kit's networks of 16 px are a plugin like any other."""
-    monkeypatch.syspath_prepend(str(install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")))
-    torch.manual_seed(0)
