@@ -127,7 +127,9 @@ def path_through(corners: Array, frames_each: int, *, rescaled: bool) -> tuple[A
     keyframes = len(corners)
     frame = np.arange(keyframes * frames_each)
     time = frame / frames_each
-    weights = _cardinal(time[:, None] - np.arange(keyframes), keyframes)
+    # A weight depends on the distance round the loop alone, of which there are as many as frames.
+    around = frame[:, None] - frames_each * np.arange(keyframes)
+    weights = _cardinal(time, keyframes)[around % len(frame)]
     if rescaled:
         # Independent standard normals keep unit variance where the squared weights sum to 1.
         weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
