@@ -129,6 +129,10 @@ def _field(item: dataclasses.Field[Any], hint: Any) -> Field:
     if not (item.kw_only and item.init):
         raise ValueError(f"its option {item.name!r} must be keyword-only: @dataclass(frozen=True, kw_only=True)")
     found = Field(item.name, *HINTS[hint], item.default, **item.metadata)
+    if not isinstance(found.help, str):
+        raise ValueError(f"the help of its option {item.name!r} must be text, not {found.help!r:.60}")
+    if not all(limit is None or isinstance(limit, int | float) for limit in (found.min, found.max)):
+        raise ValueError(f"min and max of its option {item.name!r} must be numbers")
     try:
         _checked(found, item.default)
     except ValueError as error:

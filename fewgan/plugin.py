@@ -211,7 +211,7 @@ class Features(Protocol):
 
     score_name: what the Fréchet distance on these features is printed as: "FID" for the standard weights alone.
     identity: str: what its weights are (a file's sha256), so that `fid` can say where D was trained on the same ones.
-    Features of photos are cached by the state dict, the repr and the version of the package.
+    Features of photos are cached by the state dict, the repr, the options and the version of the package.
 
     optional maps(images) -> list of Tensors [N, C, H, W]: feature maps from the image to the last layer, at least one,
         for perceptual distances (`fewgan project`). images: float [N, 3, H, W] in [0, 255], any H and W, and a little

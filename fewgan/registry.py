@@ -42,8 +42,8 @@ class Choice:
     version: str
     options: dict[str, Any]
 
-    def plugin(self) -> tuple[Plugin, Any]:
-        """The plugin and an instance of its options. Raises UsageError, for a package that is gone among others."""
+    def found(self) -> Plugin:
+        """The plugin. Raises UsageError, for a package that is gone among others."""
         entries = find(self.kind).get(self.name, []) if self.kind in KINDS else []
         if not any(same(entry.package, self.package) for entry in entries):
             # These names come out of a file that somebody may have sent: they are shown, and never to be run.
@@ -54,8 +54,21 @@ class Choice:
                 f"the {KINDS.get(word, word)} {name!r} is needed and not installed{there}: "
                 + (how_to_install(known) if known else f"install the package that provides it, named {package!r} here")
             )
-        plugin = load(self.kind, self.name)
-        return plugin, options_from(plugin, self.name, self.options)
+        return load(self.kind, self.name)
+
+    def plugin(self) -> tuple[Plugin, Any]:
+        """The plugin and an instance of its options. Raises UsageError as `found`, and for options that it has not."""
+        plugin = self.found()
+        try:
+            return plugin, options_from(plugin, self.name, self.options)
+        except UsageError as error:
+            now = find(self.kind)[self.name][0].version
+            if same(self.package, "fewgan") or now == self.version:
+                raise
+            version, package = (one_line(text)[:60] for text in (self.version, self.package))
+            raise UsageError(
+                f"{error}; this was made with {package} {version}, and {now} is installed: install that version"
+            ) from None
 
 
 def how_to_install(package: str) -> str:
@@ -212,6 +225,8 @@ def _check(entry: Entry, plugin: Any, core: Collection[str]) -> None:
         raise UsageError(
             f"{entry} is written for plugin api {plugin.api}, and this fewgan has plugin api {API}; {change}"
         )
+    if not isinstance(plugin.summary, str):
+        raise UsageError(f"{entry}: its summary is of type {type(plugin.summary).__name__}, and must be text")
     for name, function in (("build", plugin.build), ("read", plugin.read or print), ("write", plugin.write or print)):
         if not callable(function):
             raise UsageError(f"{entry}: its {name} is of type {type(function).__name__}, and must be a function")

@@ -1,6 +1,7 @@
 """Plugins found, refused and remembered, with packages that really lie on sys.path."""
 
 import ast
+import dataclasses
 import re
 import sys
 import tomllib
@@ -149,6 +150,9 @@ def test_two_packages_claim_a_name(place, kind, name):
         (with_options("a: 'Missing' = option(1, 'x')"), r"name 'Missing' is not defined"),
         (with_options("a: int = 1"), r"'a' must be made with fewgan.plugin.option"),
         (with_options("a: int = option(0, 'x', min=1)"), r"default of its option 'a' must be 1 or more, not 0"),
+        (with_options("a: int = option(1, 5)"), r"the help of its option 'a' must be text, not 5"),
+        (with_options("a: int = option(1, 'x', min='a')"), r"min and max of its option 'a' must be numbers"),
+        (PLUGIN.replace('summary="Calm: a [bold] method"', "summary=None"), r"summary is of type NoneType"),
         (with_options("a: int = option(None, 'x')"), r"default of its option 'a' must be a whole number, not None"),
         (with_options("a: float = option(float('nan'), 'x')"), r"must be a finite number"),
         (
@@ -247,6 +251,20 @@ def test_a_choice_remembers_and_loads():
     plugin, options = registry.Choice(**vars(choice)).plugin()
     assert options == plugin.options(weight=3.0)
     assert registry.choose("regularizers", "cr").options == {"weight": None}
+
+
+def test_options_of_another_version_name_both(place):
+    install(place, "fewgan-calm", {"regularizers": ["calm = calm:plugin"]}, {"calm": PLUGIN}, version="2.0")
+    made = registry.Choice("regularizers", "calm", "fewgan-calm", "1.0", {"old": 1})
+    with pytest.raises(
+        UsageError, match=r"no option 'old'.*; this was made with fewgan-calm 1\.0, and 2\.0 is installed"
+    ):
+        made.plugin()
+    with pytest.raises(UsageError, match=r"must be 0 to 9, not 10\.0; this was made with fewgan-calm 1\.0"):
+        dataclasses.replace(made, options={"weight": 10.0}).plugin()
+    with pytest.raises(UsageError) as same:
+        dataclasses.replace(made, version="2.0").plugin()
+    assert "installed" not in str(same.value)
 
 
 def test_a_choice_whose_package_is_gone(place, monkeypatch):

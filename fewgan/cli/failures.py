@@ -10,6 +10,7 @@ from pathlib import Path
 from fewgan import registry, screen
 from fewgan.cli import choosing
 from fewgan.errors import FewganError, UsageError
+from fewgan.installed import KINDS
 
 OUT_OF_MEMORY = {
     "train": "use a smaller --batch-size (with --grad-accumulation 2 the updates stay the same for half of it), a "
@@ -52,9 +53,23 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> tuple[int | None
         return 1, f"{where}{error.strerror or error}"
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" in {'/'.join(Path(frame.filename).parts[-3:])}:{frame.lineno}" for frame in last)
-    whose = "".join(f" in {note}" for note in getattr(error, "__notes__", ())[:1])  # a plugin's
+    whose = _whose(error)
     report_it = "report it to its author" if whose else "please report it"
     return None, f"internal error{whose} ({report_it}): {kind}: {error}{where}; FEWGAN_DEBUG=1 prints the traceback"
+
+
+def _whose(error: BaseException) -> str:
+    """` in the augmentation NAME of the package PACKAGE`, if its code failed, or was the last to call what failed."""
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    entries = {entry: entry.value.partition(":")[0].partition(".")[0] for entry in registry.describe()}
+    for top in (module.partition(".")[0] for module in reversed(modules)):
+        if top == "fewgan":
+            return ""
+        found = [entry for entry, module in entries.items() if module == top]
+        if found:
+            plugin = f"the {KINDS[found[0].kind]} {found[0].name} of " if len(found) == 1 else ""
+            return f" in {plugin}the package {found[0].package}"
+    return ""
 
 
 def _usage(error: BaseException, arguments: Sequence[str]) -> str:

@@ -23,6 +23,8 @@ def add(app: typer.Typer, running: str, core: Collection[str]) -> None:
     core: the names of fewgan's commands. Raises UsageError for a running one that cannot be loaded.
     """
     for name, entries in registry.find("commands").items():
+        if name in core:  # fewgan's own goes on working; `fewgan plugins check` tells of the other
+            continue
         summary = entries[0].summary
         function = _absent
         if name == running or (not running and entries[0].package == "fewgan"):

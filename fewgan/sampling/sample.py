@@ -170,13 +170,19 @@ def _save_each(
 def choose_classes(text: str, model: Model) -> list[int]:
     """Class names or numbers between commas -> numbers, in the order given; a name comes before a number.
 
+    A name may hold commas: the longest one is taken.
+
     Raises UsageError for one that the model does not have.
     """
     number, names = model.generator.classes, [unicodedata.normalize("NFC", name) for name in model.classes]
     if number <= 1:
         raise UsageError(f"--classes {text}: this generator has no classes to choose from; leave it out")
     chosen = []
-    for part in (part.strip() for part in unicodedata.normalize("NFC", text).split(",")):
+    parts = unicodedata.normalize("NFC", text).split(",")
+    while parts:
+        longer = (",".join(parts[:length]).strip() for length in range(len(parts), 0, -1))
+        part = next((name for name in longer if name in names), parts[0].strip())
+        parts = parts[part.count(",") + 1 :]
         if part in names:
             chosen.append(names.index(part))
         elif part.isdecimal() and int(part) < number:

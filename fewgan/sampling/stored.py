@@ -10,6 +10,7 @@ A safetensors file of one row a picture, in one of three forms:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,19 @@ class Stored:
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """A file of latents of one of FORMS. facts: plain values, such as the names of photos."""
     storage.write_tensors(path, tensors, {"latents": dict(facts)})
+
+
+def refuse_to_overwrite(path: Path, facts: Mapping[str, Any]) -> None:
+    """Raises UsageError where the file is there already, and holds no latents with these facts among its own."""
+    if not path.exists():
+        return
+    found = None
+    with suppress(UsageError):
+        found = storage.read_facts(path)[0].get("latents")
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: not made by fewgan and would be overwritten; give another place with --out")
+    if any(found.get(name) != value for name, value in facts.items()):
+        raise UsageError(f"{path}: holds other latents and would be overwritten; give another place with --out")
 
 
 def read(path: Path) -> Stored:

@@ -97,10 +97,12 @@ def extract(
     done, stop = distributed.shard_range(count, -(-batch // group) * group)  # a shard starts with a generator's group
     with screen.progress(label, stop - done, "pictures") as advance:
         for pictures in _batches(groups(done, stop), batch):
-            rows = features(pictures.to(device)).float().cpu()
-            if rows.shape != (len(pictures), features.dim):
-                shapes = f"{list(rows.shape)} and should be [{len(pictures)}, {features.dim}]"
+            rows = features(pictures.to(device))
+            if not isinstance(rows, Tensor) or rows.shape != (len(pictures), features.dim):
+                found = list(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
+                shapes = f"{found} and should be a tensor of shape [{len(pictures)}, {features.dim}]"
                 raise FewganError(f"the feature network's plugin returned {shapes}; report this to its author")
+            rows = rows.float().cpu()
             if not torch.isfinite(rows).all():
                 raise FewganError("the features contain NaN or infinity; check the weights of the feature network")
             made[done : done + len(rows)] = rows
@@ -127,14 +129,14 @@ def _batches(groups: Iterable[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(kept)
 
 
-def cache_key(features: Features, package: str = "") -> str:
+def cache_key(features: Features, origin: str = "") -> str:
     """A hash of everything that decides what a module computes. Equal keys share cached features.
 
     Its class, repr and weights, `identity` where it has one, the source files of all classes in it (an edit of forward
-    changes the key), and the versions of torch, torchvision and `package` ("name version").
+    changes the key), the versions of torch and torchvision, and `origin`: its package, the version and the options.
     """
     module: torch.nn.Module = features  # type: ignore[assignment]
-    facts = [f"{type(module).__module__}.{type(module).__qualname__}", repr(module), package]
+    facts = [f"{type(module).__module__}.{type(module).__qualname__}", repr(module), origin]
     facts += [str(getattr(module, "identity", "")), *(f"{name} {version(name)}" for name in OWN_PACKAGES)]
     digest = hashlib.sha256("\n".join(facts).encode())
     for source in sorted({_source(type(part)) for part in module.modules()}):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,8 @@ def score(
         real = sides.real(subject, against, stack, screen=screen)
         folder = _writable(subject.out if out is None else out)
         files.refuse_to_overwrite(folder, files.names(variations))
-        name, package, module = built(features, device)
-        cached = partial(reference, module, cache_key(module, package), device=device, screen=screen, batch=batch)
+        name, origin, module = built(features, device)
+        cached = partial(reference, module, cache_key(module, origin), device=device, screen=screen, batch=batch)
         known = [cached(pictures) for pictures in real]
         # A generator may copy what training showed it, mirror images of the photos included.
         flipped = cached(mirrored(real[0])) if against is None and sides.trained_flipped(subject) else None
@@ -172,13 +173,15 @@ def _writable(folder: Path) -> Path:
 
 
 def built(features: Choice | Features, device: torch.device) -> tuple[str, str, Any]:
-    """The name of the features, their package with its version, and their module on the device in eval mode."""
+    """The name of the features, where they come from as `cache_key` asks it, and their module in eval mode."""
     module: Any = features
-    name, package = type(features).__name__.lower(), ""
+    name, origin = type(features).__name__.lower(), ""
     if isinstance(features, Choice):
         plugin, options = features.plugin()
-        name, package, module = features.name, f"{features.package} {features.version}", plugin.build(options)
-    return name, package, module.to(device).eval()
+        name, origin, module = features.name, f"{features.package} {features.version} {options}", plugin.build(options)
+    if not isinstance(module, torch.nn.Module):
+        raise FewganError(f"the features {name}: {type(module).__name__} is not a module; report it to its author")
+    return name, origin, module.to(device).eval()
 
 
 def _named(name: str, features: Choice | Features) -> str:
@@ -187,7 +190,16 @@ def _named(name: str, features: Choice | Features) -> str:
         return name
     defaults = features.plugin()[0].options()
     changed = {key: value for key, value in features.options.items() if value != getattr(defaults, key, None)}
-    return "-".join([name, *(f"{key}{Path(str(value)).stem}" for key, value in changed.items())])
+    return "-".join([name, *(f"{key}{_worded(value)}" for key, value in changed.items())])
+
+
+def _worded(value: Any) -> str:
+    """A value in a folder's name. Of a file its name, and a hash of its path where it lies in another folder."""
+    if not isinstance(value, str):
+        return str(value)
+    place = Path(value)
+    elsewhere = place.parent != Path()
+    return place.stem + (f"-{blake2b(os.fsencode(place.absolute()), digest_size=3).hexdigest()}" if elsewhere else "")
 
 
 def _row(made: Tensor, photos: Tensor, flipped: Tensor | None, side: Pictures, variation: Variation) -> Row:

@@ -106,7 +106,7 @@ def _load_run(file: Path, folder: Path | None) -> Model:
         config.architecture,
         mapper=mapper,
         discriminator=discriminator,
-        config=content,
+        config=content | {key: facts[key] for key in ("step",) if key in facts},
     )
 
 

@@ -37,10 +37,10 @@ class Best:
             return
         if work.config.features is None:
             raise ValueError("a run with score_every has features")  # Config sees to it
-        self._name, package, self._features = built(work.config.features, work.device)
+        self._name, origin, self._features = built(work.config.features, work.device)
         self._against, photos = _photos(work)
         self._real: Tensor = reference(
-            self._features, cache_key(self._features, package), photos, device=work.device, screen=Screen(quiet=True)
+            self._features, cache_key(self._features, origin), photos, device=work.device, screen=Screen(quiet=True)
         )
         if self._against == "training":
             screen.warn(

@@ -76,7 +76,14 @@ class Players:
     @cached_property
     def groups(self) -> list[Group]:
         """Parameters that the transfer gives rates of their own."""
-        return list(self.transfer.groups()) if hasattr(self.transfer, "groups") else []
+        groups = list(self.transfer.groups()) if hasattr(self.transfer, "groups") else []
+        for group in groups:
+            if group.network not in ("generator", "discriminator"):
+                raise FewganError(
+                    f"the transfer method {self.names.get('transfer', '')}: a group of its parameters is for the "
+                    f"network {group.network!r}, and must be for generator or discriminator; report it to its author"
+                )
+        return groups
 
     @property
     def needs_real(self) -> bool:
@@ -125,7 +132,21 @@ class Players:
 
     def augment(self, images: Tensor) -> Tensor:
         """Augmented images, in their own precision: what is not differentiable in bfloat16 need not be."""
-        return images if self.augmentation is None else self.augmentation(images)
+        if self.augmentation is None:
+            return images
+        made: Any = self.augmentation(images)
+        what = ""
+        if not isinstance(made, Tensor):
+            what = type(made).__name__
+        elif (made.shape, made.dtype) != (images.shape, images.dtype):
+            what = f"{made.dtype} {list(made.shape)} for {images.dtype} {list(images.shape)}".replace("torch.", "")
+        elif images.requires_grad and torch.is_grad_enabled() and not made.requires_grad:
+            what = "images without a gradient, from which G cannot learn"
+        if what:
+            name = self.names.get("augmentation", "")
+            raise FewganError(f"the augmentation {name} returned {what}; report it to its author")
+        images = made
+        return images
 
     @property
     def logged(self) -> dict[str, Tensor]:
@@ -204,18 +225,13 @@ def assemble(config: Config, networks: Networks) -> Players:
 
 
 def built(choice: Choice, **facts: Any) -> Any:
-    """What a plugin builds; whatever goes wrong in it says whose it is."""
+    """What a plugin builds. Raises FewganError where that is no module."""
     plugin, options = choice.plugin()
-    whose = f"the {KINDS[choice.kind]} {choice.name}"
-    try:
-        module = plugin.build(options, **facts)
-    except Exception as error:
-        if not isinstance(error, FewganError) and choice.package != "fewgan":
-            error.add_note(f"{whose} of the package {choice.package}")
-        raise
+    module = plugin.build(options, **facts)
     if not isinstance(module, nn.Module):
         raise FewganError(
-            f"{whose}: its build returned {type(module).__name__} and not a module; report it to its author"
+            f"the {KINDS[choice.kind]} {choice.name}: its build returned {type(module).__name__} and not a module; "
+            "report it to its author"
         )
     return module
 

@@ -17,6 +17,7 @@ from fewgan import device, distributed, registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.layers import Frozen
 from fewgan.networks import Networks
+from fewgan.options import fields_of
 from fewgan.photos import dataset
 from fewgan.screen import Screen, counted
 from fewgan.sources import load, transfer
@@ -124,13 +125,15 @@ def _asked(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A choice with all its options and no version; anything else as it is."""
+    """A choice with all options that the plugin has now, and no version; anything else as it is."""
     if isinstance(value, list):
         return list(map(_plain, value))
     if not isinstance(value, dict):
         return value
     choice = registry.Choice(**value)
-    return choice.kind, choice.name, choice.package, choice.plugin()[1]
+    fields = fields_of(choice.found().options)
+    options = {item.name: choice.options.get(item.name, item.default) for item in fields}
+    return choice.kind, choice.name, choice.package, options
 
 
 def resume(

@@ -95,7 +95,7 @@ def with_size(config: Config, data: dataset.Dataset, model: Model | None) -> Con
     for name, value in options.items():
         their = theirs.options.get(name, defaults.options[name])  # a run from before the option existed
         if name not in own and value not in (defaults.options[name], their):
-            words = f"{theirs.name}-{name.replace('_', '-')}"
+            words = f"{theirs.name}-{name.rstrip('_').replace('_', '-')}"
             given, has = _on_the_line(words, value), _on_the_line(words, their)
             has = f"the default of {has}" if their is None else has
             raise UsageError(f"{given}: the source {config.source} has {has}, and keeps it; leave {given} out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
@@ -44,7 +45,7 @@ class Trackers:
         for name, tracker in list(self._running.items()):
             try:
                 with redirect_stdout(sys.stderr):
-                    getattr(tracker, hook)(*arguments)
+                    getattr(tracker, hook)(*copy.deepcopy(arguments))  # which it may change
             except (Exception, SystemExit) as error:
                 del self._running[name]
                 self._warn(name, error)

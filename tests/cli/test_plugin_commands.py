@@ -95,6 +95,8 @@ def test_a_name_of_fewgan_is_refused(run, tmp_path, monkeypatch, *, name, change
     install(tmp_path / "site", "fewgan-shout", {"commands": [f"{name} = calm_shout:plugin"]}, {"calm_shout": source})
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert message in run("plugins check")[1]
+    if name == "fid":  # fewgan's own goes on working
+        assert "--standing-stats" in run("fid --help")[1]
 
 
 def test_a_broken_one_breaks_no_other_command(run, tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
 """`fewgan push` and `--source hf:owner/name`, against a Hub on loopback."""
 
 import json
+import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import fakehub
@@ -13,6 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import fewgan
+from fewgan import storage
 from fewgan.commands.push import card
 from fewgan.errors import FewganError, UsageError
 from fewgan.sources import hub as source
@@ -53,6 +56,14 @@ def home(tmp_path_factory):
     )
     Image.new("RGB", (8, 8)).save(run / "fid" / "nearest.png")
     return folder
+
+
+@contextmanager
+def storage_of(path):
+    """The config in a generator's file, to be changed."""
+    tensors, facts = storage.read_tensors(path)
+    yield facts["config"]
+    storage.write_tensors(path, tensors, facts)
 
 
 @pytest.fixture
@@ -101,6 +112,26 @@ def test_nothing_of_this_machine_and_no_photo_goes_out(home, run, tmp_path):
     with safe_open(tmp_path / "out" / "generator.safetensors", "pt") as file:
         config = json.loads(file.metadata()["fewgan"])["config"]
     assert config["licences"][-1] == {"source": run.name, "licence": "MIT"}
+
+
+def test_options_that_may_be_paths_stay_here_and_steps_are_those_made(home, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    with storage_of(tmp_path / "run" / "generator.safetensors") as config:
+        config |= {"steps": 3000, "score_every": 5}
+        for name in ("features", "trackers"):
+            choice = {"kind": name, "name": "x", "package": "x", "version": "1", "options": {"folder": "/secret/place"}}
+            config[name] = [choice] if name == "trackers" else choice
+    made = fewgan.load(tmp_path / "run" / "generator.safetensors")
+    made.save(tmp_path / "saved")
+    assert b"secret" not in (tmp_path / "saved" / "generator.safetensors").read_bytes()
+    assert "- steps: 1 of 2 photos" in card.text(made, "MIT", title="t", where="hf:a/b", truncation=None)
+    again = fewgan.load(tmp_path / "saved")
+    assert "- steps: 1 of 2 photos" in card.text(again, "MIT", title="t", where="hf:a/b", truncation=None)
+
+
+def test_one_word_is_the_repository_and_the_run_the_latest(home, hub, capsys):
+    assert command("push me/latest --licence MIT --samples 1 --quiet", home) == 0
+    assert fewgan.load("hf:me/latest").generator.size == 64
 
 
 def test_push_and_load_again(home, run, hub, tmp_path, capsys):

@@ -112,7 +112,8 @@ def test_the_command_works_as_it_stands():
         "--no-flip --minegan-miner-steps 300 --cr-weight 5"
     )
     assert cli.run([*shlex.split(command)[1:], "--help"]) == 0
-    unknown = config(asked={"architecture": choice("architectures", "strange", a_b=True, c=False, d=1.5, e=None)})
+    options = {"a_b": True, "c": False, "d_": 1.5, "e": None}
+    unknown = config(asked={"architecture": choice("architectures", "strange", **options)})
     assert words.training(unknown) == "fewgan train --arch strange --strange-a-b --no-strange-c --strange-d 1.5"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from drawn import draw, smooth
+from packages import install
 from PIL import Image
 from scored import QUIET, Tiny, scored, size_of
 
@@ -129,6 +130,47 @@ def test_pictures_against_a_dataset_or_pictures(here):
     itself = scored(Path("photos"), against=Path("photos"))
     assert itself.main.frechet_distance == pytest.approx(0, abs=1e-6)
     assert itself.memorising.copies == 1
+
+
+SCALED = """
+    from dataclasses import dataclass
+    import torch
+    from fewgan.plugin import Plugin, option
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        scale: float = option(1.0, "S")
+        weights: str | None = option(None, "W")
+
+    class Means(torch.nn.Module):
+        dim, score_name = 3, "means"
+
+        def __init__(self, scale):
+            super().__init__()
+            self.scale = scale
+
+        def forward(self, images):
+            return images.float().mean((2, 3)) * self.scale
+
+    plugin = Plugin(api=1, summary="S", options=Options, build=lambda options: Means(options.scale))
+"""
+
+
+def test_features_of_other_options_share_nothing(here, tmp_path, monkeypatch):
+    """Neither cached features of photos nor the folder of the scores."""
+    install(tmp_path / "site", "fewgan-scaled", {"features": ["scaled = scaled:plugin"]}, {"scaled": SCALED})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    chosen = registry.load("features", "scaled").options
+
+    def one(**options):
+        choice = registry.choose("features", "scaled", chosen(**options))
+        return scored(Path("photos"), against=Path("photos"), features=choice)
+
+    reports = [one(scale=scale) for scale in (1.0, 0.5, 0.25)]
+    assert [report.main.frechet_distance for report in reports] == pytest.approx([0, 0, 0], abs=1e-4)
+    files = [one(weights=weights).settings for weights in ("a/w.pth", "b/w.pth", "w.pth")]
+    assert len({*files, *(report.settings for report in reports)}) == 6
+    assert "scaled-scale0.5-" in reports[1].settings
 
 
 def test_count_limits_a_folder_evenly(here, tmp_path):

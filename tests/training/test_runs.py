@@ -174,6 +174,18 @@ def test_a_newer_version_resumes_what_the_older_one_began(tmp_path):
     assert loop.train(other, QUIET, resume_unfinished=True).folder != folder
 
 
+def test_options_that_a_newer_version_lacks_or_refuses_start_no_new_run(tmp_path):
+    asked = config(tmp_path, steps=4, save_every=2, regularizers=(registry.choose("regularizers", "cr"),))
+    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
+    record = run.read_config(folder)
+    for choice in (record["asked"]["regularizers"][0], record["regularizers"][0]):
+        choice |= {"package": "fewgan", "options": {"weight": None, "old": 9}}
+    run.write_json(folder / "config.json", record)
+    with pytest.raises(UsageError, match="cr has no option 'old'"):
+        loop.train(asked, QUIET, resume_unfinished=True)
+    assert len(list(folder.parent.glob("0*"))) == 1
+
+
 def test_the_same_command_beside_one_that_runs_takes_nothing_from_it(tmp_path):
     asked = config(tmp_path, steps=4, save_every=2)
     folder = loop.train(asked, QUIET, resume_unfinished=True).folder

@@ -1,6 +1,7 @@
 """What trackers are shown, and that one cannot end a run."""
 
 import shutil
+import sys
 
 import pytest
 from packages import install
@@ -84,6 +85,17 @@ def test_one_that_fails_is_told_of_once_and_the_run_goes_on(place, capsys, hook)
     assert done.step == 20
     assert capsys.readouterr().err.count("the tracker teller does not work (OSError: no network)") == 1
     assert len(run.read_metrics(done.folder)) == 2
+
+
+def test_one_that_changes_what_it_is_shown_changes_nothing(place):
+    """`metrics.pop("step")` is how many begin."""
+    source = place / "site" / "teller_plugin.py"
+    source.write_text(source.read_text().replace('metrics["step"])', 'metrics.pop("step"))\n        metrics.clear()'))
+    sys.modules.pop("teller_plugin", None)
+    done = train(config(place, steps=6, sample_every=2, trackers=teller()), Screen(quiet=True))
+    sys.modules.pop("teller_plugin", None)
+    assert [line["step"] for line in run.read_metrics(done.folder)] == [2, 4, 6]
+    assert [line for line in told(done.folder) if "line" in line] == [f'["line", {step}]' for step in (2, 4, 6)]
 
 
 def test_one_that_exits_does_not_end_the_run(place, capsys):

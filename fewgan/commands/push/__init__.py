@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    run: str = option("", "A run, or a folder with its generator.safetensors.", argument=True)
+    run: str = option(
+        "", "A run, or a folder with its generator.safetensors; may be left out: the latest run.", argument=True
+    )
     repository: str | None = option(None, "The repository, owner/name; not needed with --folder.", argument=True)
     folder: str | None = option(None, "Write the files to this folder, and nothing to the network.")
     licence: str | None = option(None, "Licence of the generator, such as MIT or CC-BY-4.0. Default: its source's.")

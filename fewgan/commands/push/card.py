@@ -133,7 +133,8 @@ def _training(config: Mapping[str, Any], model: Any) -> dict[str, Any]:
     for kind in KINDS[1:]:
         if chosen := names({kind: config.get(kind)}):
             found[kind] = ", ".join(chosen)
-    return found | {"steps": f"{config['steps']:,} of {config['batch_size']} photos", "seed": str(config["seed"])}
+    steps = config.get("step", config["steps"])  # what it was trained for, and not what was planned
+    return found | {"steps": f"{steps:,} of {config['batch_size']} photos", "seed": str(config["seed"])}
 
 
 def _scores(place: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +36,16 @@ def push(options: Options, screen: Screen) -> Pushed:
     Photos, and pictures with photos in them, stay. Raises UsageError where the licence is unknown, before anything is
     computed; FewganError where the upload fails.
     """
+    if options.repository is None and options.folder is None and _named(options.run) and not Path(options.run).exists():
+        options = replace(options, run="", repository=options.run)  # one word: that of the latest run
     if (options.repository is None) == (options.folder is None):
         raise UsageError("give the repository as owner/name, or --folder to write its files without a network")
-    if options.repository is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repository):
+    if options.repository is not None and not _named(options.repository):
         raise UsageError(f"{options.repository}: write the repository as owner/name")
     hub = _package() if options.folder is None else None
-    model = fewgan.load(options.run, screen)
+    model = fewgan.load(options.run or None, screen)
     if "network_classes" not in model.config:
-        raise UsageError(f"{options.run}: push is for what fewgan trained; these files were published by others")
+        raise UsageError(f"{model.path}: push is for what fewgan trained; these files were published by others")
     licence = card.licence(model.config, options.licence)
     if options.folder is not None:
         folder = Path(options.folder)
@@ -55,6 +57,10 @@ def push(options: Options, screen: Screen) -> Pushed:
         files = _write(Path(temporary), model, options, licence, screen)
         address = _upload(hub, Path(temporary), options, screen)
     return Pushed(address, files, licence)
+
+
+def _named(text: str) -> bool:
+    return re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None
 
 
 def _write(folder: Path, model: Any, options: Options, licence: str, screen: Screen) -> list[str]:

@@ -123,7 +123,7 @@ def _defaults(kind: str, name: str) -> dict[str, Any] | None:
 
 
 def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def _value(value: float | str) -> str:

@@ -78,6 +78,8 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     folder = Path(options.out) if options.out is not None else Path("projections") / model.name
     names = [f"{index:06d}-{run.shortened(Path(path).stem, 60)}.png" for index, path in enumerate(options.photos)]
     imagefile.refuse_to_overwrite(folder, names)
+    known = {"model": model.name, "photos": [Path(path).name for path in options.photos]}
+    stored.refuse_to_overwrite(folder / LATENTS, known)
     network, maps = _maps(options.features, target)
 
     parts: list[projection.Projection] = []
@@ -93,7 +95,7 @@ def project_photos(options: Options, screen: Screen) -> Projected:
             )  # fmt: skip
     latents = {name: torch.cat([part.latents[name] for part in parts]) for name in parts[0].latents}
     file = folder / LATENTS
-    facts = {"model": model.name, "space": space, "features": network, "photos": [Path(p).name for p in options.photos]}
+    facts = {**known, "space": space, "features": network}
     stored.write(file, latents, facts)
     made = torch.cat(list(stored.pictures(model, stored.read(file), seed=0)))
     photos = []

@@ -77,6 +77,20 @@ def test_photos_become_pictures_and_latents(run, photos, capsys):
     assert cli.run(["sample", str(run), "--latents", report["latents"], "--interpolate", "--out", "walk.gif"]) == 0
 
 
+def test_latents_of_others_are_not_overwritten(run, photos, capsys):
+    words = ("--run", run, "--steps", 1, "--quiet")
+    file = Path("projections") / run.name / "latents.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    assert project(photos[0], *words) == 2
+    assert f"{file}: not made by fewgan and would be overwritten" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+    file.unlink()
+    assert [project(photos[0], *words), project(photos[0], *words), project(photos[1], *words)] == [0, 0, 2]
+    assert f"{file}: holds other latents and would be overwritten" in capsys.readouterr().err
+    assert stored.read(file).facts["photos"] == photos[:1]
+
+
 def test_classes_are_taken_in_turn():
     model = SimpleNamespace(generator=SimpleNamespace(classes=3), classes=("rose", "tulip", "daisy"))
     options = Options(photos=("a", "b", "c"), classes="daisy,0")
