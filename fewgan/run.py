@@ -113,7 +113,8 @@ def latest(place: Path = Path("runs"), *, wanted: str = GENERATOR) -> Path:
 
 def is_run(folder: Path) -> bool:
     """Whether a training has begun here."""
-    return (folder / "config.json").exists() and any((folder / sign).exists() for sign in (*SIGNS, "checkpoints"))
+    signs = (*SIGNS, "checkpoints", ".lock")
+    return (folder / "config.json").exists() and any((folder / sign).exists() for sign in signs)
 
 
 def read_config(run: Path) -> dict[str, Any]:

@@ -286,6 +286,8 @@ def run(arguments: Sequence[str], speaks: Speaks = failures.always) -> int:
         group = typer.main.get_command(build(choosing.words() if choosing.completing() else arguments))
         code = group.main(args=list(arguments) or ["--help"], prog_name="fewgan", standalone_mode=False)
         flush()
+        if code == 130:  # typer's word for Ctrl-C, which it says nothing about
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt) as error:
         return failures.report(error, arguments, speaks)

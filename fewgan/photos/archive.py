@@ -48,7 +48,11 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
         magic = file.read(6)
         file.seek(0)
         if magic[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            return _zip(stack.enter_context(zipfile.ZipFile(file)))
+            try:
+                packed = zipfile.ZipFile(file)
+            except zipfile.BadZipFile:  # its table of contents is at the end
+                raise EOFError from None
+            return _zip(stack.enter_context(packed))
         unpack = next((opener for start, opener in _PACKED.items() if magic.startswith(start)), None)
         if unpack is not None:
             packed = stack.enter_context(unpack(file))

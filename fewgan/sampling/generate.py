@@ -169,5 +169,8 @@ def eased(share: Tensor) -> Tensor:
 def finished(images: Tensor) -> Tensor:
     """uint8 on the CPU. Raises FewganError where a picture is not finite."""
     if not images.isfinite().all():
-        raise FewganError("the generator produces NaN or infinity; use an earlier checkpoint")
+        raise FewganError(
+            "the generator produces NaN or infinity, its training diverged; use an earlier generator, or train again "
+            "with lower --lr-g and --lr-d"
+        )
     return to_uint8(images).cpu()

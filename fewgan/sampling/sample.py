@@ -199,10 +199,13 @@ def folder_name(model: str, truncation: float | None, seed: int, classes: str | 
     """<model>-t0.5-seed0, and what else would make the same numbers mean other pictures."""
     name = model
     if truncation is not None:
-        name += f"-t{truncation:g}"
+        name += f"-t{truncation:.12g}"
     name += f"-seed{seed}"
     if classes is not None:
-        name += "-" + "+".join(re.sub(r"[^\w.-]+", "_", part.strip()) for part in classes.split(","))[:60]
+        words = "+".join(re.sub(r"[^\w.-]+", "_", part.strip()) for part in classes.split(","))
+        name += (
+            f"-{words}" if len(words) <= 60 else f"-{words[:50]}-{blake2b(words.encode(), digest_size=3).hexdigest()}"
+        )
     if standing_stats:
         name += f"-standing{standing_stats}"
     return name

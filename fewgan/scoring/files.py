@@ -39,7 +39,7 @@ def settings(
     many folders are called samples or photos, or of a name that is cut.
     """
     parts = [features, str(count)]
-    parts += ["t" + "-".join(f"{truncation:g}" for truncation in truncations)] if truncations else []
+    parts += ["t" + "-".join(f"{truncation:.12g}" for truncation in truncations)] if truncations else []
     parts += ["snapshots"] if snapshots else []
     parts += [f"seed{seed}"] if seed is not None else []
     parts += [f"stats{standing_stats}"] if standing_stats else []

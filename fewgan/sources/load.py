@@ -16,7 +16,7 @@ from fewgan import registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks, Pretrained
 from fewgan.plugin import Plugin
-from fewgan.screen import Screen, one_line
+from fewgan.screen import Screen, command, one_line
 from fewgan.sources import hub, known, pickles, weights
 from fewgan.sources.model import DISCRIMINATOR, Model
 from fewgan.training.config import Config
@@ -55,6 +55,8 @@ def _load(path: Path) -> Model:
         return _load_run(path, None)
     if (path / "checkpoints").is_dir() or run.is_run(path):
         raise UsageError(f"{path}: this run has no {run.GENERATOR} yet; it is written with the first checkpoint")
+    if (path / "dataset.json").is_file():
+        raise UsageError(f"{path}: is a dataset and no generator; '{command('fewgan', 'train', str(path))}' makes one")
     if path.name == "checkpoints" and run.is_run(path.parent):
         raise UsageError(_OF_A_RUN.format(path=path, run=path.parent))
     return _load_foreign(path)

@@ -146,6 +146,8 @@ def resume(
     """
     record = run.read_config(folder)
     config = Config.from_dict(record)
+    if config.score_every is None and changes.get("patience") is not None:
+        raise UsageError(f"--patience: {folder} was started without --score-every and has no scores; leave it out")
     given = {"steps": steps, "data": data, "device": device_name, **changes}
     config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
     if not run.checkpoints(folder):

@@ -88,7 +88,8 @@ class Ticks:
         """A line of metrics, and samples if it is time. Waits for the device."""
         work = self._work
         means = work.state.meter.take_means()
-        seen = self._best.measure(averaged(work, self._folder)) if self._best.due else {}
+        seen: dict[str, float | None] = {}
+        seen |= self._best.measure(averaged(work, self._folder)) if self._best.due else {}
         if self._held_out is None:  # not rank 0
             return
         if (held_out := self._held_out.logit()) is not None:
@@ -117,7 +118,9 @@ def _known(line: dict[str, Any], key: str) -> bool:
     return line.get(key) is not None
 
 
-def _line(work: Session, means: dict[str, float | None], seconds: float, seen: dict[str, float]) -> dict[str, Any]:
+def _line(
+    work: Session, means: dict[str, float | None], seconds: float, seen: dict[str, float | None]
+) -> dict[str, Any]:
     state = work.state
     real, fake = means.get("logit_real"), means.get("logit_fake")
     rates = {
@@ -180,10 +183,11 @@ def save_photos(work: Session, folder: Path) -> None:
         grid(shaped(_photos(work), work.record)).save(temporary, format="PNG")
 
 
-def _compared(work: Session, pictures: Tensor) -> dict[str, float]:
+def _compared(work: Session, pictures: Tensor) -> dict[str, float | None]:
     """Of samples: how much they differ from each other, 1 being as photos do; how far they look like augmented ones."""
     photos = _photos(work)
-    found = {"sample_spread": _spread(pictures) / max(_spread(photos), 1e-6)}
+    spread = _spread(photos)  # 0 of a single photo
+    found: dict[str, float | None] = {"sample_spread": _spread(pictures) / spread if spread > 0 else None}
     if work.state.players.augmentation is not None:
         with torch.no_grad():
             augmented = work.state.players.augment(photos.to(work.device).float().div(127.5).sub(1))

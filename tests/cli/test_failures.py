@@ -103,6 +103,17 @@ def test_whose_code_failed_is_told(run, monkeypatch, calm):
     assert "internal error in the package fewgan-calm (report it to its author): Runtime" in error
 
 
+def test_ctrl_c_is_told_whoever_catches_it(run, monkeypatch):
+    """typer turns it into its own exit, without a word."""
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fewgan.training.listing.listing", stop)
+    code, _, error = run("runs")
+    assert (code, error) == (130, "Error: stopped\n")
+
+
 def test_debugging_shows_the_fault(run, calls, monkeypatch):
     monkeypatch.setattr("fewgan.training.loop.train", lambda *_, **__: 1 / 0)
     monkeypatch.setenv("FEWGAN_DEBUG", "1")

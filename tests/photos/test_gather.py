@@ -214,6 +214,15 @@ def test_packed_tars_cut_short_or_far_too_large_are_one_error(tmp_path, form, mo
         taken(source)
 
 
+def test_a_zip_cut_short_is_told_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("a.jpg", b"x" * 1000)
+    whole = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UsageError, match=r"a\.zip is damaged or cut short: download or pack it again"):
+        taken(tmp_path / "a.zip")
+
+
 def test_a_tar_whose_headers_run_in_a_circle_ends(tmp_path):
     source = tarred(tmp_path / "a.tar", ["a.jpg", "b.jpg"])
     data = bytearray(source.read_bytes())

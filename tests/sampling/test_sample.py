@@ -16,7 +16,7 @@ from stand_in import Model, all_of
 from fewgan.plugin import FewganError, UsageError
 from fewgan.sampling import animation, generate, imagefile
 from fewgan.sampling import sample as sampling
-from fewgan.sampling.sample import Sampled, choose_classes
+from fewgan.sampling.sample import Sampled, choose_classes, folder_name
 from fewgan.screen import Screen
 
 
@@ -63,6 +63,9 @@ def test_settings_that_change_pictures_change_the_folder(model: Model) -> None:
     names = {run(count=1, **settings).folder.name for settings in (
         {}, {"seed": 1}, {"truncation": 1.0}, {"classes": "tulip, rose"}, {"standing_stats": 2},
     )}  # fmt: skip
+    near = [folder_name("a", truncation, 0, None, 0) for truncation in (0.1234567, 0.1234568)]
+    long = [folder_name("a", None, 0, ",".join(["tulip"] * 20 + [last]), 0) for last in ("rose", "tulip")]
+    assert len({*near, *long}) == 4
     assert names == {
         "00001-cats-seed0", "00001-cats-seed1", "00001-cats-t1-seed0", "00001-cats-seed0-tulip+rose",
         "00001-cats-seed0-standing2",

@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 import fewgan
 from fewgan import run
 from fewgan.architectures.biggan import Options, build
+from fewgan.features.random.network import RandomVGG
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import UsageError
 from fewgan.registry import choose
+from fewgan.scoring.fid import score
 from fewgan.screen import Screen
 from fewgan.sources import known
 from fewgan.sources.load import build_empty
@@ -258,6 +260,22 @@ def test_a_run_with_the_best_generator_alone_is_a_source(tmp_path, tiny_installe
     shutil.rmtree(folder / "checkpoints")
     with pytest.raises(UsageError, match=r"no generator\.safetensors yet"):
         fewgan.load(folder)
+    for path in folder.iterdir():  # what there is from the first moment on
+        if path.name not in ("config.json", ".lock"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for use in (fewgan.load, lambda folder: score(folder, features=RandomVGG(), screen=QUIET)):
+        with pytest.raises(UsageError, match=r"no generator\.safetensors yet"):
+            use(folder)
+
+
+def test_a_dataset_and_a_folder_of_runs_are_told_for_what_they_are(tmp_path, tiny_installed):
+    folder = train(config(tmp_path, steps=1), QUIET).folder
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dataset.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"data: is a dataset and no generator; 'fewgan train .*data' makes one"):
+        fewgan.load(tmp_path / "data")
+    with pytest.raises(UsageError, match=f"holds runs; give one of them, such as {folder}"):
+        score(folder.parent, features=RandomVGG(), screen=QUIET)
 
 
 def test_what_lies_in_or_above_a_run_says_to_give_the_run(tmp_path, tiny_installed):

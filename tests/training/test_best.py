@@ -103,6 +103,12 @@ def test_patience_ends_the_run_with_everything_saved(tmp_path, scripted, capsys)
     assert (further.step, further.best_step, steps_of(done.folder / run.BEST)) == (20, 20, 20)
 
 
+def test_patience_for_a_run_without_scores_is_refused(tmp_path):
+    done = train(config(tmp_path, steps=2), Screen(quiet=True))
+    with pytest.raises(UsageError, match="was started without --score-every and has no scores; leave it out"):
+        resume(str(done.folder), Screen(quiet=True), patience=3)
+
+
 def test_it_is_kept_whatever_is_saved(tmp_path):
     """Real scores: best.safetensors is the average of that step, byte for byte that of a save then."""
     done = train(scored(tmp_path, save_every=4, keep_generators=True), Screen(quiet=True))

@@ -115,7 +115,7 @@ def text(model: Any, stated: str, *, title: str, where: str, truncation: float |
             f"{plain(name)} ({counts[index]:,} photos)" if counts else plain(name) for index, name in enumerate(classes)
         ]
         lines += [f"- classes: {', '.join(each[:50])}{', …' if len(each) > 50 else ''}"]
-    lines += _scores(model.path)
+    lines += _scores(model.path, config.get("step"))
     lines += ["", "## Licence", "", f"{plain(stated)}.", ""]
     lines += [f"- It descends from {plain(one['source'])}: {plain(one['licence'])}." for one in config["licences"]]
     return "\n".join(lines).rstrip() + "\n"
@@ -137,8 +137,8 @@ def _training(config: Mapping[str, Any], model: Any) -> dict[str, Any]:
     return found | {"steps": f"{steps:,} of {config['batch_size']} photos", "seed": str(config["seed"])}
 
 
-def _scores(place: Path) -> list[str]:
-    """A table of what `fewgan fid` found, where it did."""
+def _scores(place: Path, step: int | None) -> list[str]:
+    """A table of what `fewgan fid` found, where it did, without the scores of generators of other steps."""
     try:
         facts = json.loads((place / "fid" / "scores.json").read_text(encoding="utf-8"))
         name = f"{facts['score_name']}"
@@ -146,9 +146,12 @@ def _scores(place: Path) -> list[str]:
             [plain(row["against"]), "" if row["truncation"] is None else f"{row['truncation']:g}",
              *(_number(row[key]) for key in ("frechet_distance", "kid", "precision", "recall")), f"{row['count']:,}"]
             for row in facts["rows"]
+            if row.get("step") in (None, step)
         ]  # fmt: skip
         note = f"Features: {plain(facts['features'])}. Lower is better for {plain(name)} and KID."
     except (OSError, ValueError, KeyError, TypeError):
+        return []
+    if not rows:
         return []
     head = ["against", "truncation", plain(name), "KID", "precision", "recall", "pictures"]
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
