@@ -100,7 +100,7 @@ CURVES = {
     "KID against held-out photos": "kid",
     "coverage": "coverage",
     "Vendi: variety, in that of the photos": "vendi_ratio",
-    "share of samples that are no copies (AuthPct / 100)": "authentic",
+    "samples that are no copies (AuthPct)": "authentic",
 }
 SWEEP = {"KID against held-out photos": "kid", "precision": "precision", "coverage": "coverage", "Vendi": "vendi_ratio"}
 
@@ -245,7 +245,7 @@ def main(out: Path = HERE) -> None:
         (r["precision"], r["threads"], r["machine"], r["torch"].split("+")[0]) for p in parts for r in p.results
     }
     words += [
-        f"Computed in {p} on {n} thread each ({m}; torch {t}); other work ran beside.\n" for p, n, m, t in machines
+        f"Computed in {p} on {n} thread each ({m}; torch {t}); other work ran beside.\n" for p, n, m, t in sorted(machines)
     ]
     words += ["## Which claims held\n", *(line for part in parts for line in verdict(part)), ""]
     words += similar(out)
