@@ -245,7 +245,8 @@ def main(out: Path = HERE) -> None:
         (r["precision"], r["threads"], r["machine"], r["torch"].split("+")[0]) for p in parts for r in p.results
     }
     words += [
-        f"Computed in {p} on {n} thread each ({m}; torch {t}); other work ran beside.\n" for p, n, m, t in sorted(machines)
+        f"Computed in {p} on {n} thread each ({m}; torch {t}); other work ran beside.\n"
+        for p, n, m, t in sorted(machines)
     ]
     words += ["## Which claims held\n", *(line for part in parts for line in verdict(part)), ""]
     words += similar(out)
