@@ -21,6 +21,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def shortened(name: str, most: int = 200) -> str:
     """A file name: letters that are not safe in one become _, and it is cut to `most` bytes at a whole character."""
     safe = re.sub(r"[^\w.+-]", "_", name)
     return os.fsencode(safe)[:most].decode("utf-8", "ignore")
+
+
+def fingerprint(text: str) -> str:
+    """Six letters that tell names apart which are the same otherwise."""
+    return blake2b(os.fsencode(text), digest_size=3).hexdigest()
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """Options of the whole suite."""
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -21,3 +25,14 @@ def tiny_installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 
     monkeypatch.syspath_prepend(str(install_tiny(tmp_path_factory.getbasetemp() / "fewgan-tiny")))
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on sys.path for packages; their modules are forgotten afterwards."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if not name.startswith("fewgan"):
+            del sys.modules[name]

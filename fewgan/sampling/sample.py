@@ -203,9 +203,7 @@ def folder_name(model: str, truncation: float | None, seed: int, classes: str | 
     name += f"-seed{seed}"
     if classes is not None:
         words = "+".join(re.sub(r"[^\w.-]+", "_", part.strip()) for part in classes.split(","))
-        name += (
-            f"-{words}" if len(words) <= 60 else f"-{words[:50]}-{blake2b(words.encode(), digest_size=3).hexdigest()}"
-        )
+        name += f"-{words}" if len(words) <= 60 else f"-{words[:50]}-{run.fingerprint(words)}"
     if standing_stats:
         name += f"-standing{standing_stats}"
     return name

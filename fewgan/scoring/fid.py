@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +198,7 @@ def _worded(value: Any) -> str:
         return str(value)
     place = Path(value)
     elsewhere = place.parent != Path()
-    return place.stem + (f"-{blake2b(os.fsencode(place.absolute()), digest_size=3).hexdigest()}" if elsewhere else "")
+    return place.stem + (f"-{run.fingerprint(str(place.absolute()))}" if elsewhere else "")
 
 
 def _row(made: Tensor, photos: Tensor, flipped: Tensor | None, side: Pictures, variation: Variation) -> Row:

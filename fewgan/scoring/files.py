@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 
 from fewgan import run
@@ -48,7 +47,7 @@ def settings(
     if against is None and pictures is None and len(os.fsencode(whole)) <= LONGEST:
         return run.shortened(whole, LONGEST)
     told_apart = f"{whole}\0{against and against.resolve()}" + (f"\0{pictures.resolve()}" if pictures else "")
-    return f"{run.shortened(whole, LONGEST - 7)}-{blake2b(os.fsencode(told_apart), digest_size=3).hexdigest()}"
+    return f"{run.shortened(whole, LONGEST - 7)}-{run.fingerprint(told_apart)}"
 
 
 def names(variations: Sequence[Variation]) -> list[str]:

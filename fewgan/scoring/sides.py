@@ -88,11 +88,9 @@ def _model(target: Path, inside: Sequence[str], screen: Screen) -> Model | None:
     """The generator at `target`, None where pictures are. Anything may lie beside pictures, weight files too."""
     from fewgan.sources import load as source
 
-    is_run = run.GENERATOR in inside or run.is_run(target)
+    is_run = run.GENERATOR in inside or any(map(run.is_run, (target, *run.runs_in(target))))
     weights = [name for name in inside if Path(name).suffix.lower() in source.FOREIGN]
     if not is_run and not weights:
-        if runs := [folder for folder in run.runs_in(target) if run.is_run(folder)]:
-            raise UsageError(f"{safe(str(target))}: holds runs; give one of them, such as {safe(str(runs[-1]))}")
         return None
     try:
         return source.load(target, screen)

@@ -120,14 +120,10 @@ class Model:
         if "network_classes" not in self.config:
             raise UsageError(f"{self.path}: has no description to save with its weights; use export instead")
         private: dict[str, Any] = {
-            "data": "",
-            "data_path": "",
-            "out": "",
-            "data_relative": None,
-            "asked": None,
-            "source": None,
+            **dict.fromkeys(("data", "data_path", "out"), ""),
+            **dict.fromkeys(("data_relative", "asked", "source", "features", "score_every", "patience")),
+            "trackers": [],  # options of these and of features may be paths
         }
-        private |= {"trackers": [], "features": None, "score_every": None, "patience": None}  # options may be paths
         facts = {"config": {**self.config, **private}}
         sides = {"generator": self.generator, "mapper": self.mapper, "discriminator": self.discriminator}
         tensors = {name: _tensors(module, half) for name, module in sides.items() if module is not None}

@@ -15,7 +15,7 @@ from torch import Tensor
 from fewgan import device, distributed, registry, run
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
-from fewgan.options import fields_of
+from fewgan.options import fields_of, flag
 from fewgan.photos import dataset
 from fewgan.screen import Screen
 from fewgan.sources import known, load, transfer
@@ -95,7 +95,7 @@ def with_size(config: Config, data: dataset.Dataset, model: Model | None) -> Con
     for name, value in options.items():
         their = theirs.options.get(name, defaults.options[name])  # a run from before the option existed
         if name not in own and value not in (defaults.options[name], their):
-            words = f"{theirs.name}-{name.rstrip('_').replace('_', '-')}"
+            words = f"{theirs.name}-{name}"
             given, has = _on_the_line(words, value), _on_the_line(words, their)
             has = f"the default of {has}" if their is None else has
             raise UsageError(f"{given}: the source {config.source} has {has}, and keeps it; leave {given} out")
@@ -107,8 +107,8 @@ def with_size(config: Config, data: dataset.Dataset, model: Model | None) -> Con
 def _on_the_line(words: str, value: Any) -> str:
     """An option with its value, as a command line has it."""
     if isinstance(value, bool):
-        return f"--{words}" if value else f"--no-{words}"
-    return f"--{words}" if value is None else f"--{words} {value}"
+        return flag(words if value else f"no-{words}")
+    return flag(words) if value is None else f"{flag(words)} {value}"
 
 
 def classes(data: dataset.Dataset, model: Model | None, screen: Screen) -> int:

@@ -88,8 +88,7 @@ class Ticks:
         """A line of metrics, and samples if it is time. Waits for the device."""
         work = self._work
         means = work.state.meter.take_means()
-        seen: dict[str, float | None] = {}
-        seen |= self._best.measure(averaged(work, self._folder)) if self._best.due else {}
+        seen: dict[str, Any] = self._best.measure(averaged(work, self._folder)) if self._best.due else {}
         if self._held_out is None:  # not rank 0
             return
         if (held_out := self._held_out.logit()) is not None:
@@ -118,9 +117,7 @@ def _known(line: dict[str, Any], key: str) -> bool:
     return line.get(key) is not None
 
 
-def _line(
-    work: Session, means: dict[str, float | None], seconds: float, seen: dict[str, float | None]
-) -> dict[str, Any]:
+def _line(work: Session, means: dict[str, float | None], seconds: float, seen: dict[str, Any]) -> dict[str, Any]:
     state = work.state
     real, fake = means.get("logit_real"), means.get("logit_fake")
     rates = {
