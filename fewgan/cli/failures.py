@@ -6,6 +6,7 @@ import os
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 from fewgan import registry, screen
 from fewgan.cli import choosing
@@ -60,7 +61,7 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> tuple[int | None
 
 def _whose(error: BaseException) -> str:
     """` in the augmentation NAME of the package PACKAGE`, if its code failed, or was the last to call what failed."""
-    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [_module(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
     entries = {entry: entry.value.partition(":")[0].partition(".")[0] for entry in registry.describe()}
     for top in (module.partition(".")[0] for module in reversed(modules)):
         if top == "fewgan":
@@ -70,6 +71,15 @@ def _whose(error: BaseException) -> str:
             plugin = f"the {KINDS[found[0].kind]} {found[0].name} of " if len(found) == 1 else ""
             return f" in {plugin}the package {found[0].package}"
     return ""
+
+
+def _module(frame: FrameType) -> str:
+    """The module whose code runs in a frame. Of a method it is that of the object's class, which may inherit it:
+
+    a forward that cannot be called with what it is given fails in torch, before a line of it runs.
+    """
+    runs = frame.f_locals.get("self")
+    return str(frame.f_globals.get("__name__") if runs is None else type(runs).__module__)
 
 
 def _usage(error: BaseException, arguments: Sequence[str]) -> str:

@@ -132,8 +132,9 @@ def _batches(groups: Iterable[Tensor], size: int) -> Iterator[Tensor]:
 def cache_key(features: Features, origin: str = "") -> str:
     """A hash of everything that decides what a module computes. Equal keys share cached features.
 
-    Its class, repr and weights, `identity` where it has one, the source files of all classes in it (an edit of forward
-    changes the key), the versions of torch and torchvision, and `origin`: its package, the version and the options.
+    Its class, repr and weights, `identity` where it has one, the source files of all classes in it and of the modules
+    beside them (an edit of forward changes the key), the versions of torch and torchvision, and `origin`: its package,
+    the version and the options.
     """
     module: torch.nn.Module = features  # type: ignore[assignment]
     facts = [f"{type(module).__module__}.{type(module).__qualname__}", repr(module), origin]
@@ -148,11 +149,14 @@ def cache_key(features: Features, origin: str = "") -> str:
 
 
 def _source(kind: type) -> bytes:
-    """The whole file that defines a class, with the functions it calls; empty where there is none to read."""
-    if kind.__module__.partition(".")[0] in OWN_PACKAGES:
+    """The file that defines a class, and those beside it in its package, whose functions it may call; else empty."""
+    top, _, inner = kind.__module__.partition(".")
+    if top in OWN_PACKAGES:
         return b""
     with suppress(TypeError, OSError):
-        return Path(inspect.getfile(kind)).read_bytes()
+        file = Path(inspect.getfile(kind))
+        packaged = inner or file.name == "__init__.py"
+        return b"".join(part.read_bytes() for part in (sorted(file.parent.glob("*.py")) if packaged else [file]))
     return b""
 
 

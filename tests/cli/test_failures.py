@@ -148,7 +148,7 @@ def test_two_packages_with_a_name_stop_only_who_chooses_it(run, calls, calm):
 def test_in_a_process(calm):
     """The console's view: real entry points on PYTHONPATH, real exit codes, nothing but one line."""
     (calm / "calm.py").write_text("raise RuntimeError('the weather\\nis bad')")
-    done = subprocess_of("train", "--calm", PYTHONPATH=str(calm))
+    done = subprocess_of("train", "--calm", PYTHONPATH=str(calm), OMP_NUM_THREADS="1")  # or a busy machine is told
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "Error: regularizer 'calm' of fewgan-calm 1.0 does not import: RuntimeError: the weather is bad; "

@@ -91,6 +91,19 @@ def test_an_edit_of_forward_changes_the_key(tmp_path, monkeypatch):
     assert cache_key(inside) != held
 
 
+def test_an_edit_of_a_module_beside_it_changes_the_key(tmp_path, monkeypatch):
+    """Its functions are called; they need no class that is a part of the features."""
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "scaled_package"
+    package.mkdir()
+    for name, text in (("__init__", SOURCE), ("helpers", "FACTOR = 1")):
+        (package / f"{name}.py").write_text(text)
+    features = importlib.import_module("scaled_package").Scaled()
+    before = cache_key(features)
+    (package / "helpers.py").write_text("FACTOR = 2")
+    assert cache_key(features) != before
+
+
 def test_the_key_has_package_and_identity():
     features = Tiny()
     keys = {cache_key(features), cache_key(features, "a 1.0"), cache_key(features, "a 1.1")}

@@ -37,6 +37,7 @@ def test_a_loss_that_is_no_scalar_names_the_plugin(value, what):
 
 BROKEN = """
     from dataclasses import dataclass
+    import torch
     from fewgan.plugin import Plugin
 
     @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,12 @@ BROKEN = """
 
     nothing = Plugin(api=1, summary="N", options=Options, build=lambda options, networks: None)
     raises = Plugin(api=1, summary="R", options=Options, build=fails)
+
+    class Calm(torch.nn.Module):
+        def forward(self, images, strength):
+            return images
+
+    calm = Plugin(api=1, summary="C", options=Options, build=lambda options: Calm())
 """
 
 
@@ -67,6 +74,16 @@ def test_what_a_plugin_does_wrong_while_it_is_built_names_it(tmp_path, monkeypat
     with pytest.raises(AttributeError) as caught:
         assemble(config(tmp_path), networks())
     assert "internal error (please report it): Attr" in explained(caught.value, capsys)
+
+
+def test_a_forward_with_other_arguments_names_its_package(tmp_path, monkeypatch, tiny_installed, capsys):
+    """torch calls it, and no line of it runs."""
+    points = {"augmentations": ["calm = broken_plugin:calm"]}
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-odd", points, {"broken_plugin": BROKEN}))
+    plugin, options = choose("augmentations", "calm").plugin()
+    with pytest.raises(TypeError) as caught:
+        dataclasses.replace(team(), augmentation=plugin.build(options)).augment(batch()[0])
+    assert "internal error in the augmentation calm of the package fewgan-odd" in explained(caught.value, capsys)
 
 
 class Augments(nn.Module):
