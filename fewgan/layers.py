@@ -152,6 +152,10 @@ class SpectralEmbedding(Spectral):
     def _make_kernel(self) -> Tensor:
         return self.normalized() * self.gain
 
+    def rows(self) -> Tensor:
+        """What forward gives for each class, [classes, out_features]."""
+        return self.kernel()
+
     @torch.no_grad()
     def set_rows(self, rows: Tensor) -> None:
         """Has forward give these rows [classes, out_features]: weight, u0 and gain are set."""

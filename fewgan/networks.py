@@ -21,7 +21,9 @@ class Generator(Protocol):
     image so that every parameter is in exactly one; the stem counts to the first. A parameter built with
     requires_grad=False never learns. In training mode forward may change batch-norm buffers and those named in
     `moving`, nothing else. Normalise with `batch_norm`, which is F.batch_norm over the batch of all processes. Noise is
-    drawn with torch's global generator, which the core seeds in training, in `sample` and in `fid`.
+    drawn with torch's global generator, which the core seeds in training, in `sample` and in `fid`. A module whose
+    values for a class depend on the number of classes has rows() and set_rows(rows), as `SpectralEmbedding` has, so
+    that a run on other classes starts from the same values.
 
     optional moving: tuple of str = (): buffers, such as ("w_avg",), that the core averages over processes.
     optional latents(count, random) -> z [count, Z]: another law than N(0, 1); random is a torch.Generator or None.

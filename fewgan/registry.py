@@ -70,6 +70,21 @@ class Choice:
                 f"{error}; this was made with {package} {version}, and {now} is installed: install that version"
             ) from None
 
+    def build(self, **facts: Any) -> Any:
+        """The module that the plugin builds; for all kinds but architectures, trackers and commands."""
+        from torch import nn
+
+        plugin, options = self.plugin()
+        module = plugin.build(options, **facts)
+        if not isinstance(module, nn.Module):
+            raise fault(self.kind, self.name, f"its build returned {type(module).__name__} and not a module")
+        return module
+
+
+def fault(kind: str, name: str, what: str) -> FewganError:
+    """The error for a mistake of a plugin's author."""
+    return FewganError(f"the {KINDS[kind]} {name}: {what}; report it to its author")
+
 
 def how_to_install(package: str) -> str:
     """For one of PACKAGES: the command, and where it works."""

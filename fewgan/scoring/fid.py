@@ -176,10 +176,10 @@ def built(features: Choice | Features, device: torch.device) -> tuple[str, str, 
     module: Any = features
     name, origin = type(features).__name__.lower(), ""
     if isinstance(features, Choice):
-        plugin, options = features.plugin()
-        name, origin, module = features.name, f"{features.package} {features.version} {options}", plugin.build(options)
+        options = features.plugin()[1]
+        name, origin, module = features.name, f"{features.package} {features.version} {options}", features.build()
     if not isinstance(module, torch.nn.Module):
-        raise FewganError(f"the features {name}: {type(module).__name__} is not a module; report it to its author")
+        raise TypeError(f"features: {name} is no torch.nn.Module")
     return name, origin, module.to(device).eval()
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fewgan import storage
-from fewgan.layers import SpectralEmbedding
 from fewgan.networks import Networks
 from fewgan.sources import load
 from fewgan.sources.model import Model
@@ -47,9 +46,9 @@ def copy_weights(model: Model, networks: Networks, classes: Sequence[str] = ()) 
     """Copies the source's weights into networks of the same shape but for the number of classes.
 
     classes: names of the run's. What has a row (or column) for each class gets those of the source's class of the same
-    name, or the mean over all; a spectrally normalised embedding gives the same values as the source's, whatever the
-    number of rows. A source without a discriminator leaves the built one as it is. Raises UsageError for anything else
-    that does not fit.
+    name, or the mean over all. Modules whose values depend on the number of classes, such as a spectrally normalised
+    embedding, say with `rows()` and `set_rows(rows)` what they give for each, and give the same again. A source without
+    a discriminator leaves the built one as it is. Raises UsageError for anything else that does not fit.
     """
     count = model.generator.classes
     found = matches(count, model.classes, list(classes) or [""] * networks.generator.classes)
@@ -63,20 +62,20 @@ def copy_weights(model: Model, networks: Networks, classes: Sequence[str] = ()) 
             storage.load_state(ours, theirs.state_dict(), model.path)
             continue
         other = {name: tensor.shape for name, tensor in probe.state_dict().items()}
-        embeddings = _embeddings(theirs, ours)
+        tables = _tables(theirs, ours)
         state = {}
         for name, tensor in theirs.state_dict().items():
             pairs_of_sizes = zip(tensor.shape, other[name], strict=True)
             axes = [axis for axis, (size, more) in enumerate(pairs_of_sizes) if size != more]
-            if name.rpartition(".")[0] in embeddings:
+            if axes and name.rpartition(".")[0] in tables:
                 state[name] = ours.state_dict()[name]
             elif axes:
                 state[name] = _rows(tensor.transpose(0, axes[0]), found).transpose(0, axes[0]).contiguous()
             else:
                 state[name] = tensor
         storage.load_state(ours, state, model.path)
-        for layer, new in embeddings.values():
-            new.set_rows(_rows(layer.kernel(), found))
+        for table, new in tables.values():
+            new.set_rows(_rows(table.rows(), found))
 
 
 def _with_another_class(model: Model) -> tuple[Any, Any]:
@@ -94,13 +93,13 @@ def _with_another_class(model: Model) -> tuple[Any, Any]:
         return built()
 
 
-def _embeddings(theirs: Any, ours: Any) -> dict[str, tuple[Any, Any]]:
-    """Spectrally normalised class embeddings by name: another number of rows has another sigma."""
+def _tables(theirs: Any, ours: Any) -> dict[str, tuple[Any, Any]]:
+    """By name the modules, of the source and of the run, whose values depend on the number of classes."""
     modules = dict(ours.named_modules())
     return {
         name: (module, modules[name])
         for name, module in theirs.named_modules()
-        if isinstance(module, SpectralEmbedding) and isinstance(modules.get(name), SpectralEmbedding)
+        if hasattr(module, "set_rows") and hasattr(modules.get(name), "set_rows")
     }
 
 

@@ -14,6 +14,8 @@ from fewgan import run, storage
 from fewgan.plugin import Networks, UsageError
 from fewgan.sources import known
 from fewgan.sources.load import load
+from fewgan.sources.model import Model
+from fewgan.sources.transfer import copy_weights
 from fewgan.testing.base import (
     CLOCK,
     QUIET,
@@ -95,6 +97,30 @@ class ArchitectureTests(ModuleTests):
         rule = "row i of the logits is of image i alone, or separate is True"
         apart = (rolled - expected).abs().max().item()
         self.must(apart < 1e-3 * max(1.0, expected.abs().max().item()), rule, f"{apart:.1e} apart in another order")
+
+    @torch.no_grad()
+    def test_a_class_of_the_source_keeps_its_values(self) -> None:
+        """Those of a run on photos of other classes start from the source's of the same name."""
+        theirs, ours = self.made(classes=5), self.made(classes=2)
+        for module in (*modules(theirs), *modules(ours)):
+            module.eval()
+        for parameter in (p for module in modules(theirs) for p in module.parameters()):
+            parameter.add_(
+                torch.randn_like(parameter), alpha=0.1
+            )  # as trained: biases of 0 would hide what they add to
+        named = {"classes": [*"abcde"]}
+        source = Model(Path("source"), theirs, self.choice, discriminator=theirs.discriminator, config=named)
+        copy_weights(source, ours, ["d", "b"])
+        z, images = self._latents(theirs, 2)[0], torch.rand(2, 3, self.size, self.size) * 2 - 1
+        found = []
+        for made, labels in ((theirs, torch.tensor([3, 1])), (ours, torch.tensor([0, 1]))):
+            torch.manual_seed(0)
+            pictures = made.generator(z, made.generator.embed(labels))
+            found.append((pictures, made.discriminator(images, labels)))
+        rule = "with another number of classes, one of the same name gives the same {} (see SpectralEmbedding.set_rows)"
+        for what, before, after in zip(("images", "logits"), *found, strict=True):
+            apart = (before - after).abs().max().item()
+            self.must(apart < 1e-3 * max(1.0, before.abs().max().item()), rule.format(what), f"{apart:.1e} apart")
 
     def test_gradients_are_finite_and_reach_every_parameter(self) -> None:
         for classes in (0, 3):

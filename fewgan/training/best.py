@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ class Best:
         best = min(score for _, score in self._scores)
         return f"KID {self._scores[-1][1]:.3f} best {best:.3f}"
 
-    def measure(self, model: Model) -> dict[str, float]:
+    def measure(self, model: Model) -> dict[str, float | None]:
         """The score of the averaged generator, for the metrics; keeps the generator if it is the best. Collective."""
         work, started = self._work, time.monotonic()
 
@@ -90,7 +91,8 @@ class Best:
 
         made = extract(self._features, groups, PICTURES, device=work.device, label="score", screen=Screen(quiet=True))
         kid = distances.kid(self._real, made, subsets=1).full
-        self._scores.append((work.state.step, kid))
+        if math.isfinite(kid):  # nothing compares with a NaN
+            self._scores.append((work.state.step, kid))
         if self.step == work.state.step and distributed.rank() == 0:
             checkpoint.save_generator(self._folder / run.BEST, work.state, work.record, kid=kid)
         seconds = time.monotonic() - started
@@ -100,7 +102,7 @@ class Best:
                 f"{counted(len(self._real), f'{self._against} photo')}); each takes {duration(seconds)}"
             )
             self._told = True
-        return {"kid": kid, "kid_seconds": round(seconds, 2)}
+        return {"kid": kid if math.isfinite(kid) else None, "kid_seconds": round(seconds, 2)}
 
 
 def _photos(work: Session) -> tuple[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from fewgan import distributed, run
 from fewgan.errors import FewganError
 from fewgan.screen import Screen, command, counted, say
-from fewgan.training import batches, checkpoint, session
+from fewgan.training import batches, checked, checkpoint, session
 from fewgan.training.config import Config
 from fewgan.training.players import apply_schedules, freeze
 from fewgan.training.session import Session
@@ -99,9 +99,9 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     counts = generator_batches(config, players.networks.defaults.generator_batch)
     planned_images = (config.planned_steps or config.steps) * work.images_per_step
     ticks = Ticks(work, folder, screen)
-    started = time.monotonic()
+    started, ended_by = time.monotonic(), 0
     with _signals() as stopping, screen.progress("train", config.steps - state.step, "steps") as advance, ticks:
-        while state.step < config.steps and not stopping and not ticks.exhausted:
+        while state.step < config.steps and not ended_by and not ticks.exhausted:
             # Fetch: this step's randomness, learning rates, and what learns in it
             batches.seed(work)
             apply_schedules(players, state.optimizers, state.images_seen, planned_images)
@@ -128,20 +128,21 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             state.step += 1
 
             # Tick: the loop waits for the device nowhere else
-            if signum := distributed.all_reduce_max(stopping[0] if stopping else 0):
-                stopping[:] = [signum]  # all processes stop after the same step
-            saving = state.step % config.save_every == 0 or state.step == config.steps or bool(stopping)
-            if ticks.due or saving:
-                _check_finite(work, folder)
             if ticks.due:
+                _check_finite(work, folder)
                 ticks.tick()
             advance(1, ticks.status)
-            if (saving or ticks.exhausted) and distributed.rank() == 0:
-                checkpoint.save(folder, state, work.record, keep_generator=config.keep_generators)
-    if stopping and state.step < config.steps:
-        name = signal.Signals(stopping[0]).name
+            # After the tick, which is long: all processes stop after the same step, and it is saved.
+            ended_by = distributed.all_reduce_max(stopping[0] if stopping else 0)
+            regular = state.step % config.save_every == 0 or state.step == config.steps
+            if regular or ended_by or ticks.exhausted:
+                _check_finite(work, folder)
+                if distributed.rank() == 0:
+                    checkpoint.save(folder, state, work.record, keep_generator=config.keep_generators)
+    if ended_by and state.step < config.steps:
+        name = signal.Signals(ended_by).name
         again = command("fewgan", "train", "--resume", str(folder))
-        raise Stopped(f"stopped by {name} at step {state.step}, saved; go on with '{again}'", stopping[0])
+        raise Stopped(f"stopped by {name} at step {state.step}, saved; go on with '{again}'", ended_by)
     if ticks.exhausted:
         screen.note(
             f"Stopped at step {state.step}: {counted(config.patience or 0, 'score')} since step {ticks.best_step}, and "
@@ -164,7 +165,8 @@ def _trainable(work: Session) -> list[torch.nn.Parameter] | None:
     chosen = players.transfer.trainable(work.state.step, work.config.planned_steps)
     if chosen is None:
         return None
-    return [*chosen, *(p for module in players.regularizers.values() for p in module.parameters())]
+    own = checked.trainable(players.names.get("transfer", ""), chosen)
+    return [*own, *(p for module in players.regularizers.values() for p in module.parameters())]
 
 
 def _check_finite(work: Session, folder: Path) -> None:

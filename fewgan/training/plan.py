@@ -57,8 +57,7 @@ def plan(config: Config, screen: Screen) -> dict[str, Any]:
 
 def _loss(players: Players) -> str:
     """The adversarial loss, or the regularizer that brings both losses in its place."""
-    replaced = players.replaces_adversarial
-    return next((f"of {name}" for name, one in players.regularizers.items() if one is replaced), players.loss)
+    return players.loss if players.replacing is None else f"of {players.replacing}"
 
 
 def _count(module: nn.Module) -> int:

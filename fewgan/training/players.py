@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from fewgan import distributed
-from fewgan.errors import FewganError
-from fewgan.installed import KINDS
 from fewgan.networks import Adam, Networks
 from fewgan.plugin import Group
 from fewgan.registry import Choice
+from fewgan.training import checked
 from fewgan.training.config import Config
 
 
@@ -64,9 +63,14 @@ class Players:
         return found | {f"regularizer.{name}": module for name, module in self.regularizers.items()}
 
     @property
+    def replacing(self) -> str | None:
+        """The name of the regularizer that brings the losses of D and G in place of the core's, or None."""
+        return next((name for name, r in self.regularizers.items() if not getattr(r, "adversarial", True)), None)
+
+    @property
     def replaces_adversarial(self) -> Any | None:
-        """The regularizer that brings the losses of D and G in place of the core's, or None."""
-        return next((r for r in self.regularizers.values() if not getattr(r, "adversarial", True)), None)
+        """That regularizer itself."""
+        return None if self.replacing is None else self.regularizers[self.replacing]
 
     @property
     def judge(self) -> Any:
@@ -76,19 +80,19 @@ class Players:
     @cached_property
     def groups(self) -> list[Group]:
         """Parameters that the transfer gives rates of their own."""
-        groups = list(self.transfer.groups()) if hasattr(self.transfer, "groups") else []
-        for group in groups:
-            if group.network not in ("generator", "discriminator"):
-                raise FewganError(
-                    f"the transfer method {self.names.get('transfer', '')}: a group of its parameters is for the "
-                    f"network {group.network!r}, and must be for generator or discriminator; report it to its author"
-                )
-        return groups
+        made = self.transfer.groups() if hasattr(self.transfer, "groups") else ()
+        return checked.groups(self.names.get("transfer", ""), made)
+
+    @property
+    def plugins(self) -> list[tuple[str, str, Any]]:
+        """(kind, name, module) of those that may have losses and a schedule: the transfer and the regularizers."""
+        own = (checked.TRANSFER, self.names.get("transfer", ""), self.transfer)
+        return [own, *((checked.REGULARIZER, name, module) for name, module in self.regularizers.items())]
 
     @property
     def needs_real(self) -> bool:
         """Whether a plugin asks for photos in the G step."""
-        return any(getattr(plugin, "needs_real", False) for plugin in (self.transfer, *self.regularizers.values()))
+        return any(getattr(module, "needs_real", False) for _, _, module in self.plugins)
 
     @property
     def device(self) -> torch.device:
@@ -134,19 +138,8 @@ class Players:
         """Augmented images, in their own precision: what is not differentiable in bfloat16 need not be."""
         if self.augmentation is None:
             return images
-        made: Any = self.augmentation(images)
-        what = ""
-        if not isinstance(made, Tensor):
-            what = type(made).__name__
-        elif (made.shape, made.dtype) != (images.shape, images.dtype):
-            what = f"{made.dtype} {list(made.shape)} for {images.dtype} {list(images.shape)}".replace("torch.", "")
-        elif images.requires_grad and torch.is_grad_enabled() and not made.requires_grad:
-            what = "images without a gradient, from which G cannot learn"
-        if what:
-            name = self.names.get("augmentation", "")
-            raise FewganError(f"the augmentation {name} returned {what}; report it to its author")
-        images = made
-        return images
+        learning = images.requires_grad and torch.is_grad_enabled()
+        return checked.images(self.names.get("augmentation", ""), self.augmentation(images), images, learning=learning)
 
     @property
     def logged(self) -> dict[str, Tensor]:
@@ -204,13 +197,14 @@ def assemble(config: Config, networks: Networks) -> Players:
     Raises UsageError for what a plugin cannot serve.
     """
     networks = networks.with_discriminator()
-    transfer = built(config.transfer, networks=networks)
+    transfer = _built(config.transfer, networks=networks)
     names = {"transfer": config.transfer.name}
     augmentation = None
     if config.augmentation is not None:
-        augmentation = built(config.augmentation, size=config.size)
+        augmentation = _built(config.augmentation, size=config.size)
         names["augmentation"] = config.augmentation.name
-    regularizers = {choice.name: built(choice, networks=networks) for choice in config.regularizers}
+    regularizers = {choice.name: _built(choice, networks=networks) for choice in config.regularizers}
+    checked.together(regularizers, augmentation, names.get("augmentation", ""))
     return Players(
         networks=networks,
         transfer=transfer,
@@ -224,16 +218,8 @@ def assemble(config: Config, networks: Networks) -> Players:
     )
 
 
-def built(choice: Choice, **facts: Any) -> Any:
-    """What a plugin builds. Raises FewganError where that is no module."""
-    plugin, options = choice.plugin()
-    module = plugin.build(options, **facts)
-    if not isinstance(module, nn.Module):
-        raise FewganError(
-            f"the {KINDS[choice.kind]} {choice.name}: its build returned {type(module).__name__} and not a module; "
-            "report it to its author"
-        )
-    return module
+def _built(choice: Choice, **facts: Any) -> Any:
+    return checked.plugin(choice.kind, choice.name, choice.build(**facts))
 
 
 def optimizers(players: Players, config: Config) -> dict[str, torch.optim.Optimizer]:
@@ -273,16 +259,20 @@ def apply_schedules(
 
     The factors are multiplied: of the network, of each plugin, and of each group that the transfer names.
     """
-    plugins = (players.transfer, *players.regularizers.values())
-    schedules = [plugin.schedule for plugin in plugins if hasattr(plugin, "schedule")]
-    common = math.prod(schedule(images_seen, planned_images) for schedule in schedules)
+    common = math.prod(
+        checked.factor(kind, name, plugin.schedule(images_seen, planned_images))
+        for kind, name, plugin in players.plugins
+        if hasattr(plugin, "schedule")
+    )
+    transfer = players.names.get("transfer", "")
     index = images_seen * players.steps // planned_images  # every step shows the same number of photos
     for side, optimizer in optimizers.items():
         schedule = getattr(players.networks.defaults, side).schedule
         factor = common if schedule is None else common * schedule(images_seen, planned_images)
         own = [None, *(group.schedule for group in players.groups if group.network == side)]
         for group, stages in zip(optimizer.param_groups, own, strict=True):
-            group["lr"] = group["initial_lr"] * factor * (1.0 if stages is None else stages(index, players.steps))
+            stage = 1.0 if stages is None else checked.factor(checked.TRANSFER, transfer, stages(index, players.steps))
+            group["lr"] = group["initial_lr"] * factor * stage
 
 
 def freeze(trainable: Sequence[nn.Parameter] | None, learning: Sequence[nn.Parameter]) -> None:

@@ -70,6 +70,9 @@ def begin(config: Config, screen: Screen) -> Session:
     networks: Networks = plugin.build(options, size=config.size, classes=classes).with_discriminator()
     config = settle.with_defaults(config, networks)
     state = _state(config, networks, target, data, source=model, new=True)
+    replacing = state.players.replacing
+    if asked["loss"] is not None and replacing is not None:
+        raise UsageError(f"--loss {asked['loss']}: {replacing} brings a loss of its own; leave --loss out")
     _check_space(config, state, Path(config.out))
     photos, labels = settle.photos(config, data, screen, target)
     record = settle.record(config, data, classes, model, target) | {
@@ -172,6 +175,7 @@ def resume(
     if distributed.rank() == 0:
         run.cut_metrics(folder, state.step)
         run.write_json(folder / "config.json", record)
+    distributed.barrier()  # all ranks count the same scores
     return Session(config, record, photos_of, photos, labels, state)
 
 

@@ -17,7 +17,7 @@ from fewgan.errors import UsageError
 from fewgan.networks import Networks
 from fewgan.options import fields_of, flag
 from fewgan.photos import dataset
-from fewgan.screen import Screen
+from fewgan.screen import Screen, safe
 from fewgan.sources import known, load, transfer
 from fewgan.sources.model import Model
 from fewgan.training.config import Config
@@ -80,6 +80,11 @@ def with_size(config: Config, data: dataset.Dataset, model: Model | None) -> Con
     if config.size not in (None, size):
         raise UsageError(
             f"--size {config.size}: the source {config.source} is {size} px; leave --size out or take another source"
+        )
+    if size > data.size:
+        raise UsageError(
+            f"{safe(str(data.folder))} holds photos of {data.size} px, and the source {config.source} is {size} px: "
+            f"prepare them with --size {size}, or take another source"
         )
     theirs = model.architecture
     defaults = registry.choose(theirs.kind, theirs.name)

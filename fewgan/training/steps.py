@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewgan import distributed
-from fewgan.errors import FewganError
 from fewgan.layers import advance
 from fewgan.plugin import Step
-from fewgan.training import finite
+from fewgan.training import checked, finite
 from fewgan.training.players import InPrecision, Players
 
 Batch = tuple[Tensor, Tensor]
@@ -83,9 +82,10 @@ def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, clock
     z, fake_labels = players.draw(len(real))
     with torch.no_grad():
         fake = players.generate(z, fake_labels)
-    for regularizer in players.regularizers.values():
+    for name, regularizer in players.regularizers.items():
         if hasattr(regularizer, "images"):
-            real, fake, labels, fake_labels = regularizer.images(real, fake, labels, fake_labels)
+            given = (real, fake, labels, fake_labels)
+            real, fake, labels, fake_labels = checked.four(name, regularizer.images(*given))
     # Real and fake in one batch, so that the augmentation cannot treat them apart.
     count = len(real)
     augmented = players.augment(torch.cat((real, fake)))
@@ -189,18 +189,10 @@ def _backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
 
 
 def _terms(players: Players, hook: str, step: Step) -> Iterator[Tensor]:
-    for name, plugin in ((players.names.get("transfer", ""), players.transfer), *players.regularizers.items()):
+    for kind, name, plugin in players.plugins:
         every = getattr(plugin, "every", 1)
-        if not hasattr(plugin, hook) or step.index % every != 0:
-            continue
-        term: Any = getattr(plugin, hook)(step)
-        scalar = isinstance(term, int | float) or (isinstance(term, Tensor) and term.numel() == 1)
-        if not scalar:
-            what = f"a tensor of shape {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
-            raise FewganError(
-                f"the plugin {name}: its {hook} returned {what} and not a scalar; report it to its author"
-            )
-        yield every * term
+        if hasattr(plugin, hook) and step.index % every == 0:
+            yield every * checked.scalar(kind, name, hook, getattr(plugin, hook)(step))
 
 
 def _observe(players: Players, step: Step, seen: Sequence[tuple[Tensor, Tensor]]) -> None:

@@ -1,6 +1,8 @@
 """--score-every: scores in the metrics, the best generator kept, an end by --patience, exact resume."""
 
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -90,6 +92,14 @@ def test_the_best_is_kept_and_taken(tmp_path, scripted, capsys):
     made = sample(done.folder, count=1, out=tmp_path / "pictures", device="cpu", screen=Screen())
     assert len(made.files) == 1
     assert "Generator: best.safetensors of step 20, the one with the best score" in capsys.readouterr().err
+
+
+def test_a_score_that_is_not_a_number_is_no_best(tmp_path, monkeypatch):
+    found = iter((math.nan, 0.5, 0.2, 0.3, 0.1))
+    monkeypatch.setattr("fewgan.training.best.distances.kid", lambda *_, **__: SimpleNamespace(full=next(found)))
+    done = train(scored(tmp_path), Screen(quiet=True))
+    assert kids(done.folder)[4] is None
+    assert (done.best_step, steps_of(done.folder / run.BEST)) == (20, 20)
 
 
 def test_patience_ends_the_run_with_everything_saved(tmp_path, scripted, capsys):

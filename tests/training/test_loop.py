@@ -20,6 +20,7 @@ from fewgan.screen import Screen
 from fewgan.training import loop as train
 from fewgan.training import session
 from fewgan.training.plan import plan
+from fewgan.training.players import Players
 
 # Every transfer, with and without each augmentation, with and without all regularizers: whatever is installed.
 METHODS = list(product(sorted(find("transfers")), [None, *sorted(find("augmentations"))], [False, True]))
@@ -90,7 +91,7 @@ def test_a_source_without_discriminator(data, source, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"source": None}, "64.*32|32.*64"),  # that which comes with fewgan is larger than these photos
+        ({"source": None}, "32 px, and the source embedded is 64 px: prepare them with --size 64, or take another s"),
         ({"size": 64}, "--size 64: the source .* is 32 px"),
         (
             {"architecture": choose("architectures", "biggan", Options(width=4))},
@@ -103,6 +104,13 @@ def test_a_source_without_discriminator(data, source, tmp_path, capsys):
 def test_requests_that_cannot_be_served(data, source, tmp_path, changes, message):
     with pytest.raises(UsageError, match=message):
         session.begin(dataclasses.replace(config(data, tmp_path, source, ("minegan", None, False)), **changes), QUIET)
+
+
+def test_a_loss_beside_a_plugin_that_brings_its_own(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(Players, "replacing", "alone")
+    with pytest.raises(UsageError, match="--loss hinge: alone brings a loss of its own; leave --loss out"):
+        session.begin(config(data, tmp_path, loss="hinge"), QUIET)
+    session.begin(config(data, tmp_path), QUIET)
 
 
 def test_networks_larger_than_the_photos(data, tmp_path):

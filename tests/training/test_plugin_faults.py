@@ -10,10 +10,11 @@ from torch import nn
 
 from fewgan.cli.failures import report
 from fewgan.networks import Networks
-from fewgan.plugin import FewganError, Group
+from fewgan.plugin import FewganError, Group, UsageError
 from fewgan.registry import choose
 from fewgan.testing.base import config, networks
-from fewgan.training.players import assemble, optimizers
+from fewgan.training import checked
+from fewgan.training.players import apply_schedules, assemble, optimizers
 
 pytestmark = pytest.mark.usefixtures("tiny_installed")
 
@@ -31,7 +32,9 @@ class Returns(nn.Module):
 
 @pytest.mark.parametrize(("value", "what"), [(torch.zeros(4), r"a tensor of shape \[4\]"), (None, "NoneType")])
 def test_a_loss_that_is_no_scalar_names_the_plugin(value, what):
-    with pytest.raises(FewganError, match=f"plugin odd: its discriminator_loss returned {what} and not a scalar"):
+    with pytest.raises(
+        FewganError, match=f"the regularizer odd: its discriminator_loss returned {what} and not a scalar"
+    ):
         step_d(team(odd=Returns(value)))
 
 
@@ -110,7 +113,7 @@ def test_an_augmentation_gives_images_of_the_same_kind_with_their_gradient(forwa
     images = batch()[0].requires_grad_()
     with pytest.raises(FewganError) as caught:
         players.augment(images)
-    assert f"the augmentation odd returned {what}" in str(caught.value)
+    assert f"the augmentation odd: its forward returned {what}" in str(caught.value)
     players.augmentation = Augments(lambda x: x * 2)
     assert torch.equal(players.augment(images), images * 2)
 
@@ -121,3 +124,72 @@ def test_a_group_for_no_network_is_refused():
     players.transfer.groups = lambda: [Group(list(players.generator.parameters()), 1e-3, network="G")]
     with pytest.raises(FewganError, match="transfer method odd: a group of its parameters is for the network 'G'"):
         optimizers(players, plain())
+
+
+def test_a_group_may_be_given_an_iterator():
+    players = team()
+    players.transfer.groups = lambda: [Group(players.generator.parameters(), 1e-3)]
+    (default, own) = optimizers(players, plain())["generator"].param_groups
+    assert len(own["params"]) == len(list(players.generator.parameters()))
+    assert not set(map(id, own["params"])) & set(map(id, default["params"]))
+
+
+@pytest.mark.parametrize("made", [[nn.Linear(2, 2)], [torch.zeros(2)], ["weight"]])
+def test_what_learns_is_given_as_parameters(made):
+    with pytest.raises(FewganError, match=r"transfer method odd: its trainable gave a .* and not a parameter"):
+        checked.trainable("odd", made)
+
+
+def module(**attributes):
+    made = nn.Module()
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "made", "what"),
+    [
+        ("transfers", module(conditional=True), "it has no attribute 'mapper'"),
+        ("transfers", module(mapper=None), "it has no attribute 'conditional'"),
+        ("regularizers", module(every=0), "its `every` is 0 and not"),
+        ("regularizers", module(every=1.5), "its `every` is 1.5 and not"),
+        ("regularizers", module(observe=lambda: None), "its observe is called with 1 arguments: too many"),
+        ("regularizers", module(schedule=lambda seen: 1.0), "its schedule is called with 2 arguments"),
+        ("augmentations", module(observe=lambda logits, seen, more: None), "its observe is called with 2 arguments"),
+    ],
+)
+def test_hooks_that_cannot_be_called_are_told_before_the_first_step(kind, made, what):
+    with pytest.raises(FewganError, match=f"odd: {what}.*; report it to its author"):
+        checked.plugin(kind, "odd", made)
+
+
+def test_hooks_may_have_more_arguments_with_defaults():
+    takes = module(observe=lambda step, more=None: None, schedule=lambda *times: 1.0, images=nn.Identity())
+    assert checked.plugin("regularizers", "odd", takes) is takes
+
+
+@pytest.mark.parametrize("made", [None, -1.0, float("nan"), "fast", float("inf")])
+def test_a_schedule_gives_a_factor(made):
+    players = team(odd=module(schedule=lambda seen, planned: made))
+    with pytest.raises(FewganError, match=r"the regularizer odd: its schedule gave .* and not a factor of 0 or more"):
+        apply_schedules(players, optimizers(players, plain()), 0, 10)
+
+
+@pytest.mark.parametrize("made", [None, (1, 2), "four"])
+def test_images_are_given_back_as_four(made):
+    with pytest.raises(FewganError, match=r"the regularizer odd: its images returned .* and not real, fake, labels"):
+        step_d(team(odd=module(images=lambda *four: made)))
+
+
+def test_two_losses_exclude_each_other_and_who_needs_logits_a_loss_without():
+    loss, watching = module(adversarial=False), module(observe=lambda *seen: None)
+    for others, augmentation, what in (
+        ({"other": module(adversarial=False)}, None, "alone and other both replace the loss of D"),
+        ({"calm": watching}, None, "calm watches the logits of D, and alone gives none"),
+        ({}, watching, "ada watches the logits of D, and alone gives none"),
+    ):
+        with pytest.raises(UsageError, match=what):
+            checked.together({"alone": loss, **others}, augmentation, "ada")
+    with_logits = module(adversarial=False, logits=lambda step: None)
+    checked.together({"alone": with_logits, "calm": watching}, watching, "ada")

@@ -5,6 +5,7 @@ import torch
 from small import batch, plain, step_d, team
 from torch import nn
 
+from fewgan.regularizers.cr.consistency import Consistency
 from fewgan.testing import tiny
 from fewgan.training.players import Players, optimizers
 from fewgan.training.steps import Clock, discriminator_step, generator_step
@@ -46,6 +47,20 @@ def test_a_regularizer_may_bring_both_losses_and_the_core_runs_no_d_of_its_own(d
     stats = generator_step(players, both["generator"], [4], Clock(), [batch(device)])
     assert stats["loss_g"] > 0
     assert alone.seen == ["logits", "D", "G"]
+
+
+class Silent(nn.Module):
+    """Brings both losses and no logits."""
+
+    adversarial = False
+
+    def discriminator_loss(self, step):
+        return step.discriminator(step.fake, None).mean() - step.discriminator(step.real, None).mean()
+
+
+def test_consistency_judges_by_itself_where_there_are_no_logits():
+    players = team(silent=Silent(), cr=Consistency(10.0, 1.0))
+    assert step_d(players)["loss_d"].isfinite()
 
 
 class Quiet(Alone):

@@ -13,7 +13,7 @@ from fewgan import run
 from fewgan.plugin import FewganError
 from fewgan.training import diagnostics as watch
 from fewgan.training import loop as train
-from fewgan.training import steps
+from fewgan.training import steps, ticks
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -38,6 +38,25 @@ def test_a_signal_finishes_the_step_and_saves(data, tmp_path, monkeypatch, signu
     assert [step for step, _ in run.checkpoints(folder)] == [3]
     monkeypatch.setattr(train, "generator_step", real)
     assert train.resume(str(folder), QUIET, steps=4).step == 4
+
+
+@pytest.mark.parametrize("during", ["save_samples", "_compared"])
+def test_a_signal_between_steps_is_saved_too(data, tmp_path, monkeypatch, during, request):
+    """Samples and scores take most of the time of a short run, so that is when it is stopped."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    real = getattr(ticks, during)
+
+    def interrupted(work, *rest):
+        if work.state.step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return real(work, *rest)
+
+    monkeypatch.setattr(ticks, during, interrupted)
+    with pytest.raises(train.Stopped, match="at step 2, saved"):
+        train.train(config(data, tmp_path, steps=50, save_every=50, sample_every=2), QUIET)
+    (folder,) = run.runs_in(tmp_path)
+    assert [step for step, _ in run.checkpoints(folder)] == [2]
 
 
 def spoil(monkeypatch, spoilt) -> None:

@@ -41,13 +41,15 @@ class Consistency(nn.Module):
     def discriminator_loss(self, step: Step) -> Tensor:
         """A scalar; 0 or more."""
         assert step.real is not None  # so it is in every D step
-        assert step.logits_real is not None
         assert step.real_augmented is not None
+        seen = step.logits_real  # None where another loss takes the place of D's, and has no logits
+        if seen is None:
+            seen = step.discriminator(step.real_augmented, step.labels)
         if step.augment is None or hasattr(step.augment, "observe"):
             weight, other = self.weight, self._transform(step.real_augmented)
         else:
             weight, other = self.weight_augmented, step.real
-        return weight * (step.discriminator(other, step.labels) - step.logits_real).square().mean()
+        return weight * (step.discriminator(other, step.labels) - seen).square().mean()
 
     def _transform(self, images: Tensor) -> Tensor:
         count, device = len(images), images.device

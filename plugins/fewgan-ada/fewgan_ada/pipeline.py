@@ -60,8 +60,8 @@ class Ada(nn.Module):
     def observe(self, logits_real: Tensor, images_seen: int) -> None:
         """The controller. Without branches, so that a GPU need not be waited for."""
         logits = logits_real.float()
-        self.signs += logits.sign().sum()
-        self.photos += logits.numel()
+        self.signs += logits.sign().reshape(len(logits), -1).mean(dim=1).sum()  # D may have several logits an image
+        self.photos += len(logits)
         self.updates += 1
         due = self.updates >= INTERVAL
         mean = self.signs / self.photos.clamp(min=1)

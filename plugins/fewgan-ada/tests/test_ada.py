@@ -113,6 +113,19 @@ def test_p_follows_the_signs_of_four_updates():
     assert (ada.signs, ada.photos, ada.updates) == (0, 0, 0)
 
 
+def test_p_moves_with_photos_and_not_with_the_logits_of_one():
+    one, many = (build(Options(speed=0.5), size=16) for _ in range(2))
+    for _ in range(4):
+        one.observe(torch.tensor([1.0, -1.0, 1.0, 1.0]), 16)
+        many.observe(torch.tensor([[1.0] * 4, [-1.0] * 4, [1.0] * 4, [1.0] * 4]), 16)
+    assert many.overfitting == one.overfitting == 0.5
+    assert many.p == one.p == 0  # below the target
+    for _ in range(4):
+        one.observe(torch.ones(4), 16)
+        many.observe(torch.ones(4, 100), 16)
+    assert many.p == one.p == pytest.approx(16 / 500)
+
+
 def test_p_stands_still_exactly_at_the_target_and_state_is_restored():
     ada = build(Options(target=0.5, initial=0.25), size=16)
     for _ in range(4):

@@ -66,6 +66,19 @@ class Linear(nn.Module):
             return F.leaky_relu_(y, SLOPE) if self.activate else y
 
 
+class ClassEmbedding(Linear):
+    """The linear layer of one-hot labels, whose factor is that of their number; [N, classes] -> [N, out]."""
+
+    def rows(self) -> Tensor:
+        """What each class adds to the bias, [classes, out]."""
+        return self.weight.t() / math.sqrt(self.weight.shape[1])
+
+    @torch.no_grad()
+    def set_rows(self, rows: Tensor) -> None:
+        """Has each class add its row of [classes, out] to the bias."""
+        self.weight.copy_(rows.t() * math.sqrt(len(rows)))
+
+
 class Conv2d(nn.Module):
     """A convolution of the discriminator, zero-padded to the same size; with `down`, F before it and stride 2.
 
@@ -134,7 +147,7 @@ class Mapping(nn.Module):
         embedded = 0 if classes == 0 else embedded or w_dim
         widths = [z_dim + embedded, *[hidden or w_dim] * (layers - 1), w_dim]
         self.z_dim, self.layers = z_dim, layers
-        self.embed = Linear(classes, embedded) if classes else None
+        self.embed = ClassEmbedding(classes, embedded) if classes else None
         for index in range(layers):
             layer = Linear(widths[index], widths[index + 1], activate=True, multiplier=0.01)
             self.add_module(f"fc{index}", layer)

@@ -1,0 +1,116 @@
+"""What a training asks of plugins, checked: a mistake of their author ends it with one line that names the plugin."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from fewgan.plugin import Group, UsageError
+from fewgan.registry import fault
+
+TRANSFER, AUGMENTATION, REGULARIZER = "transfers", "augmentations", "regularizers"
+LOSSES = {"discriminator_loss": 1, "generator_loss": 1, "schedule": 2}
+# How many arguments each hook is called with.
+HOOKS = {
+    TRANSFER: {"start": 2, "groups": 0, "trainable": 2, **LOSSES},
+    AUGMENTATION: {"observe": 2},
+    REGULARIZER: {"images": 4, "observe": 1, **LOSSES},
+}
+REQUIRED = {TRANSFER: ("conditional", "mapper"), AUGMENTATION: (), REGULARIZER: ()}
+
+
+def plugin(kind: str, name: str, module: Any) -> Any:
+    """The module, which has what its kind needs and hooks that can be called."""
+    for attribute in REQUIRED[kind]:
+        if not hasattr(module, attribute):
+            raise fault(kind, name, f"it has no attribute {attribute!r}")
+    for hook, count in HOOKS[kind].items():
+        if callable(getattr(module, hook, None)):
+            try:
+                inspect.signature(getattr(module, hook)).bind(*range(count))
+            except TypeError as error:
+                raise fault(kind, name, f"its {hook} is called with {count} arguments: {error}") from None
+            except ValueError:  # no signature to be had
+                continue
+    every = getattr(module, "every", 1)
+    if not isinstance(every, int) or every < 1:
+        raise fault(kind, name, f"its `every` is {every!r} and not a whole number of 1 or more")
+    return module
+
+
+def together(regularizers: dict[str, Any], augmentation: Any, augmentation_name: str) -> None:
+    """Raises UsageError where one regularizer replaces what another plugin needs."""
+    replacing = [name for name, module in regularizers.items() if not getattr(module, "adversarial", True)]
+    if len(replacing) > 1:
+        raise UsageError(f"{replacing[0]} and {replacing[1]} both replace the loss of D: choose one of them")
+    if not replacing or hasattr(regularizers[replacing[0]], "logits"):
+        return
+    watching = [name for name, module in regularizers.items() if hasattr(module, "observe")]
+    watching += [augmentation_name] if hasattr(augmentation, "observe") else []
+    if watching:
+        raise UsageError(f"{watching[0]} watches the logits of D, and {replacing[0]} gives none: choose one of them")
+
+
+def groups(name: str, made: Iterable[Group]) -> list[Group]:
+    """The groups of a transfer, their parameters as a list: an iterator could be read only once."""
+    found = [Group(list(group.parameters), group.learning_rate, group.network, group.schedule) for group in made]
+    for group in found:
+        if group.network not in ("generator", "discriminator"):
+            what = f"a group of its parameters is for the network {group.network!r}"
+            raise fault(TRANSFER, name, f"{what}, and must be for generator or discriminator")
+    return found
+
+
+def trainable(name: str, made: Iterable[Any]) -> list[nn.Parameter]:
+    found = list(made)
+    wrong = next((item for item in found if not isinstance(item, nn.Parameter)), None)
+    if wrong is not None:
+        raise fault(TRANSFER, name, f"its trainable gave a {type(wrong).__name__} and not a parameter")
+    return found
+
+
+def factor(kind: str, name: str, made: Any) -> float:
+    """What a schedule gave."""
+    try:
+        value = float(made)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise fault(kind, name, f"its schedule gave {made!r} and not a factor of 0 or more")
+    return value
+
+
+def scalar(kind: str, name: str, hook: str, made: Any) -> Any:
+    """What a loss gave: a number, or a tensor of one element."""
+    if isinstance(made, int | float) or (isinstance(made, Tensor) and made.numel() == 1):
+        return made
+    what = f"a tensor of shape {list(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+    raise fault(kind, name, f"its {hook} returned {what} and not a scalar")
+
+
+def four(name: str, made: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `images` of a regularizer gave."""
+    if not isinstance(made, tuple | list) or len(made) != 4:
+        what = f"{len(made)} values" if isinstance(made, tuple | list) else type(made).__name__
+        raise fault(REGULARIZER, name, f"its images returned {what} and not real, fake, labels, fake_labels")
+    real, fake, labels, fake_labels = made
+    return real, fake, labels, fake_labels
+
+
+def images(name: str, made: Any, given: Tensor, *, learning: bool) -> Tensor:
+    """What an augmentation made of the images given: of the same kind and, where `learning`, with their gradient."""
+    what = ""
+    if not isinstance(made, Tensor):
+        what = type(made).__name__
+    elif (made.shape, made.dtype) != (given.shape, given.dtype):
+        what = f"{made.dtype} {list(made.shape)} for {given.dtype} {list(given.shape)}".replace("torch.", "")
+    elif learning and not made.requires_grad:
+        what = "images without a gradient, from which G cannot learn"
+    if what:
+        raise fault(AUGMENTATION, name, f"its forward returned {what}")
+    result: Tensor = made
+    return result
