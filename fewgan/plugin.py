@@ -194,7 +194,7 @@ class Regularizer(Protocol):
     adversarial: bool = True: False takes the core's own losses of D and G out, and the core's forward of D with them
         (ContraD, relativistic losses). Such a plugin brings both losses, and
     logits(step) -> (real, fake): in the D step, before discriminator_loss; for the metrics, observe and other plugins.
-        Compute once what both need.
+        Compute once what both need. Without it, a plugin that has `observe` cannot be chosen beside this one.
     discriminator(images, labels) -> logits: where G is trained against another head than D's own; a method or a module.
         Other plugins then get it as `step.discriminator(…)`, with gradient to all that learns in it, so that a
         penalty or a consistency loss is of the discriminator that plays. images as D is given them; labels or None.

@@ -86,11 +86,11 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, 
             raise Refused("too small", f"too small: {width} x {height}, its shorter side is under {size / 2:g}")
         side = max(width, height) if crop == "fit" else min(width, height)
         scale = _draft(image, side // (2 * size))
-        deep = ";16" in repr(getattr(image, "tile", [])[:1])
+        wide = deep(image)
         image.load()
         orientation = _orientation(image)
         flat, span = _flatten(image, white)
-        colour = deep and span is None
+        colour = wide and span is None
         if colour:
             colours = np.asarray(flat)
             low, high, most = _span(colours[..., :3] if colours.ndim == 3 else colours)
@@ -104,6 +104,7 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, 
         else:
             box = (0, 0, width, height)
             shape = (max(1, round(width * size / side)), max(1, round(height * size / side)))
+        shortest = side if crop == "fit" else round(min(box[2] - box[0], box[3] - box[1]))
         left, top, right, bottom = (edge / scale for edge in box)
         # A reduced JPEG is rounded up to whole pixels; its last one may stick out of the box by a fraction.
         box = (left, top, min(right, flat.width), min(bottom, flat.height))
@@ -112,7 +113,12 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, 
         square = _srgb(_over_white(small), image.info.get("icc_profile"))
         if orientation in _TURNS:
             square = square.transpose(_TURNS[orientation])
-        return Decoded(_pad(np.array(square), size), side < size, span, colour, transparent, displayed)
+        return Decoded(_pad(np.array(square), size), shortest < size, span, colour, transparent, displayed)
+
+
+def deep(image: Image.Image) -> bool:
+    """Whether a picture that is not read yet has more than 8 bits a channel."""
+    return image.mode.startswith("I") or ";16" in repr(getattr(image, "tile", [])[:1])
 
 
 @contextmanager

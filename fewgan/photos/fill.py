@@ -6,8 +6,10 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
+
 from fewgan.photos.decode import WHITE
-from fewgan.photos.duplicates import EXACT, NEAR, Seen, same_photo
+from fewgan.photos.duplicates import EXACT, NEAR, Seen, fingerprint, same_photo
 from fewgan.photos.found import Found, Photo, Refusal
 from fewgan.photos.ranges import Ranges
 from fewgan.photos.squares import Square, squares, workers_for
@@ -69,9 +71,14 @@ def _unless_repeated(
     number = seen.exact(result.print)
     if number is not None:
         return Refusal(photo.name, EXACT, f"{EXACT} of {writer.entries[number].name}")
-    for candidate, scale in seen.near(result.print) if duplicates == "near" else ():
-        if same_photo(result.pixels.transpose(1, 2, 0), writer.pixels(candidate).transpose(1, 2, 0), scale):
-            return Refusal(photo.name, NEAR, f"{NEAR} of {writer.entries[candidate].name}")
+    if duplicates == "exact":
+        return result
+    pixels = result.pixels.transpose(1, 2, 0)
+    # Training flips photos: the mirror image of one that is held out would be trained on.
+    for one, mirrored in ((pixels, ""), (np.ascontiguousarray(pixels[:, ::-1]), ", mirrored")):
+        for candidate, scale in seen.near(fingerprint(one) if mirrored else result.print):
+            if same_photo(one, writer.pixels(candidate).transpose(1, 2, 0), scale):
+                return Refusal(photo.name, NEAR, f"{NEAR} of {writer.entries[candidate].name}{mirrored}")
     return result
 
 

@@ -83,16 +83,19 @@ def missing(source: Path) -> UsageError:
 def with_groups(found: Found) -> Found:
     """The same photos, each in the group its folder names; photos outside any folder are refused.
 
-    The groups are the first level of folders; folders that merely wrap all the others are passed through. A folder of
-    photos with a few more in folders below is a group, not a wrap.
+    The groups are the first level of folders; a folder that merely wraps all the others is passed through, though a few
+    photos may lie beside it. A folder of photos with a few more in folders below is a group, not a wrap.
     """
     names = [photo.name for photo in found.photos]
     paths = [name.split("/") for name in (list(filter(pictured, names)) or names)]
     depth = 0
-    while paths and len({path[depth] for path in paths}) == 1 and all(len(path) > depth + 1 for path in paths):
-        if 2 * sum(len(path) == depth + 2 for path in paths) > len(paths):
+    while paths:
+        below = [path for path in paths if len(path) > depth + 1]
+        if len({path[depth] for path in below}) != 1 or 2 * len(below) <= len(paths):
+            break
+        if 2 * sum(len(path) == depth + 2 for path in below) > len(below):
             break  # most photos lie in the one folder: it is the only class
-        depth += 1
+        paths, depth = below, depth + 1
     wrap = paths[0][:depth] if paths else []
     photos, refused = [], list(found.refused)
     for photo in found.photos:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import takewhile
 from pathlib import Path
 
 from fewgan.errors import FewganError, UsageError
@@ -75,9 +76,9 @@ def prepare(
     that photos are cut to before they are squeezed; None: the median of the photos. classes: the first level of folders
     names each photo's class. limit: the first so many usable photos in name order, held-out ones included; with
     classes, the classes take turns. holdout: so many photos, drawn by seed and spread over the classes, are marked as
-    never trained on. duplicates: "near" leaves out what shows the same photo as one before, "exact" what has the same
-    pixels, "keep" nothing. workers: processes, None for as many as pay off; the result is the same. strict: fail rather
-    than leave a photo out. force: replace a dataset that is at `out`.
+    never trained on. duplicates: "near" leaves out what shows the same photo as one before, or its mirror image,
+    "exact" what has the same pixels, "keep" nothing. workers: processes, None for as many as pay off; the result is the
+    same. strict: fail rather than leave a photo out. force: replace a dataset that is at `out`.
 
     Photos are left out, with their reason in rejected.jsonl, where they are unreadable, truncated, smaller than half
     of `size`, of one colour only, a duplicate or near duplicate of one before, links, or not files. Files that are no
@@ -108,7 +109,7 @@ def prepare(
                 writer.aspect = _median_aspect(found)
             fill(writer, found, Choice(limit, workers, duplicates), screen)
             _tell_left_out(writer, screen)
-            _check_kept(writer, found, photos, strict, screen)
+            _check_kept(writer, found, photos, screen, strict=strict, limit=limit)
             names = tuple(sorted({entry.group for entry in writer.entries})) if classes else ()
             _hold_out(writer.entries, holdout, seed)
             writer.finish(names)
@@ -197,7 +198,7 @@ def _tell_left_out(writer: Writer, screen: Screen) -> None:
         )
 
 
-def _check_kept(writer: Writer, found: Found, photos: Path, strict: bool, screen: Screen) -> None:
+def _check_kept(writer: Writer, found: Found, photos: Path, screen: Screen, *, strict: bool, limit: int | None) -> None:
     """What there is to say once every photo was read."""
     where = safe(str(photos))
     faults = [refusal for refusal in writer.rejected if is_fault(refusal.name, refusal.kind)]
@@ -210,7 +211,9 @@ def _check_kept(writer: Writer, found: Found, photos: Path, strict: bool, screen
         screen.note(f"{counted(writer.enlarged, 'photo')} enlarged: fewer than {writer.size} pixels a side")
     empty = {photo.group for photo in found.photos if pictured(photo.name)} - {entry.group for entry in writer.entries}
     if empty:
-        screen.warn(f"these classes have no usable photo: {', '.join(safe(name) for name in sorted(empty))}")
+        full = len(writer.entries) == limit
+        why = f"--limit {limit} leaves no photo for these classes" if full else "these classes have no usable photo"
+        screen.warn(f"{why}: {', '.join(safe(name) for name in sorted(empty))}")
     if len(writer.entries) < FEW:
         screen.warn(f"only {counted(len(writer.entries), 'photo')}; at least 100 are recommended")
 
@@ -227,8 +230,11 @@ def _told(refusals: Sequence[Refusal], most: int) -> str:
 def _hold_out(entries: list[Entry], holdout: int, seed: int) -> None:
     """Marks `holdout` entries, each class in proportion, at least one of each left to train.
 
-    Which ones depends on seed and name alone, so that the marks hardly move when photos are added.
+    Which ones depends on seed and name alone, so that the marks hardly move when photos are added. Folders that all are
+    in are no part of a name, so that a zip of a folder has the marks of the folder.
     """
+    folders = zip(*(entry.name.split("/")[:-1] for entry in entries), strict=False)
+    around = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, folders))
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.group, []).append(entry)
@@ -241,9 +247,9 @@ def _hold_out(entries: list[Entry], holdout: int, seed: int) -> None:
         open_groups = [name for name, group in groups.items() if shares[name] < len(group) - 1]
         shares[max(open_groups, key=lambda name: (fair[name] - shares[name], name))] += 1
     for name, group in groups.items():
-        for entry in sorted(group, key=lambda entry: _draw(seed, entry.name))[: shares[name]]:
+        for entry in sorted(group, key=lambda entry: _draw(seed, entry.name.split("/")[around:]))[: shares[name]]:
             entry.held_out = True
 
 
-def _draw(seed: int, name: str) -> bytes:
-    return blake2b(f"{seed}/{name}".encode(errors="surrogatepass"), digest_size=16).digest()
+def _draw(seed: int, name: Sequence[str]) -> bytes:
+    return blake2b("/".join([str(seed), *name]).encode(errors="surrogatepass"), digest_size=16).digest()

@@ -130,19 +130,35 @@ def _comment_of_mp4(path: Path) -> str:
     return rest[16 : 1 << 16].decode("utf-8", "replace") if mark else ""
 
 
-def refuse_to_overwrite(folder: Path, names: Collection[str], run: str | None = None) -> None:
-    """Raises UsageError if one of these files exists and was not made by fewgan, or from another run.
+OTHERS = {
+    "run": "made from another run of this name",
+    "step": "made at another step of the run",
+    "latents_hash": "made from other latents",
+}
+"""What facts tell pictures of one name apart by."""
 
-    run: what the facts of this run's pictures say under that name.
+
+def other(path: Path, facts: Mapping[str, Any]) -> str | None:
+    """What a file that is there is, if it is not of these facts: a key of OTHERS, or "" for a file not by fewgan.
+
+    A fact that is None, or that the file does not have, tells nothing.
     """
+    if not path.exists():
+        return None
+    found = facts_of(path)
+    if found is None:
+        return ""
+    return next((k for k in OTHERS if facts.get(k) is not None and found.get(k, facts[k]) != facts[k]), None)
+
+
+def refuse_to_overwrite(folder: Path, names: Collection[str], facts: Mapping[str, Any]) -> None:
+    """Raises UsageError if one of these files exists and was not made by fewgan, or was made from something else."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; give a folder with --out")
     for name in names:
-        if not (folder / name).exists():
-            continue
-        facts = facts_of(folder / name)
-        if facts is None or (run is not None and facts.get("run", run) != run):
-            whose = "not made by fewgan" if facts is None else "made from another run of this name"
+        why = other(folder / name, facts)
+        if why is not None:
+            whose = OTHERS.get(why, "not made by fewgan")
             raise UsageError(f"{folder / name}: {whose} and would be overwritten; give another place with --out")
 
 

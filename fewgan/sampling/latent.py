@@ -20,6 +20,7 @@ from torch import Tensor
 from fewgan.errors import UsageError
 
 Array = NDArray[np.float64]
+ROWS = 1024  # of a path that are computed at once
 
 # Separate streams of the same (seed, index).
 LATENT, LABEL, STATISTICS_LATENT, STATISTICS_LABEL, NOISE = range(5)
@@ -128,23 +129,29 @@ def path_through(corners: Array, frames_each: int, *, rescaled: bool) -> tuple[A
     frame = np.arange(keyframes * frames_each)
     time = frame / frames_each
     # A weight depends on the distance round the loop alone, of which there are as many as frames.
-    around = frame[:, None] - frames_each * np.arange(keyframes)
-    weights = _cardinal(time, keyframes)[around % len(frame)]
-    if rescaled:
-        # Independent standard normals keep unit variance where the squared weights sum to 1.
-        weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
+    cardinal, starts = _cardinal(time, keyframes), frames_each * np.arange(keyframes)
+    path = np.empty((len(frame), corners.shape[1]))
+    for first in range(0, len(frame), ROWS):
+        weights = cardinal[(frame[first : first + ROWS, None] - starts) % len(frame)]
+        if rescaled:
+            # Independent standard normals keep unit variance where the squared weights sum to 1.
+            weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
+        path[first : first + ROWS] = weights @ corners
     left = torch.from_numpy(frame // frames_each)
-    return weights @ corners, left, torch.from_numpy((time % 1).astype(np.float32))
+    return path, left, torch.from_numpy((time % 1).astype(np.float32))
 
 
 def _cardinal(distance: Array, period: int) -> Array:
-    """Trigonometric interpolation's weight of a keyframe at this distance: 1 at 0, 0 at every other whole number."""
-    angle = 2 * np.pi * distance / period
-    harmonics = range(1, (period - 1) // 2 + 1)
-    weight = 1 + 2 * sum((np.cos(harmonic * angle) for harmonic in harmonics), np.zeros_like(angle))
-    if period % 2 == 0:
-        weight = weight + np.cos(period / 2 * angle)
-    return np.asarray(weight / period)
+    """Trigonometric interpolation's weight of a keyframe at this distance: 1 at 0, 0 at every other whole number.
+
+    distance: from 0 to below the period. The sum of the harmonics in closed form (Dirichlet's kernel).
+    """
+    whole = np.round(distance)
+    wave = np.sin(np.pi * (distance - whole)) * np.where(whole % 2, -1.0, 1.0)  # sin(pi x), and 0 where it is 0
+    slope = (np.sin if period % 2 else np.tan)(np.pi * distance / period)
+    weight: Array = np.divide(wave, period * slope, out=np.zeros_like(distance), where=wave != 0)
+    weight[distance == 0] = 1
+    return weight
 
 
 def _normals(seed: int, first: int, count: int, dim: int, stream: int) -> Array:

@@ -66,9 +66,11 @@ def sample(
     truncation and classes; see `stored`. grid: one grid.png instead of 000000.png …, each column of one class where
     `classes` are given. interpolate: one endless animation, loop.webp. standing_stats: batches to re-estimate batch
     norm over, 0 for none. format: png or jpeg; webp or gif for an animation. out: a folder, or the one file's name;
-    None: ./pictures/<run>-t0.5-seed0.
+    None: ./pictures/<run>-t0.5-seed0, or ./pictures/<run>-t0.5-seed0-step400 where that holds pictures of an earlier
+    step.
 
-    The same command gives the same bytes; files of the same names are replaced if fewgan made them. Raises UsageError
+    The same command gives the same bytes; files of the same names are replaced if the same run, step and latents made
+    them. Raises UsageError
     for what cannot be served, FewganError where a file cannot be written or the generator's values are not finite.
     """
     started = time.monotonic()
@@ -98,14 +100,14 @@ def sample(
     default = Path("pictures") / folder_name(name, truncation, seed, classes, standing_stats)
     only = "grid" if grid else "loop" if interpolate else None
     folder, names = _place(out, default, kind, count, only)
-    origin = _origin(model)
-    imagefile.refuse_to_overwrite(folder, names, origin)
+    facts = _facts(model, given) | {"seed": seed, "truncation": truncation, "standing_stats": standing_stats}
+    if out is None and any(imagefile.other(folder / name, facts) == "step" for name in names[:1]):
+        folder = folder.with_name(f"{folder.name}-step{facts['step']}")  # those of the earlier step stay
+    imagefile.refuse_to_overwrite(folder, names, facts)
     paths = [folder / name for name in names]
 
     if standing_stats:
         generate.standing_statistics(model, standing_stats, truncation=truncation, seed=seed, screen=screen)
-    facts: dict[str, Any] = {"model": model.name, "run": origin, "seed": seed, "truncation": truncation}
-    facts |= {"standing_stats": standing_stats, **({} if latents is None else {"latents": latents.name})}
     if interpolate:
         groups = (
             generate.animation(model, count, truncation=truncation, seed=seed, chosen=chosen)
@@ -132,6 +134,12 @@ def sample(
         _save_each(paths, shown, kind, facts, numbers if given is None else [None] * count)
         _tell_left_over(folder, names, screen)
     return Sampled(folder, count, names, time.monotonic() - started)
+
+
+def _facts(model: Model, given: stored.Stored | None) -> dict[str, Any]:
+    """What made the pictures, for their files."""
+    facts: dict[str, Any] = {"model": model.name, "run": _origin(model), "step": model.config.get("step")}
+    return facts if given is None else facts | {"latents": given.path.name, "latents_hash": given.fingerprint}
 
 
 def _origin(model: Model) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,14 @@ class Stored:
     path: Path
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the latents."""
+        digest = blake2b(digest_size=8)
+        for name, tensor in sorted(self.tensors.items()):
+            digest.update(f"{name} {list(tensor.shape)}".encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def count(self) -> int:

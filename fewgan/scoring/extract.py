@@ -63,6 +63,24 @@ def of_tensor(images: Tensor, name: str, *, fingerprint: str | None = None) -> P
     return Pictures(name, len(images), images.shape[-1], read, fingerprint)
 
 
+def evenly(count: int, most: int) -> Sequence[int]:
+    """The indices of at most `most` of so many things, spread over all of them."""
+    return [index * count // most for index in range(most)] if most < count else range(count)
+
+
+def thinned(pictures: Pictures, most: int) -> Pictures:
+    """At most so many of them, spread over all."""
+    if most >= pictures.count:
+        return pictures
+    chosen = evenly(pictures.count, most)
+    return replace(
+        pictures,
+        count=most,
+        read=lambda indices: pictures.read([chosen[index] for index in indices]),
+        fingerprint=None if pictures.fingerprint is None else f"{pictures.fingerprint} {most}",
+    )
+
+
 def mirrored(pictures: Pictures) -> Pictures:
     """The same pictures, left and right exchanged."""
 

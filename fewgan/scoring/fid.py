@@ -81,12 +81,13 @@ def score(
         variations = sides.variations(subject, truncations, snapshots, standing_stats)
         real = sides.real(subject, against, stack, screen=screen)
         folder = _writable(subject.out if out is None else out)
+        files.refuse_inside(folder, [against, target if subject.pictures is not None else None])
         files.refuse_to_overwrite(folder, files.names(variations))
         name, origin, module = built(features, device)
         cached = partial(reference, module, cache_key(module, origin), device=device, screen=screen, batch=batch)
         known = [cached(pictures) for pictures in real]
         # A generator may copy what training showed it, mirror images of the photos included.
-        flipped = cached(mirrored(real[0])) if against is None and sides.trained_flipped(subject) else None
+        flipped = cached(mirrored(real[0])) if sides.trained_flipped(subject, real[0], against) else None
         photos = ReferenceSet.of(known[0], known[1] if len(known) > 1 else None, flipped)
         count = count if subject.pictures is None else subject.pictures.count
 

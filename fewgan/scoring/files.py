@@ -60,6 +60,13 @@ def names(variations: Sequence[Variation]) -> list[str]:
     return found
 
 
+def refuse_inside(folder: Path, pictures: Sequence[Path | None]) -> None:
+    """Raises UsageError where the results would lie among the pictures, which would be fewgan's own from then on."""
+    for place in pictures:
+        if place is not None and folder.resolve().is_relative_to(place.resolve()):
+            raise UsageError(f"--out {folder}: is in {place}, whose pictures are scored; give a folder outside it")
+
+
 def refuse_to_overwrite(folder: Path, names: Sequence[str]) -> None:
     """Raises UsageError where one of the files is there already, and not from fewgan."""
     with suppress(OSError, ValueError, TypeError):

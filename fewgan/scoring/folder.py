@@ -14,11 +14,11 @@ from torch import Tensor
 
 from fewgan import run
 from fewgan.errors import UsageError
-from fewgan.photos.decode import CROPS, WHITE, Decoded, Refused, decode, picture
+from fewgan.photos.decode import CROPS, WHITE, Decoded, Refused, decode, deep, picture
 from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured
 from fewgan.photos.ranges import Ranges
 from fewgan.sampling.imagefile import facts_of
-from fewgan.scoring.extract import Pictures
+from fewgan.scoring.extract import Pictures, evenly
 from fewgan.screen import Screen, command, counted, safe
 
 
@@ -52,10 +52,10 @@ class _Folder:
         return min(side, self.largest or side)
 
     def header(self, photo: Photo) -> tuple[int, bool]:
-        """The side of its square, and whether it has more than 8 bits of grey."""
+        """The side of its square, and whether it has more than 8 bits a channel."""
         try:
             with open_photo(self.found.read(photo)) as file, picture(file) as image:
-                return self.side(image.size), image.mode.startswith("I")
+                return self.side(image.size), deep(image)
         except (Refused, OSError) as error:
             raise self.unreadable(photo, error) from None
 
@@ -72,12 +72,7 @@ class _Folder:
 
     def unreadable(self, photo: Photo, error: Refused | OSError) -> UsageError:
         reason = error.reason if isinstance(error, Refused) else error.strerror or str(error)
-        sorted_out = f"{self.path.resolve().name}-sorted"
-        sort = command("fewgan", "prepare", str(self.path), "--out", sorted_out)
-        where = safe(f"{self.path}/{photo.name}")
-        return UsageError(
-            f"{where}: {reason}; take it out, or give {safe(sorted_out)}, which '{sort}' makes without it"
-        )
+        return UsageError(f"{safe(f'{self.path}/{photo.name}')}: {reason}; take it out of {safe(str(self.path))}")
 
 
 def of_folder(
@@ -114,8 +109,8 @@ def of_folder(
         first = found.refused[0]
         left = counted(len(found.refused), "file")
         screen.warn(f"{safe(str(path))}: {left} left out ({safe(first.name)}: {first.reason})")
-    if count is not None and count < len(photos):
-        photos = [photos[index * len(photos) // count] for index in range(count)]
+    if count is not None:
+        photos = [photos[index] for index in evenly(len(photos), count)]
     folder = _Folder(path, found, cut or Cut(), largest)
     headers = list(map(folder.header, photos))
     sides = [side for side, _ in headers]

@@ -152,6 +152,8 @@ def _cells(row: Row) -> list[str]:
 
 
 def _kid(row: Row) -> str:
+    if row.kid_deviation == 0:  # every subset is all of the pictures, and tells nothing of how far KID varies
+        return f"{row.kid:.4f}" if abs(row.kid) < 10 else f"{row.kid:.3g}"
     if abs(row.kid) < 10:
         return f"{row.kid:.4f} ± {row.kid_deviation:.4f}"
     return f"{row.kid:.3g} ± {row.kid_deviation:.2g}"

@@ -15,7 +15,7 @@ from fewgan import run
 from fewgan.errors import UsageError
 from fewgan.photos.dataset import is_dataset
 from fewgan.photos.gather import pictured
-from fewgan.scoring.extract import Pictures, of_tensor
+from fewgan.scoring.extract import Pictures, of_tensor, thinned
 from fewgan.scoring.folder import Cut, of_folder
 from fewgan.screen import Screen, safe
 
@@ -56,8 +56,8 @@ def subject(target: Path, count: int, against: Path | None, stack: ExitStack, *,
     """What `target` is: a run, a generator, a foreign folder, a dataset, or pictures in a folder, a zip or a tar.
 
     A known name or hf:owner/name is a generator, as it is for `sample`; a folder of that name has to be given with its
-    full path. count: the most pictures to take from a folder, whose squares are made as those of the dataset `against`.
-    Raises UsageError where it is none of these.
+    full path. count: the most pictures to take from a dataset or a folder, whose squares are made as those of the
+    dataset `against`. Raises UsageError where it is none of these.
     """
     from fewgan.sources import hub, known
     from fewgan.sources import load as source
@@ -71,7 +71,7 @@ def subject(target: Path, count: int, against: Path | None, stack: ExitStack, *,
     inside = [path.name for path in target.iterdir()] if target.is_dir() else [target.name]
     if is_dataset(target):
         data = _dataset(target)
-        photos, name = _of_dataset(data, None, screen)[0], target.resolve().name
+        photos, name = thinned(_of_dataset(data, None, screen)[0], count), target.resolve().name
         return Subject(name, photos.size, Path(f"fid-{name}"), pictures=photos, cut=_cut(data))
     if (model := _model(target, inside, screen)) is not None:
         return Subject(model.name, model.generator.size, _beside(target, model.name), model, cut=Cut.of(model.config))
@@ -171,9 +171,12 @@ def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Sc
     return found
 
 
-def trained_flipped(subject: Subject) -> bool:
-    """Whether the generator's training mirrored half of the photos, so that a copy may be of a mirrored one."""
-    return subject.model is not None and bool(subject.model.config.get("flip", False))
+def trained_flipped(subject: Subject, real: Pictures, against: Path | None) -> bool:
+    """Whether the generator was trained on these pictures, half of them mirrored, so that a copy may be of a mirrored
+    one. against: where they are from, None for the run's own dataset."""
+    config = subject.model.config if subject.model is not None else {}
+    own = against is None or real.fingerprint == config.get("fingerprint", "")
+    return own and bool(config.get("flip", False))
 
 
 def learned_from(subject: Subject) -> tuple[str, ...]:
@@ -234,11 +237,12 @@ def _of_dataset(data: Dataset, size: int | None, screen: Screen) -> list[Picture
 
 
 def _beside(target: Path, name: str) -> Path:
-    """<run>/fid for a run and its generator, <run>/fid/<step or best> for others of a run, else ./fid-<name>."""
+    """<run>/fid for a run and its generator, <run>/fid/<step, best or last> for others of a run, else ./fid-<name>."""
     if (target / "config.json").exists() and (target / run.GENERATOR).exists():
         return target / "fid"
     if target.name == run.GENERATOR and (target.parent / "config.json").exists():
-        return target.parent / "fid"
+        best = (target.parent / run.BEST).exists()  # then that is what the run itself stands for
+        return target.parent / "fid" / "last" if best else target.parent / "fid"
     if target.suffix == ".safetensors" and (_run_folder(target) / "config.json").exists():
         return _run_folder(target) / "fid" / target.stem
     return Path(f"fid-{name}")

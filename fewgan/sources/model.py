@@ -115,8 +115,11 @@ class Model:
         """Writes generator.safetensors, and discriminator.safetensors where there is one: a source, small to share.
 
         half: weights as float16, which fewgan computes with as float32; buffers (batch statistics, u) stay as they
-        are. Paths of this machine are left out. Raises UsageError for a model of a foreign layout.
+        are. Paths of this machine are left out. Raises UsageError for a model of a foreign layout, and for the folder
+        of a run, whose generator would be replaced.
         """
+        if run.is_run(Path(folder)):
+            raise UsageError(f"{folder}: is a run, whose generator would be replaced; give another folder")
         if "network_classes" not in self.config:
             raise UsageError(f"{self.path}: has no description to save with its weights; use export instead")
         private: dict[str, Any] = {
@@ -162,11 +165,12 @@ def _tensors(module: nn.Module, half: bool) -> dict[str, Tensor]:
 def name_of(path: Path) -> str:
     """The name of a run folder, of the folder of a generator.safetensors, or of a file without a known ending.
 
-    A generator kept by --keep-generators is named by its run and its step, the best one by its run.
+    A generator kept by --keep-generators is named by its run and its step, the best one by its run, and so is the last
+    one where there is a best one, which is what the name of the run stands for.
     """
     path = Path(os.path.abspath(path))
     if path.name == run.GENERATOR:
-        return path.parent.name
+        return f"{path.parent.name}-last" if (path.parent / run.BEST).exists() else path.parent.name
     if path.name == run.BEST:
         return f"{path.parent.name}-{path.stem}"
     if not path.is_dir() and path.suffix.lower() in (".safetensors", ".pth", ".pt", ".bin", ".pkl"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from fewgan.errors import UsageError
 class Listed:
     """One run. steps: what it was started for. recipe: architecture and methods. size: side of its pictures in pixels.
 
-    kid: the lowest of the training (--score-every), else of the newest `fewgan fid`, which `against` tells; None: none.
+    kid: the lowest of the training (--score-every), else of the newest `fewgan fid` against the run's own photos, which
+    `against` tells; None: none.
     disk: bytes of all its files. trouble: why it cannot be read; then nothing else is known.
     """
 
@@ -51,7 +53,8 @@ def _listed(folder: Path, config: Mapping[str, Any]) -> Listed:
     kid, against = _kid(folder, lines)
     return Listed(
         folder=folder,
-        step=max([step for step, _ in saved], default=0),
+        # Without checkpoints, which may be removed to save space, the metrics tell it.
+        step=max([step for step, _ in saved] or [line["step"] for line in lines], default=0),
         steps=config["steps"] if isinstance(config.get("steps"), int) else 0,
         recipe=" ".join(_names(config)),
         size=config["size"] if isinstance(config.get("size"), int) else None,
@@ -75,10 +78,11 @@ def _kid(folder: Path, lines: Iterable[Mapping[str, Any]]) -> tuple[float | None
     scores = [line["kid"] for line in lines if isinstance(line.get("kid"), float)]
     if scores:
         return min(scores), "training"
-    try:
-        rows = json.loads((folder / "fid" / "scores.json").read_text(encoding="utf-8"))["rows"]
-        measured = (row for row in rows if isinstance(row["kid"], float))
-        row = min(measured, key=lambda row: (row["against"] != "held-out", row["kid"]))
-        return row["kid"], "fid"
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, None
+    newest = sorted((folder / "fid").glob("*/scores.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in (folder / "fid" / "scores.json", *newest):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            scores = json.loads(path.read_text(encoding="utf-8"))
+            own = () if "-against-" in str(scores.get("settings")) else ("held-out", "train")
+            measured = (row for row in scores["rows"] if isinstance(row["kid"], float) and row["against"] in own)
+            return min(measured, key=lambda row: (row["against"] != "held-out", row["kid"]))["kid"], "fid"
+    return None, None

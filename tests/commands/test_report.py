@@ -11,10 +11,10 @@ from typing import ClassVar
 
 import pytest
 from report_page import Page, page_of
-from report_runs import EVIL, choice, config, lines, picture, write, write_evil
+from report_runs import EVIL, choice, config, lines, picture, row, scores, write, write_evil
 
 from fewgan.cli import commands as cli
-from fewgan.commands.report import Options, files, page, plugin, words
+from fewgan.commands.report import Options, files, page, plugin, record, sections, words
 from fewgan.commands.report.markup import script_data, tag
 from fewgan.errors import FewganError, UsageError
 from fewgan.options import flag
@@ -192,3 +192,30 @@ def test_a_newer_format_and_a_folder_that_cannot_be_written(shown_run):
     (shown_run / "config.json").write_text(json.dumps(config(format=2)))
     with pytest.raises(UsageError, match="newer fewgan"):
         page.make([shown_run])
+
+
+def test_files_of_others_are_not_overwritten(shown_run, tmp_path, capsys):
+    (tmp_path / "thesis.html").write_text("precious")
+    line = ["report", str(shown_run), "--out"]
+    assert cli.run([*line, str(tmp_path / "thesis.html")]) == 2
+    assert "thesis.html: not made by fewgan and would be overwritten" in capsys.readouterr().err
+    assert (tmp_path / "thesis.html").read_text() == "precious"
+    for _ in range(2):  # its own it replaces
+        assert cli.run([*line, str(tmp_path / "pages/")]) == 0
+        assert cli.run([*line, f"{tmp_path}/new/"]) == 0
+    assert (tmp_path / "new" / "report.html").is_file()
+
+
+def test_a_longer_resume_is_told_with_its_steps():
+    longer = config(asked={**config(), "steps": 4}, steps=8)
+    assert "--steps 8" in words.training(longer)
+
+
+def test_the_best_kid_is_of_the_newest_scores_against_the_runs_own_photos(tmp_path):
+    unscored = [{key: value for key, value in line.items() if key != "kid"} for line in lines()]
+    shown_run = write(tmp_path / "00002-x", metrics=unscored)
+    for name, kid in (("random-20-against-x-1a2b3c", 0.001), ("random-9-seed0", 0.05)):
+        (shown_run / "fid" / name).mkdir()
+        other = scores([row(kid=kid)], name=name)
+        (shown_run / "fid" / name / "scores.json").write_text(json.dumps(other))
+    assert sections._lowest(record.read(shown_run, 10**6)) == pytest.approx(0.1)

@@ -135,6 +135,30 @@ def test_another_colour_of_the_same_shape_is_another_photo():
     assert same_photo(red, dim)
 
 
+def sky(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> np.ndarray:
+    down = np.linspace(0, 1, 128)[:, None, None]
+    picture = np.array(top) * (1 - down) + np.array(bottom) * down
+    grain = np.random.default_rng(sum(top)).normal(0, 1, (128, 128, 3))
+    return (picture.repeat(128, axis=1) + grain).clip(0, 255).round().astype(np.uint8)
+
+
+def test_skies_and_one_texture_in_other_colours_are_other_photos():
+    colours = [((60, 110, 200), (140, 180, 235)), ((150, 70, 60), (230, 150, 110)), ((100, 100, 100), (180, 180, 180)),
+               ((90, 140, 220), (170, 200, 245))]  # fmt: skip
+    skies = [sky(*ends) for ends in colours]
+    leather = np.random.default_rng(0).normal(0, 12, (32, 32, 1)).repeat(4, 0).repeat(4, 1)
+    swatches = [
+        (leather + np.array(colour)).clip(0, 255).astype(np.uint8)
+        for colour in ((120, 75, 40), (50, 90, 60), (40, 50, 110))
+    ]
+    for kind in (skies, swatches):
+        assert not any(same_photo(one, other) for i, one in enumerate(kind) for other in kind[:i])
+    for picture in (*skies, *swatches):  # copies of them are found
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=60)
+        assert same_photo(np.asarray(Image.open(file)), picture)
+
+
 def test_same_pixels_are_an_exact_duplicate():
     kept = [square(smooth(64, 64, seed), 64) for seed in range(5)]
     seen = seen_of([*kept, kept[2]])

@@ -295,3 +295,10 @@ def test_a_folder_below_the_only_class_makes_it_no_wrap(tmp_path):
     with gather(tmp_path, grouped=True) as found:
         assert {photo.name: photo.group for photo in found.photos}.keys() >= {"cats/1.jpg", "cats/more/4.jpg"}
         assert {photo.group for photo in found.photos} == {"cats"}
+
+
+def test_a_stray_photo_beside_the_wrap_makes_it_no_class(tmp_path):
+    fill(tmp_path, ["photos/cat/1.jpg", "photos/dog/2.jpg", "photos/emu/3.jpg", "cover.png"])
+    with gather(tmp_path, grouped=True) as found:
+        assert {photo.group for photo in found.photos} == {"cat", "dog", "emu"}
+        assert {refusal.name: refusal.kind for refusal in found.refused} == {"cover.png": "in no class"}

@@ -195,6 +195,22 @@ def test_classes_are_the_first_folders(tmp_path, capsys):
     assert "--classes makes each a class" in capsys.readouterr().err
 
 
+def test_a_limit_that_leaves_a_class_without_photos_is_told_as_such(tmp_path, capsys):
+    for number, name in enumerate(("dog", "cat", "owl")):
+        draw(tmp_path / "photos" / name, 2, seed=100 * number)
+    prepare(tmp_path / "photos", tmp_path / "out", size=32, classes=True, limit=2, screen=Screen())
+    assert "--limit 2 leaves no photo for these classes: owl" in capsys.readouterr().err
+
+
+def test_narrow_cuts_count_as_enlarged(tmp_path, capsys):
+    (tmp_path / "wide").mkdir()
+    for index in range(3):
+        smooth(400, 100, index).save(tmp_path / "wide" / f"{index}.png")
+    done = prepare(tmp_path / "wide", tmp_path / "out", size=96, crop="stretch", aspect=1 / 8, screen=Screen())
+    assert done.enlarged == 3
+    assert "3 photos enlarged: fewer than 96 pixels a side" in capsys.readouterr().err
+
+
 def test_classes_without_folders(photos, tmp_path):
     with pytest.raises(UsageError, match="no folders with photos"):
         prepare(photos, tmp_path / "out", classes=True, screen=QUIET)
@@ -208,6 +224,30 @@ def test_holdout_is_drawn_by_seed(photos, tmp_path):
     assert [sum(mark) for mark in marks] == [7, 7, 7]
     assert marks[0] == marks[1] != marks[2]
     assert facts(tmp_path / "0")["fingerprint"] != facts(tmp_path / "2")["fingerprint"]
+
+
+def test_holdout_of_a_zip_is_that_of_its_folder(photos, tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as file:
+        for path in photos.iterdir():
+            file.write(path, f"my/photos/{path.name}")
+    held = []
+    for source in (photos, tmp_path / "photos.zip"):
+        prepare(source, tmp_path / "out", size=32, holdout=5, force=True, screen=QUIET)
+        held.append({Path(row["name"]).name for row in facts(tmp_path / "out")["images"] if row["held_out"]})
+    assert held[0] == held[1]
+
+
+def test_mirror_images_are_copies(photos, tmp_path):
+    """Training flips photos, so that one of a pair must not be held out while the other is trained on."""
+    source = tmp_path / "both"
+    source.mkdir()
+    for path in photos.iterdir():
+        with Image.open(path) as image:
+            image.save(source / f"{path.stem}.png")
+            image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(source / f"{path.stem}m.jpg", quality=90)
+    assert prepare(source, tmp_path / "out", size=32, screen=QUIET).count == 24
+    assert rejected(tmp_path / "out")["000m.jpg"] == "near duplicate of 000.png, mirrored"
+    assert prepare(source, tmp_path / "out", size=32, duplicates="exact", force=True, screen=QUIET).count == 48
 
 
 def test_holdout_leaves_some_to_train(photos, tmp_path):

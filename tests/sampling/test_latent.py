@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fewgan.plugin import UsageError
-from fewgan.sampling.latent import LABEL, LATENT, STATISTICS_LATENT, labels, latents, loop
+from fewgan.sampling.latent import LABEL, LATENT, STATISTICS_LATENT, _cardinal, labels, latents, loop, path_through
 
 seeds = st.integers(0, 2**63 - 1)
 truncations = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
@@ -102,6 +104,25 @@ def test_loop_meets_its_keyframes_and_closes(keyframes: int, truncation: float |
     assert share.max() < 1
     if truncation is not None:
         assert z.abs().max() <= truncation
+
+
+@pytest.mark.parametrize("period", [1, 2, 3, 8, 51])
+def test_the_weight_of_a_keyframe_is_the_sum_of_harmonics(period: int) -> None:
+    distance = np.arange(24 * period) / 24
+    angle = 2 * np.pi * distance / period
+    total = 1 + 2 * sum((np.cos(k * angle) for k in range(1, (period - 1) // 2 + 1)), np.zeros_like(angle))
+    total += np.cos(period / 2 * angle) if period % 2 == 0 else 0
+    np.testing.assert_allclose(_cardinal(distance, period), total / period, rtol=0, atol=1e-12)
+    assert np.array_equal(_cardinal(distance, period)[::24], [1] + [0] * (period - 1))
+
+
+def test_memory_of_a_long_path_grows_with_its_length_alone() -> None:
+    tracemalloc.start()
+    path, _, _ = path_through(np.zeros((1000, 4)), 24, rescaled=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.shape == (24_000, 4)
+    assert peak < 60e6  # all weights at once would be 192 MB
 
 
 @pytest.mark.parametrize("keyframes", [3, 4, 8])

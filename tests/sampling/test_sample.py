@@ -246,3 +246,17 @@ def test_a_grid_is_measured_in_the_shape_of_the_photos(model: Model) -> None:
     model.config = {"crop": "stretch", "aspect": 8.0}
     with pytest.raises(UsageError, match="a grid of 16000 pictures"):
         run(count=16_000, grid=True)
+
+
+def test_pictures_of_an_earlier_step_stay(model: Model) -> None:
+    model.config = {"fingerprint": "a", "out": "runs", "seed": 0, "step": 10}
+    first = run(count=2)
+    before = (first.folder / "000000.png").read_bytes()
+    assert run(count=2).folder == first.folder
+    model.config = {**model.config, "step": 20}
+    later = run(count=2)
+    assert later.folder.name == f"{first.folder.name}-step20"
+    assert run(count=2).folder == later.folder
+    assert (first.folder / "000000.png").read_bytes() == before
+    with pytest.raises(UsageError, match="made at another step of the run and would be overwritten"):
+        run(count=2, out=first.folder)

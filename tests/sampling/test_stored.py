@@ -161,3 +161,18 @@ def test_what_the_file_says_already(run, tmp_path):
     (tmp_path / "noise").write_bytes(b"noise")
     with pytest.raises(UsageError, match="damaged or not a safetensors file"):
         run(Model(WithW()), tmp_path / "noise")
+
+
+def test_other_latents_in_a_folder_of_the_same_name_replace_nothing(run, tmp_path):
+    model = Model(classes=("a", "b", "c"))
+    files = []
+    for place in ("one", "two"):
+        (tmp_path / place / "faces").mkdir(parents=True)
+        z, condition = torch.randn(2, 6), torch.rand(2, 3)
+        files.append(written(tmp_path / place / "faces", z=z, condition=condition))
+    done = run(model, files[0])
+    before = read_pictures(done)
+    run(model, files[0])
+    with pytest.raises(UsageError, match="made from other latents and would be overwritten; give another place"):
+        run(model, files[1])
+    assert torch.equal(read_pictures(done), before)

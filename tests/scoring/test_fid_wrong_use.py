@@ -95,3 +95,11 @@ def test_a_place_that_cannot_be_written_to(here):
     (here / "file").write_text("")
     with pytest.raises(FewganError, match="could not be created"):
         scored(out=here / "file" / "fid")
+
+
+@pytest.mark.parametrize("out", ["photos", "photos/fid", "dataset/fid"])
+def test_results_do_not_lie_among_the_pictures(here, out):
+    """They would be passed over as fewgan's own from then on."""
+    with pytest.raises(UsageError, match=f"--out {out}: is in .*; give a folder outside it"):
+        scored(Path("photos"), against=Path("dataset"), out=Path(out))
+    assert scored(Path("photos"), against=Path("dataset")).main.count == 30

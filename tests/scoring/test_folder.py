@@ -9,9 +9,11 @@ from drawn import draw, smooth
 from PIL import Image
 from scored import QUIET, scored
 
+from fewgan.photos.decode import Decoded
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import UsageError
 from fewgan.sampling import animation, imagefile
+from fewgan.scoring.folder import _Folder
 from fewgan.screen import Screen
 
 
@@ -84,10 +86,20 @@ def test_one_small_picture_does_not_decide_the_size_of_all(here, capsys):
 def test_advice_on_a_broken_file_can_be_followed(here):
     draw(here / "photos2", 5)
     (here / "photos2" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
-    with pytest.raises(UsageError, match="photos2-sorted, which 'fewgan prepare photos2 --out photos2-sorted' makes"):
+    with pytest.raises(UsageError, match=r"photos2/b\.png: .*; take it out of photos2$"):
         scored(Path("photos2"), against=Path("dataset"))
-    prepare(Path("photos2"), Path("photos2-sorted"), size=32, screen=QUIET)
-    assert scored(Path("photos2-sorted"), against=Path("dataset")).main.count == 5
+    (here / "photos2" / "b.png").unlink()
+    assert scored(Path("photos2"), against=Path("dataset")).main.count == 5
+
+
+def test_colours_of_16_bits_that_stay_dark_are_told(here, monkeypatch, capsys):
+    draw(here / "photos3", 5)
+    monkeypatch.setattr("fewgan.scoring.folder.deep", lambda image: True)
+    seen = Decoded(np.zeros((8, 8, 3), np.uint8), False, (0, 9000, 8000), colour=True)
+    real = _Folder.decoded
+    monkeypatch.setattr(_Folder, "decoded", lambda *given: seen if given[2] == 8 else real(*given))
+    scored(Path("photos3"), against=Path("dataset"), screen=Screen())
+    assert "photos3: 5 of 5 16-bit colour pictures lie in the darkest quarter" in capsys.readouterr().err
 
 
 def test_folders_of_one_name_keep_their_scores_apart(here):

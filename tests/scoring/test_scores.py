@@ -40,6 +40,10 @@ def test_the_table_fits_100_columns_and_prints_k(name):
         assert "k = 3 for precision and recall, 5 for density and coverage" in lines[2 + len(some)]
 
 
+def test_a_kid_of_one_subset_has_no_deviation():
+    assert " 0.1000  0.50" in report(row(kid_deviation=0.0)).text()
+
+
 def test_the_best_is_chosen_by_held_out_kid():
     """Against the training photos step 200 is the best, because it copies them."""
     rows = [

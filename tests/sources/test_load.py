@@ -252,6 +252,15 @@ def test_an_architecture_that_cannot_read_stops_no_other(foreign, tmp_path, monk
         fewgan.load(foreign)
 
 
+def test_a_run_s_generator_is_not_replaced_by_save(tmp_path, tiny_installed):
+    folder = train(config(tmp_path, steps=1), QUIET).folder
+    model = fewgan.load(folder)
+    with pytest.raises(UsageError, match="is a run, whose generator would be replaced; give another folder"):
+        model.save(folder, half=True)
+    for _ in range(2):
+        model.save(tmp_path / "source", half=True)
+
+
 def test_a_run_with_the_best_generator_alone_is_a_source(tmp_path, tiny_installed):
     folder = train(config(tmp_path, steps=1), QUIET).folder
     (folder / run.GENERATOR).rename(folder / run.BEST)

@@ -40,6 +40,23 @@ def test_the_best_score_is_that_of_the_training_else_of_fid(two):
     assert [(one.kid, one.against) for one in listing(two)] == [(0.3, "fid"), (0.2, "training")]
 
 
+def test_scores_against_other_pictures_are_not_the_best(two):
+    first = listing(two)[0].folder
+    other = {"settings": "random-20-against-pictures-1a2b3c", "rows": [{"against": "train", "kid": 0.01}]}
+    own = {"settings": "random-20-seed0", "rows": [{"against": "train", "kid": 0.7}]}
+    for name, scores in ((".", other), (other["settings"], other), (own["settings"], own)):
+        (first / "fid" / name).mkdir(parents=True, exist_ok=True)
+        (first / "fid" / name / "scores.json").write_text(json.dumps(scores))
+    assert listing(two)[0].kid == 0.7
+
+
+def test_a_run_without_its_checkpoints_has_the_steps_of_its_metrics(two):
+    first = listing(two)[0]
+    for path in (first.folder / "checkpoints").iterdir():
+        path.unlink()
+    assert listing(two)[0].step == first.step > 0
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"rows": [{}]}', '{"rows": 3}'])
 def test_damaged_scores_are_no_scores(two, content):
     first = listing(two)[0].folder

@@ -31,13 +31,21 @@ def run(options: Options, screen: Screen) -> Written | None:
     if options.serve:
         serve.serve(paths, options.port, screen)
         return None
-    out = Path(options.out) if options.out is not None else paths[0] / "report.html"
-    if options.out is not None and out.is_dir():
-        out = out / "report.html"
+    out = _out(options.out, paths[0])
     text = page.make(paths)
     size = write(out, text)
     screen.note(f"Open it in a browser: {command('xdg-open', path_word(out))}")
     return Written(file=str(out), bytes=size)
+
+
+def _out(given: str | None, run: Path) -> Path:
+    """The file to write. Raises UsageError where one that this command did not write would be lost."""
+    out = run if given is None else Path(given)
+    if given is None or out.is_dir() or given.endswith("/"):
+        out = out / "report.html"
+    if out.is_file() and page.SIGN.encode() not in out.read_bytes():
+        raise UsageError(f"{out}: not made by fewgan and would be overwritten; give another place with --out")
+    return out
 
 
 def _run(name: str | None) -> Path:

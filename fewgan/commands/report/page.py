@@ -15,6 +15,10 @@ from fewgan.commands.report.record import Record
 EVERY = 3000  # milliseconds between two looks of a served page
 
 
+SIGN = "Made by fewgan report."
+"""Stands in every page."""
+
+
 def make(paths: list[Path], *, state: str = "", live: bool = False) -> str:
     """The page of a run, compared with a second one where there are two. Raises UsageError for what is no run.
 
@@ -49,7 +53,7 @@ def make(paths: list[Path], *, state: str = "", live: bool = False) -> str:
     body = [
         tag("header", sections.head(runs, live=live), data_part="head"),
         tag("main", _main(runs, specs)),
-        tag("footer", tag("p", "Made by fewgan report. This file holds everything it shows; the photos, too.")),
+        tag("footer", tag("p", f"{SIGN} This file holds everything it shows; the photos, too.")),
         tag("script", Html(script_data(data)), type="application/json", id="data"),
         tag("script", Html(script)),
     ]

@@ -72,9 +72,12 @@ def _tiles(run: Record) -> list[tuple[str, str]]:
 
 
 def _lowest(run: Record) -> float | None:
-    values = run.series.columns.get("kid", [[], []])[1]
-    rows = [row["kid"] for scores in run.scores for row in scores.rows if row["kid"] is not None]
-    return min(values or rows, default=None)
+    """Of the training; else of the newest scores against the run's own photos, held-out ones if there are any."""
+    found: list[float] = run.series.columns.get("kid", [[], []])[1]
+    for scores in run.scores:
+        for name in ("held-out", "train") if "-against-" not in scores.name else ():
+            found = found or [r["kid"] for r in scores.rows if r["against"] == name and r["kid"] is not None]
+    return min(found, default=None)
 
 
 def samples(runs: list[Record]) -> Html:

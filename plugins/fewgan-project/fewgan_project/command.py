@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +16,10 @@ from torch import Tensor
 import fewgan
 from fewgan import registry, run
 from fewgan.device import resolve
+from fewgan.photos.decode import WHITE
 from fewgan.photos.found import Refusal
-from fewgan.photos.squares import square
+from fewgan.photos.ranges import Ranges
+from fewgan.photos.squares import Square, square
 from fewgan.plugin import UsageError
 from fewgan.sampling import imagefile, stored
 from fewgan.sampling.sample import choose_classes
@@ -73,12 +78,12 @@ def project_photos(options: Options, screen: Screen) -> Projected:
         raise UsageError(f"--space {options.space}: {error}") from None
     labels = _labels(options, model)
     crop = options.crop or str(model.config.get("crop", CROPS[0]))
-    aspect = model.config.get("aspect")  # of a generator's own photos; else each photo is squeezed as it is
-    squares = torch.stack([_photo(path, model.generator.size, crop, aspect) for path in options.photos])
+    squares = _squares(options.photos, model, crop, screen)
     folder = Path(options.out) if options.out is not None else Path("projections") / model.name
     names = [f"{index:06d}-{run.shortened(Path(path).stem, 60)}.png" for index, path in enumerate(options.photos)]
-    imagefile.refuse_to_overwrite(folder, names)
+    imagefile.refuse_to_overwrite(folder, names, {})
     known = {"model": model.name, "photos": [Path(path).name for path in options.photos]}
+    known["hash"] = _hash(squares, options, space)
     stored.refuse_to_overwrite(folder / LATENTS, known)
     network, maps = _maps(options.features, target)
 
@@ -101,7 +106,7 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     photos = []
     distances, starts = (torch.cat([getattr(part, name) for part in parts]) for name in ("distances", "starts"))
     for index, (name, path) in enumerate(zip(names, options.photos, strict=True)):
-        both = imagefile.grid(torch.stack([squares[index], made[index]]), 2)
+        both = imagefile.grid(imagefile.shaped(torch.stack([squares[index], made[index]]), model.config), 2)
         imagefile.save_picture(folder / name, both, "png", {**facts, "index": index})
         photos.append(Photo(path, name, float(distances[index]), float(starts[index])))
     place = [] if options.run is None else [options.run]
@@ -134,11 +139,32 @@ def _labels(options: Options, model: Any) -> list[int] | None:
     return [chosen[index % len(chosen)] for index in range(len(options.photos))]
 
 
-def _photo(path: str, size: int, crop: str, aspect: float | None) -> Tensor:
-    """uint8 [3, size, size]. Raises UsageError for what is no photo, or too small."""
+def _squares(photos: Sequence[str], model: Any, crop: str, screen: Screen) -> Tensor:
+    """uint8 [N, 3, size, size], made as `fewgan prepare` makes them: 12 bits in 16 are seen from all photos."""
+    # Of a generator that learned squeezed photos; for others, each photo is squeezed as it is.
+    aspect = model.config.get("aspect") if model.config.get("crop") == "stretch" else None
+    read = partial(_photo, size=model.generator.size, crop=crop, aspect=aspect)
+    found, ranges = [read(path) for path in photos], Ranges()
+    for one in found:
+        ranges.add(one.span, one.colour)
+    if ranges.white < WHITE:
+        found = [read(path, white=ranges.white) for path in photos]
+    for warning in ranges.warnings():
+        screen.warn(warning)
+    return torch.stack([torch.from_numpy(one.pixels) for one in found])
+
+
+def _photo(path: str, *, size: int, crop: str, aspect: float | None, white: int = WHITE) -> Square:
+    """Raises UsageError for what is no photo, or too small."""
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such file; name photos, not folders")
-    found = square(path, Path(path), size, crop, aspect=aspect)
+    found = square(path, Path(path), size, crop, white=white, aspect=aspect)
     if isinstance(found, Refusal):
         raise UsageError(f"{path}: cannot be projected: {found.reason}")
-    return torch.from_numpy(found.pixels)
+    return found
+
+
+def _hash(squares: Tensor, options: Options, space: str) -> str:
+    """Tells apart what is projected and how, so that other latents are not overwritten."""
+    how = {**vars(options), "photos": None, "out": None, "run": None, "device": None, "space": space}
+    return blake2b(f"{sorted(how.items())}".encode() + squares.numpy().tobytes(), digest_size=8).hexdigest()

@@ -16,7 +16,7 @@ from fewgan.features.random.network import RandomVGG
 from fewgan.photos.decode import decode
 from fewgan.photos.prepare import prepare
 from fewgan.sampling import stored
-from fewgan.sampling.imagefile import facts_of
+from fewgan.sampling.imagefile import facts_of, shaped
 from fewgan.testing import CommandTests
 from fewgan.testing.base import QUIET, config, install_tiny
 from fewgan.training.loop import train
@@ -105,9 +105,47 @@ def test_photos_are_cut_as_those_of_the_run(tmp_path, photos):
     assert project(photos[0], "--run", squeezed, "--steps", 1, "--out", "made") == 0
     both = pixels("made/000000-a_b.png")
     with open(photos[0], "rb") as file:
-        expected = decode(file, 16, "stretch", aspect=2.0).pixels
-    gap = (both.shape[-1] - 32) // 3
-    assert np.array_equal(both[:, gap : gap + 16, gap : gap + 16].permute(1, 2, 0), expected)
+        squeezed_photo = torch.from_numpy(decode(file, 16, "stretch", aspect=2.0).pixels).permute(2, 0, 1)
+    expected = shaped(squeezed_photo[None], {"crop": "stretch", "aspect": 2.0})[0]  # shown in the shape of the photos
+    height, width = expected.shape[1:]
+    assert width == 2 * height
+    gap = (both.shape[-1] - 2 * width) // 3
+    assert torch.equal(both[:, gap : gap + height, gap : gap + width], expected)
+
+
+def test_another_crop_than_the_run_s_is_taken(run, photos):
+    """A run of central squares has no shape to squeeze photos to."""
+    picture = Image.new("RGB", (64, 32), (200, 30, 30))
+    picture.paste((30, 30, 200), (0, 0, 16, 32))  # outside the central square
+    picture.save("wide.png")
+    for crop in ("center", "stretch"):
+        assert project("wide.png", "--run", run, "--steps", 1, "--crop", crop, "--out", crop) == 0
+    assert not torch.equal(pixels("center/000000-wide.png"), pixels("stretch/000000-wide.png"))
+
+
+def test_photos_of_12_bits_are_not_black(run, photos, capsys):
+    values = np.random.default_rng(0).integers(0, 4096, (32, 32)).astype(np.uint16)
+    Image.fromarray(values).save("deep.png")
+    assert project("deep.png", "--run", run, "--steps", 1, "--out", "made") == 0
+    assert "read as 12 bits" in capsys.readouterr().err
+    both = pixels("made/000000-deep.png").float()
+    assert both[:, :, : both.shape[-1] // 2].mean() > 80
+
+
+def test_other_photos_of_the_same_name_and_other_settings_replace_nothing(run, photos, capsys):
+    for folder, colour in (("one", (90, 20, 20)), ("two", (20, 90, 20))):
+        Path(folder).mkdir()
+        picture = Image.new("RGB", (32, 32), colour)
+        picture.paste((200, 200, 0), (4, 4, 20, 20))
+        picture.save(f"{folder}/x.png")
+    line = ["--run", run, "--steps", 1, "--out", "made"]
+    assert project("one/x.png", *line) == 0
+    before = Path("made/latents.safetensors").read_bytes()
+    assert project("one/x.png", *line) == 0  # the same again
+    for words in (["two/x.png", *line], ["one/x.png", *line, "--seed", 3]):
+        assert project(*words) == 2
+        assert "holds other latents and would be overwritten" in capsys.readouterr().err
+    assert Path("made/latents.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize(
