@@ -43,7 +43,7 @@ def prepare(
     holdout: Annotated[int, whole(0, "Number of photos to hold out from training, for fid.")] = 0,
     duplicates: Annotated[
         str,
-        text("NAME", "Photos to leave out as duplicates: near, exact; or keep all.", among=("near", "exact", "keep")),
+        text("NAME", "Copies to leave out: near, mirror images too; exact; keep.", among=("near", "exact", "keep")),
     ] = "near",
     seed: Seed = 0,
     workers: Annotated[int | None, whole(1, "Processes that decode photos; default: one per core.")] = None,

@@ -77,6 +77,8 @@ def _unless_repeated(
     # Training flips photos: the mirror image of one that is held out would be trained on.
     for one, mirrored in ((pixels, ""), (np.ascontiguousarray(pixels[:, ::-1]), ", mirrored")):
         for candidate, scale in seen.near(fingerprint(one) if mirrored else result.print):
+            if mirrored and writer.entries[candidate].group != photo.group:
+                continue  # left and right may be the classes
             if same_photo(one, writer.pixels(candidate).transpose(1, 2, 0), scale):
                 return Refusal(photo.name, NEAR, f"{NEAR} of {writer.entries[candidate].name}{mirrored}")
     return result

@@ -83,8 +83,9 @@ def missing(source: Path) -> UsageError:
 def with_groups(found: Found) -> Found:
     """The same photos, each in the group its folder names; photos outside any folder are refused.
 
-    The groups are the first level of folders; a folder that merely wraps all the others is passed through, though a few
-    photos may lie beside it. A folder of photos with a few more in folders below is a group, not a wrap.
+    The groups are the first level of folders; a folder that merely wraps all the others is passed through, though some
+    photos, fewer than in it, may lie beside it. A folder of photos with a few more in folders below is a group, not a
+    wrap.
     """
     names = [photo.name for photo in found.photos]
     paths = [name.split("/") for name in (list(filter(pictured, names)) or names)]

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import takewhile
 from pathlib import Path
 
 from fewgan.errors import FewganError, UsageError
@@ -111,7 +110,7 @@ def prepare(
             _tell_left_out(writer, screen)
             _check_kept(writer, found, photos, screen, strict=strict, limit=limit)
             names = tuple(sorted({entry.group for entry in writer.entries})) if classes else ()
-            _hold_out(writer.entries, holdout, seed)
+            _hold_out(writer.entries, holdout, seed, wrapped=os.path.isfile(photos) and _wrapped(found))
             writer.finish(names)
     except OSError as error:
         raise FewganError(f"{safe(str(error.filename or out))}: {error.strerror or error}") from None
@@ -210,10 +209,14 @@ def _check_kept(writer: Writer, found: Found, photos: Path, screen: Screen, *, s
     if writer.enlarged:
         screen.note(f"{counted(writer.enlarged, 'photo')} enlarged: fewer than {writer.size} pixels a side")
     empty = {photo.group for photo in found.photos if pictured(photo.name)} - {entry.group for entry in writer.entries}
-    if empty:
-        full = len(writer.entries) == limit
-        why = f"--limit {limit} leaves no photo for these classes" if full else "these classes have no usable photo"
-        screen.warn(f"{why}: {', '.join(safe(name) for name in sorted(empty))}")
+    left_out = {refusal.name for refusal in writer.rejected}
+    unusable = empty & {photo.group for photo in found.photos if photo.name in left_out}
+    for why, groups in (
+        ("these classes have no usable photo", unusable),
+        (f"--limit {limit} leaves no photo for these classes", empty - unusable),
+    ):
+        if groups:
+            screen.warn(f"{why}: {', '.join(safe(name) for name in sorted(groups))}")
     if len(writer.entries) < FEW:
         screen.warn(f"only {counted(len(writer.entries), 'photo')}; at least 100 are recommended")
 
@@ -227,14 +230,12 @@ def _told(refusals: Sequence[Refusal], most: int) -> str:
     return told + (f"; and {len(refusals) - most} more" if len(refusals) > most else "")
 
 
-def _hold_out(entries: list[Entry], holdout: int, seed: int) -> None:
+def _hold_out(entries: list[Entry], holdout: int, seed: int, *, wrapped: bool) -> None:
     """Marks `holdout` entries, each class in proportion, at least one of each left to train.
 
-    Which ones depends on seed and name alone, so that the marks hardly move when photos are added. Folders that all are
-    in are no part of a name, so that a zip of a folder has the marks of the folder.
+    Which ones depends on seed and name alone, so that the marks hardly move when photos are added. wrapped: the first
+    folder is no part of a name, so that a zip of a folder has the marks of the folder.
     """
-    folders = zip(*(entry.name.split("/")[:-1] for entry in entries), strict=False)
-    around = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, folders))
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.group, []).append(entry)
@@ -247,8 +248,14 @@ def _hold_out(entries: list[Entry], holdout: int, seed: int) -> None:
         open_groups = [name for name, group in groups.items() if shares[name] < len(group) - 1]
         shares[max(open_groups, key=lambda name: (fair[name] - shares[name], name))] += 1
     for name, group in groups.items():
-        for entry in sorted(group, key=lambda entry: _draw(seed, entry.name.split("/")[around:]))[: shares[name]]:
+        for entry in sorted(group, key=lambda entry: _draw(seed, entry.name.split("/")[wrapped:]))[: shares[name]]:
             entry.held_out = True
+
+
+def _wrapped(found: Found) -> bool:
+    """Whether all photos are in one folder."""
+    folders = [photo.name.partition("/") for photo in found.photos if pictured(photo.name)]
+    return len({first for first, _, _ in folders}) == 1 and all(below for _, below, _ in folders)
 
 
 def _draw(seed: int, name: Sequence[str]) -> bytes:

@@ -130,35 +130,31 @@ def _comment_of_mp4(path: Path) -> str:
     return rest[16 : 1 << 16].decode("utf-8", "replace") if mark else ""
 
 
-OTHERS = {
-    "run": "made from another run of this name",
-    "step": "made at another step of the run",
-    "latents_hash": "made from other latents",
-}
-"""What facts tell pictures of one name apart by."""
-
-
-def other(path: Path, facts: Mapping[str, Any]) -> str | None:
-    """What a file that is there is, if it is not of these facts: a key of OTHERS, or "" for a file not by fewgan.
-
-    A fact that is None, or that the file does not have, tells nothing.
-    """
-    if not path.exists():
-        return None
-    found = facts_of(path)
-    if found is None:
-        return ""
-    return next((k for k in OTHERS if facts.get(k) is not None and found.get(k, facts[k]) != facts[k]), None)
+def step_in(folder: Path) -> int | None:
+    """The step of the run that the pictures in a folder were made at; None without such pictures."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    facts = next(filter(None, (facts_of(path) for path in paths if path.suffix in SUFFIXES.values())), {})
+    step = facts.get("step")
+    return step if isinstance(step, int) else None
 
 
 def refuse_to_overwrite(folder: Path, names: Collection[str], facts: Mapping[str, Any]) -> None:
-    """Raises UsageError if one of these files exists and was not made by fewgan, or was made from something else."""
+    """Raises UsageError if one of these files exists and was not made by fewgan, or was made from something else.
+
+    facts: `run` and `latents_hash` of the pictures to be written. One that is None, or that a file lacks, tells
+    nothing.
+    """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; give a folder with --out")
     for name in names:
-        why = other(folder / name, facts)
-        if why is not None:
-            whose = OTHERS.get(why, "not made by fewgan")
+        if not (folder / name).exists():
+            continue
+        found = facts_of(folder / name)
+        whose = "not made by fewgan" if found is None else ""
+        for fact, words in (("run", "another run of this name"), ("latents_hash", "other latents")):
+            if found and facts.get(fact) is not None and found.get(fact, facts[fact]) != facts[fact]:
+                whose = f"made from {words}"
+        if whose:
             raise UsageError(f"{folder / name}: {whose} and would be overwritten; give another place with --out")
 
 

@@ -69,9 +69,9 @@ def sample(
     None: ./pictures/<run>-t0.5-seed0, or ./pictures/<run>-t0.5-seed0-step400 where that holds pictures of an earlier
     step.
 
-    The same command gives the same bytes; files of the same names are replaced if the same run, step and latents made
-    them. Raises UsageError
-    for what cannot be served, FewganError where a file cannot be written or the generator's values are not finite.
+    The same command gives the same bytes; files of the same names are replaced if the same run and latents made them.
+    Raises UsageError for what cannot be served, FewganError where a file cannot be written or the generator's values
+    are not finite.
     """
     started = time.monotonic()
     given = None
@@ -101,7 +101,7 @@ def sample(
     only = "grid" if grid else "loop" if interpolate else None
     folder, names = _place(out, default, kind, count, only)
     facts = _facts(model, given) | {"seed": seed, "truncation": truncation, "standing_stats": standing_stats}
-    if out is None and any(imagefile.other(folder / name, facts) == "step" for name in names[:1]):
+    if out is None and imagefile.step_in(folder) not in (None, facts["step"]):
         folder = folder.with_name(f"{folder.name}-step{facts['step']}")  # those of the earlier step stay
     imagefile.refuse_to_overwrite(folder, names, facts)
     paths = [folder / name for name in names]

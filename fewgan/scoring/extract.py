@@ -173,7 +173,7 @@ def _source(kind: type) -> bytes:
         return b""
     with suppress(TypeError, OSError):
         file = Path(inspect.getfile(kind))
-        packaged = inner or file.name == "__init__.py"
+        packaged = top != "fewgan" and (inner or file.name == "__init__.py")
         return b"".join(part.read_bytes() for part in (sorted(file.parent.glob("*.py")) if packaged else [file]))
     return b""
 

@@ -58,11 +58,11 @@ def score(
 
     target: a run, a generator.safetensors, a foreign folder, a known name such as embedded, hf:owner/name, or pictures
     (folder, zip, tar); None: the latest run.
-    against: a dataset or pictures; None: the run's dataset. Training photos and held-out photos of a dataset are
-    scored against apart. Both sides have the size of the scored pictures, as far as the real ones are large enough.
-    count: pictures to make; of a folder, to take at most. truncations: None or empty for none; several are a sweep.
-    snapshots: every kept generator of a run. features: a plugin's choice, or a built module. batch: pictures at once
-    in the feature network. out: a folder for the results.
+    against: a dataset or pictures; None: the run's dataset. Training photos and held-out photos of a dataset are scored
+    against apart. Both sides have the size of the scored pictures, as far as the real ones are large enough. count:
+    pictures to make; of a folder or a dataset, to take at most. truncations: None or empty for none; several are a
+    sweep. snapshots: every kept generator of a run. features: a plugin's choice, or a built module. batch: pictures at
+    once in the feature network. out: a folder for the results.
 
     Writes scores.json, nearest.png, and for several rows sweep.csv and .png or snapshots.csv and .png, to `out`. By
     default to <run>/fid/<settings>, or ./fid-<name>/<settings> where there is no run, so that every combination of
@@ -80,8 +80,9 @@ def score(
         subject = sides.subject(target, count, against, stack, screen=screen)
         variations = sides.variations(subject, truncations, snapshots, standing_stats)
         real = sides.real(subject, against, stack, screen=screen)
+        if out is not None:
+            files.refuse_inside(out, [against, target if subject.pictures is not None else None])
         folder = _writable(subject.out if out is None else out)
-        files.refuse_inside(folder, [against, target if subject.pictures is not None else None])
         files.refuse_to_overwrite(folder, files.names(variations))
         name, origin, module = built(features, device)
         cached = partial(reference, module, cache_key(module, origin), device=device, screen=screen, batch=batch)

@@ -117,7 +117,7 @@ def of_folder(
     if min(sides) < max(sides):
         sizes = f"{safe(str(path))}: its pictures have {min(sides)} to {max(sides)} px"
         screen.warn(f"{sizes}: the scores include the difference in sharpness")
-    ranges = _ranges(folder, [photo for photo, (_, deep) in zip(photos, headers, strict=True) if deep])
+    ranges = _ranges(folder, [photo for photo, (_, wide) in zip(photos, headers, strict=True) if wide])
     for warning in ranges.warnings():
         screen.warn(f"{safe(str(path))}: {warning}")
     ranged = replace(folder, white=ranges.white)

@@ -172,8 +172,10 @@ def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Sc
 
 
 def trained_flipped(subject: Subject, real: Pictures, against: Path | None) -> bool:
-    """Whether the generator was trained on these pictures, half of them mirrored, so that a copy may be of a mirrored
-    one. against: where they are from, None for the run's own dataset."""
+    """Whether the generator was trained on these pictures, half of them mirrored: a copy may be of a mirrored one.
+
+    against: where they are from, None for the run's own dataset.
+    """
     config = subject.model.config if subject.model is not None else {}
     own = against is None or real.fingerprint == config.get("fingerprint", "")
     return own and bool(config.get("flip", False))

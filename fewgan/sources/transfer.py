@@ -99,7 +99,7 @@ def _tables(theirs: Any, ours: Any) -> dict[str, tuple[Any, Any]]:
     return {
         name: (module, modules[name])
         for name, module in theirs.named_modules()
-        if hasattr(module, "set_rows") and hasattr(modules.get(name), "set_rows")
+        if hasattr(module, "rows") and hasattr(modules.get(name), "set_rows")
     }
 
 

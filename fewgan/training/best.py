@@ -32,7 +32,7 @@ class Best:
 
     def __init__(self, work: Session, folder: Path, lines: Sequence[Mapping[str, Any]], screen: Screen) -> None:
         self._work, self._folder, self._screen = work, folder, screen
-        self._scores = [(line["step"], line["kid"]) for line in lines if line.get("kid") is not None]
+        self._scores = [(line["step"], _comparable(line["kid"])) for line in lines if "kid" in line]
         self._told = bool(self._scores)
         if work.config.score_every is None:
             return
@@ -64,8 +64,9 @@ class Best:
 
     @property
     def step(self) -> int | None:
-        """The step with the lowest score; the first of equal ones."""
-        return min(self._scores, key=lambda score: score[1])[0] if self._scores else None
+        """The step with the lowest score; the first of equal ones; None where none is finite."""
+        step, best = min(self._scores, key=lambda score: score[1], default=(0, math.inf))
+        return step if best < math.inf else None
 
     @property
     def exhausted(self) -> bool:
@@ -77,7 +78,7 @@ class Best:
     @property
     def text(self) -> str:
         """For the status line: the newest score and the best."""
-        if not self._scores:
+        if self.step is None:
             return ""
         best = min(score for _, score in self._scores)
         return f"KID {self._scores[-1][1]:.3f} best {best:.3f}"
@@ -91,8 +92,9 @@ class Best:
 
         made = extract(self._features, groups, PICTURES, device=work.device, label="score", screen=Screen(quiet=True))
         kid = distances.kid(self._real, made, subsets=1).full
-        if math.isfinite(kid):  # nothing compares with a NaN
-            self._scores.append((work.state.step, kid))
+        self._scores.append((work.state.step, _comparable(kid)))
+        if not math.isfinite(kid):
+            self._screen.warn(f"step {work.state.step}: the score is not finite, so it counts as none of the best")
         if self.step == work.state.step and distributed.rank() == 0:
             checkpoint.save_generator(self._folder / run.BEST, work.state, work.record, kid=kid)
         seconds = time.monotonic() - started
@@ -103,6 +105,11 @@ class Best:
             )
             self._told = True
         return {"kid": kid if math.isfinite(kid) else None, "kid_seconds": round(seconds, 2)}
+
+
+def _comparable(kid: float | None) -> float:
+    """Infinite for a score that is no number, which is None in the metrics."""
+    return math.inf if kid is None or not math.isfinite(kid) else kid
 
 
 def _photos(work: Session) -> tuple[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ HOOKS = {
     AUGMENTATION: {"observe": 2},
     REGULARIZER: {"images": 4, "observe": 1, **LOSSES},
 }
+LOSS_OF_ITS_OWN = {"logits": 1, "discriminator": 2}  # with adversarial = False
 REQUIRED = {TRANSFER: ("conditional", "mapper"), AUGMENTATION: (), REGULARIZER: ()}
 
 
@@ -28,18 +31,29 @@ def plugin(kind: str, name: str, module: Any) -> Any:
     for attribute in REQUIRED[kind]:
         if not hasattr(module, attribute):
             raise fault(kind, name, f"it has no attribute {attribute!r}")
-    for hook, count in HOOKS[kind].items():
-        if callable(getattr(module, hook, None)):
-            try:
-                inspect.signature(getattr(module, hook)).bind(*range(count))
-            except TypeError as error:
-                raise fault(kind, name, f"its {hook} is called with {count} arguments: {error}") from None
-            except ValueError:  # no signature to be had
-                continue
-    every = getattr(module, "every", 1)
-    if not isinstance(every, int) or every < 1:
-        raise fault(kind, name, f"its `every` is {every!r} and not a whole number of 1 or more")
+    hooks = HOOKS[kind] | (LOSS_OF_ITS_OWN if not getattr(module, "adversarial", True) else {})
+    for hook, count in hooks.items():
+        if hasattr(module, hook):
+            _check_call(kind, name, hook, getattr(module, hook), count)
+    if kind != AUGMENTATION:
+        _check_every(kind, name, getattr(module, "every", 1))
     return module
+
+
+def _check_call(kind: str, name: str, hook: str, function: Any, count: int) -> None:
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError as error:
+        raise fault(kind, name, f"its {hook} is called with {count} arguments: {error}") from None
+    except ValueError:  # no signature to be had
+        return
+
+
+def _check_every(kind: str, name: str, every: Any) -> None:
+    with suppress(TypeError):
+        if operator.index(every) >= 1:
+            return
+    raise fault(kind, name, f"its `every` is {every!r} and not a whole number of 1 or more")
 
 
 def together(regularizers: dict[str, Any], augmentation: Any, augmentation_name: str) -> None:
@@ -49,7 +63,7 @@ def together(regularizers: dict[str, Any], augmentation: Any, augmentation_name:
         raise UsageError(f"{replacing[0]} and {replacing[1]} both replace the loss of D: choose one of them")
     if not replacing or hasattr(regularizers[replacing[0]], "logits"):
         return
-    watching = [name for name, module in regularizers.items() if hasattr(module, "observe")]
+    watching = [n for n, module in regularizers.items() if hasattr(module, "observe") and n != replacing[0]]
     watching += [augmentation_name] if hasattr(augmentation, "observe") else []
     if watching:
         raise UsageError(f"{watching[0]} watches the logits of D, and {replacing[0]} gives none: choose one of them")

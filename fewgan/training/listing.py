@@ -78,7 +78,8 @@ def _kid(folder: Path, lines: Iterable[Mapping[str, Any]]) -> tuple[float | None
     scores = [line["kid"] for line in lines if isinstance(line.get("kid"), float)]
     if scores:
         return min(scores), "training"
-    newest = sorted((folder / "fid").glob("*/scores.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    kept = (path for path in (folder / "fid").glob("*-*/scores.json") if path.is_file())  # none of other generators
+    newest = sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)
     for path in (folder / "fid" / "scores.json", *newest):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             scores = json.loads(path.read_text(encoding="utf-8"))

@@ -135,6 +135,16 @@ def test_another_colour_of_the_same_shape_is_another_photo():
     assert same_photo(red, dim)
 
 
+@pytest.mark.parametrize("side", [16, 24])
+def test_brighter_copies_are_found_below_32_px_too(side):
+    for seed in range(4):
+        picture = smooth(96, 96, seed)
+        one, other = (
+            np.asarray(image.resize((side, side))) for image in (picture, ImageEnhance.Brightness(picture).enhance(1.1))
+        )
+        assert same_photo(one, other)
+
+
 def sky(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> np.ndarray:
     down = np.linspace(0, 1, 128)[:, None, None]
     picture = np.array(top) * (1 - down) + np.array(bottom) * down

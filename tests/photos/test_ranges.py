@@ -1,12 +1,11 @@
 """Blank pictures, and 16-bit pictures that use a small part of their range."""
 
 import io
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import chunk, draw, facts, smooth
+from drawn import draw, facts, of_16_bits, smooth
 from PIL import Image, TiffImagePlugin
 
 from fewgan.photos.decode import decode
@@ -110,11 +109,7 @@ def test_dark_colours_of_16_bits_are_told(tmp_path, capsys):
     source = tmp_path / "photos"
     source.mkdir()
     for number in range(2):
-        values = (np.asarray(smooth(48, 48, number)).astype(np.uint16) * 16).byteswap().reshape(48, -1)
-        rows = b"".join(b"\0" + row.tobytes() for row in values)
-        head = chunk(b"IHDR", (48).to_bytes(4, "big") * 2 + b"\x10\2\0\0\0")
-        data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-        (source / f"{number}.png").write_bytes(data)
+        (source / f"{number}.png").write_bytes(of_16_bits(smooth(48, 48, number), 16))
     prepare(source, tmp_path / "out", size=48, screen=Screen(quiet=True))
     assert "2 of 2 16-bit colour pictures lie in the darkest quarter" in capsys.readouterr().err
 

@@ -5,15 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import draw, smooth
+from drawn import draw, of_16_bits, smooth
 from PIL import Image
 from scored import QUIET, scored
 
-from fewgan.photos.decode import Decoded
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import UsageError
 from fewgan.sampling import animation, imagefile
-from fewgan.scoring.folder import _Folder
 from fewgan.screen import Screen
 
 
@@ -92,12 +90,10 @@ def test_advice_on_a_broken_file_can_be_followed(here):
     assert scored(Path("photos2"), against=Path("dataset")).main.count == 5
 
 
-def test_colours_of_16_bits_that_stay_dark_are_told(here, monkeypatch, capsys):
-    draw(here / "photos3", 5)
-    monkeypatch.setattr("fewgan.scoring.folder.deep", lambda image: True)
-    seen = Decoded(np.zeros((8, 8, 3), np.uint8), False, (0, 9000, 8000), colour=True)
-    real = _Folder.decoded
-    monkeypatch.setattr(_Folder, "decoded", lambda *given: seen if given[2] == 8 else real(*given))
+def test_colours_of_16_bits_that_stay_dark_are_told(here, capsys):
+    (here / "photos3").mkdir()
+    for index in range(5):
+        (here / "photos3" / f"{index}.png").write_bytes(of_16_bits(smooth(40, 40, index), 16))
     scored(Path("photos3"), against=Path("dataset"), screen=Screen())
     assert "photos3: 5 of 5 16-bit colour pictures lie in the darkest quarter" in capsys.readouterr().err
 

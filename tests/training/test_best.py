@@ -102,6 +102,14 @@ def test_a_score_that_is_not_a_number_is_no_best(tmp_path, monkeypatch):
     assert (done.best_step, steps_of(done.folder / run.BEST)) == (20, 20)
 
 
+def test_patience_counts_scores_that_are_not_numbers(tmp_path, monkeypatch, capsys):
+    found = iter((0.5, math.nan, math.nan, 0.1))
+    monkeypatch.setattr("fewgan.training.best.distances.kid", lambda *_, **__: SimpleNamespace(full=next(found)))
+    done = train(scored(tmp_path, patience=2), Screen(quiet=False))
+    assert (done.step, done.best_step) == (12, 4)
+    assert capsys.readouterr().err.count("the score is not finite, so it counts as none of the best") == 2
+
+
 def test_patience_ends_the_run_with_everything_saved(tmp_path, scripted, capsys):
     done = train(scored(tmp_path, patience=2), Screen(quiet=False))
     assert (done.step, done.best_step, steps_of(done.folder / run.BEST)) == (16, 8, 8)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from packages import install
@@ -156,6 +157,8 @@ def module(**attributes):
         ("regularizers", module(every=1.5), "its `every` is 1.5 and not"),
         ("regularizers", module(observe=lambda: None), "its observe is called with 1 arguments: too many"),
         ("regularizers", module(schedule=lambda seen: 1.0), "its schedule is called with 2 arguments"),
+        ("regularizers", module(schedule=None), "its schedule is called with 2 arguments: None is not a callable"),
+        ("regularizers", module(adversarial=False, logits=lambda: 1), "its logits is called with 1 arguments"),
         ("augmentations", module(observe=lambda logits, seen, more: None), "its observe is called with 2 arguments"),
     ],
 )
@@ -167,6 +170,8 @@ def test_hooks_that_cannot_be_called_are_told_before_the_first_step(kind, made, 
 def test_hooks_may_have_more_arguments_with_defaults():
     takes = module(observe=lambda step, more=None: None, schedule=lambda *times: 1.0, images=nn.Identity())
     assert checked.plugin("regularizers", "odd", takes) is takes
+    checked.plugin("regularizers", "odd", module(every=np.int64(4), logits=3, discriminator=None))  # its own affair
+    checked.plugin("augmentations", "odd", module(every=0.5))
 
 
 @pytest.mark.parametrize("made", [None, -1.0, float("nan"), "fast", float("inf")])
@@ -191,5 +196,7 @@ def test_two_losses_exclude_each_other_and_who_needs_logits_a_loss_without():
     ):
         with pytest.raises(UsageError, match=what):
             checked.together({"alone": loss, **others}, augmentation, "ada")
+    own = module(adversarial=False, observe=lambda step: None)
+    checked.together({"alone": own}, None, "")  # it knows what it gives
     with_logits = module(adversarial=False, logits=lambda step: None)
     checked.together({"alone": with_logits, "calm": watching}, watching, "ada")

@@ -72,7 +72,7 @@ def _tiles(run: Record) -> list[tuple[str, str]]:
 
 
 def _lowest(run: Record) -> float | None:
-    """Of the training; else of the newest scores against the run's own photos, held-out ones if there are any."""
+    """Of the training, else of one command's scores against the run's own photos: the newest, if it has them."""
     found: list[float] = run.series.columns.get("kid", [[], []])[1]
     for scores in run.scores:
         for name in ("held-out", "train") if "-against-" not in scores.name else ():

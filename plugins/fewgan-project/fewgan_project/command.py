@@ -83,7 +83,7 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     names = [f"{index:06d}-{run.shortened(Path(path).stem, 60)}.png" for index, path in enumerate(options.photos)]
     imagefile.refuse_to_overwrite(folder, names, {})
     known = {"model": model.name, "photos": [Path(path).name for path in options.photos]}
-    known["hash"] = _hash(squares, options, space)
+    known["hash"] = _hash(squares, options, space, model)
     stored.refuse_to_overwrite(folder / LATENTS, known)
     network, maps = _maps(options.features, target)
 
@@ -164,7 +164,8 @@ def _photo(path: str, *, size: int, crop: str, aspect: float | None, white: int 
     return found
 
 
-def _hash(squares: Tensor, options: Options, space: str) -> str:
-    """Tells apart what is projected and how, so that other latents are not overwritten."""
+def _hash(squares: Tensor, options: Options, space: str, model: Any) -> str:
+    """Tells apart what is projected, how, and of which generator, so that other latents are not overwritten."""
     how = {**vars(options), "photos": None, "out": None, "run": None, "device": None, "space": space}
+    how |= {name: model.config.get(name) for name in ("fingerprint", "step")}
     return blake2b(f"{sorted(how.items())}".encode() + squares.numpy().tobytes(), digest_size=8).hexdigest()
