@@ -43,7 +43,7 @@ def _out(given: str | None, run: Path) -> Path:
     out = run if given is None else Path(given)
     if given is None or out.is_dir() or given.endswith("/"):
         out = out / "report.html"
-    if out.is_file() and page.SIGN.encode() not in out.read_bytes():
+    if out.is_file() and not out.is_symlink() and page.SIGN.encode() not in out.read_bytes():
         raise UsageError(f"{out}: not made by fewgan and would be overwritten; give another place with --out")
     return out
 
