@@ -36,7 +36,7 @@ DISTANCE = 0.15
 LOCAL = 22.0  # grey levels
 DETAIL = 0.88
 COARSE = 40.0  # as LOCAL, at 32 px, where copies lie below 33
-SMOOTH = 8.0  # as LOCAL, of a sky or a gradient, which differs from another one by brightness and colour alone
+SMOOTH = 12.0  # as LOCAL, of a sky or a gradient, which differs from another one by brightness and colour alone
 FAINT = 2.0  # grey levels: details fainter than what saving leaves behind are not compared
 UNRELATED = 0.1  # correlation of finer details; 0.13 and more in copies that were halved or saved badly
 INNER = 0.92
@@ -143,16 +143,13 @@ def differences(one: NDArray[np.uint8], other: NDArray[np.uint8], scale: float =
             break
         strengths, detail = _correlation(_luma(small), _luma(moved), inside, _FINE)
         if max(strengths) < FAINT:  # nothing to compare, unless in what is finer still
-            alike = len(one) < _FINE or _largest((small - moved) * inside[..., None], cell) < SMOOTH
+            alike = len(one) < _FINE or _cells((small - moved) * inside[..., None], cell) < SMOOTH
             detail = _finer(one, other, box, alike) if local < LOCAL else 1.0
     return local, detail
 
 
 def _finer(one: NDArray[np.uint8], other: NDArray[np.uint8], box: Box, alike: bool) -> float:
-    """1 where details above 32 px are related, 0 where they are not; `alike` where they are not strong in both.
-
-    Saving and resizing take them from one.
-    """
+    """1 where details above 32 px are related, 0 where not; `alike` where saving or resizing took them from one."""
     luma, theirs = (_luma(pixels.astype(np.float32)) for pixels in (one, other))
     boxes: tuple[Box, Box] = (box, (1.0, 1.0, 0.0, 0.0))  # as aligned, which is not exact to a pixel, and as they are
     side = 2 * _FINE
@@ -185,23 +182,26 @@ def _fine(luma: Floats, side: int) -> Floats:
 
 def _left(one: Floats, other: Floats, inside: NDArray[np.bool_], cell: int) -> float:
     """The largest difference of a cell that brightness and contrast do not explain. Both [s, s, 3]."""
-    a, b = one[inside], other[inside]
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    mean, other_mean = one[inside].mean(axis=0), other[inside].mean(axis=0)
+    a, b = one[inside] - mean, other[inside] - other_mean
     spread = float((b * b).sum())
     gain = float((a * b).sum()) / spread if spread > 0 else 1.0
     if not 0.6 < gain < 1.7:
         return float("inf")
-    means = one[inside].mean(axis=0), other[inside].mean(axis=0)
-    cast = means[0] - gain * means[1]  # brightness and contrast move all channels alike; another colour does not
+    cast = mean - gain * other_mean  # brightness and contrast move all channels alike; another colour does not
     if float(np.abs(cast - cast.mean()).max()) > LOCAL:
         return float("inf")
-    fitted = np.clip(gain * (other - means[1]) + means[0], 0, 255)
+    fitted = np.clip(gain * (other - other_mean) + mean, 0, 255)
     rest: Floats = (one - fitted) * inside[..., None]
+    return _cells(rest, cell)
+
+
+def _cells(rest: Floats, cell: int) -> float:
+    """The largest mean of luma in cells, and of colours, which saving changes more, in cells twice as wide."""
     return max(_largest(_luma(rest), cell), _largest(rest, 2 * cell))
 
 
 def _largest(rest: Floats, cell: int) -> float:
-    """The largest mean of a cell, regardless of sign. rest: [s, s] or [s, s, 3]."""
     count = len(rest) // cell
     cells = rest[: count * cell, : count * cell].reshape(count, cell, count, cell, -1).mean(axis=(1, 3))
     return float(np.abs(cells).max())

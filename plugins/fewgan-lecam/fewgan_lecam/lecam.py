@@ -12,8 +12,7 @@ from fewgan.plugin import Step
 class LeCam(nn.Module):
     """D loss += weight * (mean relu(D(x) - ema_fake)^2 + mean relu(ema_real - D(G(z)))^2).
 
-    The averages are of the mean logits of whole batches, with the current one taken in before the term is computed
-    (of micro-batches, before that of the last one).
+    The averages are of the mean logits of whole batches, with the current one taken in before the term is computed.
     Until step `start` they are the last means and the term is off.
     """
 
