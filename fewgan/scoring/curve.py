@@ -72,8 +72,9 @@ def _panel(axes: Any, panel: Panel, x_label: str) -> None:
     axes.spines[["left", "right", "top"]].set_visible(False)
     axes.spines["bottom"].set_color(GREY)
     if len(lines) > 1:
+        columns = len(lines) if len(lines) < 5 else -(-len(lines) // 2)  # in two rows there is room for the title
         axes.legend(
-            loc="lower right", bbox_to_anchor=(1, 1), ncols=len(lines), frameon=False, fontsize=10, borderaxespad=0.3
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=columns, frameon=False, fontsize=10, borderaxespad=0.3
         )
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, GREY, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # Okabe and Ito's, distinct for colour-blind readers
+# Okabe and Ito's, distinct for colour-blind readers.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")
 
 
 def figure(width: float, height: float, dpi: int = 100) -> Figure:
