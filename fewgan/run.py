@@ -117,6 +117,11 @@ def latest(place: Path = Path("runs"), *, wanted: str = GENERATOR) -> Path:
     return found[-1]
 
 
+def beside_best(generator: Path) -> bool:
+    """Whether a run's last generator lies beside its best one, which is what the run itself stands for then."""
+    return (generator.parent / BEST).exists()
+
+
 def is_run(folder: Path) -> bool:
     """Whether a training has begun here."""
     signs = (*SIGNS, "checkpoints", ".lock")

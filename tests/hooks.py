@@ -130,7 +130,7 @@ HOOKS = (
         "each micro-batch of G; added to G's loss"),
     may(REGULARIZER, "needs_real: bool = False", f"{PLAYERS}:needs_real {LOOP}:_loop",
         "True: photos and their labels in G's steps, too"),
-    may(REGULARIZER, "adversarial: bool = True", f"{PLAYERS}:replacing",
+    may(REGULARIZER, "adversarial: bool = True", "training/checked.py:replaces",
         "False: no adversarial loss and no forward of D by the core, in either step"),
     must(FEATURES, "forward(uint8 [N, 3, H, W]) → float32 [N, dim]", f"{EXTRACT}:extract",
          "each batch of pictures and photos"),

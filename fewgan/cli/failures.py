@@ -74,9 +74,9 @@ def _whose(error: BaseException) -> str:
 
 
 def _module(frame: FrameType) -> str:
-    """The module whose code runs in a frame. Of a method of torch, that of the object's class, which may inherit it:
+    """The module whose code runs in a frame; of a method of torch, that of the class of its object.
 
-    a forward that cannot be called with what it is given fails in torch, before a line of it runs.
+    A forward that cannot be called with what it is given fails in torch, before a line of it runs.
     """
     module, runs = str(frame.f_globals.get("__name__")), frame.f_locals.get("self")
     return type(runs).__module__ if runs is not None and module.startswith("torch.") else module

@@ -7,13 +7,15 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fewgan.photos.comparison import same_photo
 from fewgan.photos.decode import WHITE
-from fewgan.photos.duplicates import EXACT, NEAR, Seen, fingerprint, same_photo
+from fewgan.photos.duplicates import EXACT, NEAR, Print, Seen, fingerprint
 from fewgan.photos.found import Found, Photo, Refusal
 from fewgan.photos.ranges import Ranges
 from fewgan.photos.squares import Square, squares, workers_for
-from fewgan.photos.store import Writer
+from fewgan.photos.store import Entry, Writer
 from fewgan.screen import Screen
 
 
@@ -74,14 +76,24 @@ def _unless_repeated(
     if duplicates == "exact":
         return result
     pixels = result.pixels.transpose(1, 2, 0)
+    if kept := _same(pixels, result.print, seen, writer):
+        return Refusal(photo.name, NEAR, f"{NEAR} of {kept.name}")
     # Training flips photos: the mirror image of one that is held out would be trained on.
-    for one, mirrored in ((pixels, ""), (np.ascontiguousarray(pixels[:, ::-1]), ", mirrored")):
-        for candidate, scale in seen.near(fingerprint(one) if mirrored else result.print):
-            if mirrored and writer.entries[candidate].group != photo.group:
-                continue  # left and right may be the classes
-            if same_photo(one, writer.pixels(candidate).transpose(1, 2, 0), scale):
-                return Refusal(photo.name, NEAR, f"{NEAR} of {writer.entries[candidate].name}{mirrored}")
+    flipped = np.ascontiguousarray(pixels[:, ::-1])
+    if kept := _same(flipped, fingerprint(flipped), seen, writer, group=photo.group):  # left, right may be the classes
+        return Refusal(photo.name, NEAR, f"{NEAR} of {kept.name}, mirrored")
     return result
+
+
+def _same(
+    pixels: NDArray[np.uint8], print: Print, seen: Seen, writer: Writer, *, group: str | None = None
+) -> Entry | None:
+    """The kept photo that shows the same. pixels: [S, S, 3]. group: of this one alone; None: of any."""
+    for number, scale in seen.near(print):
+        entry = writer.entries[number]
+        if group in (None, entry.group) and same_photo(pixels, writer.pixels(number).transpose(1, 2, 0), scale):
+            return entry
+    return None
 
 
 def _taking_turns(photos: list[Photo]) -> list[Photo]:

@@ -248,7 +248,7 @@ def _hold_out(entries: list[Entry], holdout: int, seed: int, *, wrapped: bool) -
         open_groups = [name for name, group in groups.items() if shares[name] < len(group) - 1]
         shares[max(open_groups, key=lambda name: (fair[name] - shares[name], name))] += 1
     for name, group in groups.items():
-        for entry in sorted(group, key=lambda entry: _draw(seed, entry.name.split("/")[wrapped:]))[: shares[name]]:
+        for entry in sorted(group, key=lambda entry: _draw(seed, entry.name, wrapped))[: shares[name]]:
             entry.held_out = True
 
 
@@ -258,5 +258,6 @@ def _wrapped(found: Found) -> bool:
     return len({first for first, _, _ in folders}) == 1 and all(below for _, below, _ in folders)
 
 
-def _draw(seed: int, name: Sequence[str]) -> bytes:
-    return blake2b("/".join([str(seed), *name]).encode(errors="surrogatepass"), digest_size=16).digest()
+def _draw(seed: int, name: str, wrapped: bool) -> bytes:
+    name = name.partition("/")[2] if wrapped else name
+    return blake2b(f"{seed}/{name}".encode(errors="surrogatepass"), digest_size=16).digest()

@@ -152,11 +152,11 @@ def _cells(row: Row) -> list[str]:
 
 
 def _kid(row: Row) -> str:
+    small = abs(row.kid) < 10
+    kid = f"{row.kid:.4f}" if small else f"{row.kid:.3g}"
     if row.kid_deviation == 0:  # every subset is all of the pictures, and tells nothing of how far KID varies
-        return f"{row.kid:.4f}" if abs(row.kid) < 10 else f"{row.kid:.3g}"
-    if abs(row.kid) < 10:
-        return f"{row.kid:.4f} ± {row.kid_deviation:.4f}"
-    return f"{row.kid:.3g} ± {row.kid_deviation:.2g}"
+        return kid
+    return f"{kid} ± {row.kid_deviation:.4f}" if small else f"{kid} ± {row.kid_deviation:.2g}"
 
 
 def _short(value: float) -> str:

@@ -243,8 +243,7 @@ def _beside(target: Path, name: str) -> Path:
     if (target / "config.json").exists() and (target / run.GENERATOR).exists():
         return target / "fid"
     if target.name == run.GENERATOR and (target.parent / "config.json").exists():
-        best = (target.parent / run.BEST).exists()  # then that is what the run itself stands for
-        return target.parent / "fid" / "last" if best else target.parent / "fid"
+        return target.parent / "fid" / "last" if run.beside_best(target) else target.parent / "fid"
     if target.suffix == ".safetensors" and (_run_folder(target) / "config.json").exists():
         return _run_folder(target) / "fid" / target.stem
     return Path(f"fid-{name}")

@@ -170,7 +170,7 @@ def name_of(path: Path) -> str:
     """
     path = Path(os.path.abspath(path))
     if path.name == run.GENERATOR:
-        return f"{path.parent.name}-last" if (path.parent / run.BEST).exists() else path.parent.name
+        return f"{path.parent.name}-last" if run.beside_best(path) else path.parent.name
     if path.name == run.BEST:
         return f"{path.parent.name}-{path.stem}"
     if not path.is_dir() and path.suffix.lower() in (".safetensors", ".pth", ".pt", ".bin", ".pkl"):

@@ -46,9 +46,9 @@ def copy_weights(model: Model, networks: Networks, classes: Sequence[str] = ()) 
     """Copies the source's weights into networks of the same shape but for the number of classes.
 
     classes: names of the run's. What has a row (or column) for each class gets those of the source's class of the same
-    name, or the mean over all. Modules whose values depend on the number of classes, such as a spectrally normalised
-    embedding, say with `rows()` and `set_rows(rows)` what they give for each, and give the same again. A source without
-    a discriminator leaves the built one as it is. Raises UsageError for anything else that does not fit.
+    name, or the mean over all. A module whose values depend on the number of classes, such as a spectrally
+    normalised embedding, is given the source's values by `set_rows`, in the place of its weights. A source without a
+    discriminator leaves the built one as it is. Raises UsageError for anything else that does not fit.
     """
     count = model.generator.classes
     found = matches(count, model.classes, list(classes) or [""] * networks.generator.classes)

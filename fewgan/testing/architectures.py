@@ -105,9 +105,8 @@ class ArchitectureTests(ModuleTests):
         for module in (*modules(theirs), *modules(ours)):
             module.eval()
         for parameter in (p for module in modules(theirs) for p in module.parameters()):
-            parameter.add_(
-                torch.randn_like(parameter), alpha=0.1
-            )  # as trained: biases of 0 would hide what they add to
+            # As trained: biases of 0 would hide what they are added to.
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
         named = {"classes": [*"abcde"]}
         source = Model(Path("source"), theirs, self.choice, discriminator=theirs.discriminator, config=named)
         copy_weights(source, ours, ["d", "b"])

@@ -92,8 +92,9 @@ class Best:
 
         made = extract(self._features, groups, PICTURES, device=work.device, label="score", screen=Screen(quiet=True))
         kid = distances.kid(self._real, made, subsets=1).full
-        self._scores.append((work.state.step, _comparable(kid)))
-        if not math.isfinite(kid):
+        score = _comparable(kid)
+        self._scores.append((work.state.step, score))
+        if score == math.inf:
             self._screen.warn(f"step {work.state.step}: the score is not finite, so it counts as none of the best")
         if self.step == work.state.step and distributed.rank() == 0:
             checkpoint.save_generator(self._folder / run.BEST, work.state, work.record, kid=kid)
@@ -104,7 +105,7 @@ class Best:
                 f"{counted(len(self._real), f'{self._against} photo')}); each takes {duration(seconds)}"
             )
             self._told = True
-        return {"kid": kid if math.isfinite(kid) else None, "kid_seconds": round(seconds, 2)}
+        return {"kid": None if score == math.inf else kid, "kid_seconds": round(seconds, 2)}
 
 
 def _comparable(kid: float | None) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -23,15 +23,15 @@ HOOKS = {
     REGULARIZER: {"images": 4, "observe": 1, **LOSSES},
 }
 LOSS_OF_ITS_OWN = {"logits": 1, "discriminator": 2}  # with adversarial = False
-REQUIRED = {TRANSFER: ("conditional", "mapper"), AUGMENTATION: (), REGULARIZER: ()}
+REQUIRED = {TRANSFER: ("conditional", "mapper")}
 
 
 def plugin(kind: str, name: str, module: Any) -> Any:
     """The module, which has what its kind needs and hooks that can be called."""
-    for attribute in REQUIRED[kind]:
+    for attribute in REQUIRED.get(kind, ()):
         if not hasattr(module, attribute):
             raise fault(kind, name, f"it has no attribute {attribute!r}")
-    hooks = HOOKS[kind] | (LOSS_OF_ITS_OWN if not getattr(module, "adversarial", True) else {})
+    hooks = HOOKS[kind] | (LOSS_OF_ITS_OWN if replaces(module) else {})
     for hook, count in hooks.items():
         if hasattr(module, hook):
             _check_call(kind, name, hook, getattr(module, hook), count)
@@ -56,17 +56,26 @@ def _check_every(kind: str, name: str, every: Any) -> None:
     raise fault(kind, name, f"its `every` is {every!r} and not a whole number of 1 or more")
 
 
+def replacing(regularizers: Mapping[str, Any]) -> list[str]:
+    """The names of those that bring the losses of D and G in place of the core's."""
+    return [name for name, module in regularizers.items() if replaces(module)]
+
+
+def replaces(module: Any) -> bool:
+    return not getattr(module, "adversarial", True)
+
+
 def together(regularizers: dict[str, Any], augmentation: Any, augmentation_name: str) -> None:
     """Raises UsageError where one regularizer replaces what another plugin needs."""
-    replacing = [name for name, module in regularizers.items() if not getattr(module, "adversarial", True)]
-    if len(replacing) > 1:
-        raise UsageError(f"{replacing[0]} and {replacing[1]} both replace the loss of D: choose one of them")
-    if not replacing or hasattr(regularizers[replacing[0]], "logits"):
+    found = replacing(regularizers)
+    if len(found) > 1:
+        raise UsageError(f"{found[0]} and {found[1]} both replace the loss of D: choose one of them")
+    if not found or hasattr(regularizers[found[0]], "logits"):
         return
-    watching = [n for n, module in regularizers.items() if hasattr(module, "observe") and n != replacing[0]]
+    watching = [name for name, one in regularizers.items() if hasattr(one, "observe") and name != found[0]]
     watching += [augmentation_name] if hasattr(augmentation, "observe") else []
     if watching:
-        raise UsageError(f"{watching[0]} watches the logits of D, and {replacing[0]} gives none: choose one of them")
+        raise UsageError(f"{watching[0]} watches the logits of D, and {found[0]} gives none: choose one of them")
 
 
 def groups(name: str, made: Iterable[Group]) -> list[Group]:

@@ -65,7 +65,7 @@ class Players:
     @property
     def replacing(self) -> str | None:
         """The name of the regularizer that brings the losses of D and G in place of the core's, or None."""
-        return next((name for name, r in self.regularizers.items() if not getattr(r, "adversarial", True)), None)
+        return next(iter(checked.replacing(self.regularizers)), None)
 
     @property
     def replaces_adversarial(self) -> Any | None:

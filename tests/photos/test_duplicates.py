@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
 
 from fewgan.photos import duplicates
-from fewgan.photos.duplicates import Seen, fingerprint, same_photo
+from fewgan.photos.comparison import same_photo
+from fewgan.photos.duplicates import Seen, fingerprint
 
 
 def resaved(image: Image.Image, quality: int) -> Image.Image:

@@ -96,11 +96,11 @@ def test_an_edit_of_a_module_beside_it_changes_the_key(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     package = tmp_path / "scaled_package"
     package.mkdir()
-    for name, text in (("__init__", SOURCE), ("helpers", "FACTOR = 1")):
+    for name, text in (("__init__", SOURCE), ("factors", "FACTOR = 1")):
         (package / f"{name}.py").write_text(text)
     features = importlib.import_module("scaled_package").Scaled()
     before = cache_key(features)
-    (package / "helpers.py").write_text("FACTOR = 2")
+    (package / "factors.py").write_text("FACTOR = 2")
     assert cache_key(features) != before
 
 

@@ -13,10 +13,7 @@ from fewgan.commands.report.markup import Html, joined, script_data, tag
 from fewgan.commands.report.record import Record
 
 EVERY = 3000  # milliseconds between two looks of a served page
-
-
-SIGN = "Made by fewgan report."
-"""Stands in every page."""
+SIGN = "Made by fewgan report."  # stands in every page
 
 
 def make(paths: list[Path], *, state: str = "", live: bool = False) -> str:

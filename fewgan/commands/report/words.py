@@ -60,9 +60,9 @@ def path_word(path: Path | str) -> str:
 def training(config: dict[str, Any]) -> str:
     """The `fewgan train` that starts such a run again, from what config.json says was asked for."""
     asked = config.get("asked")
-    asked = dict(asked) if isinstance(asked, dict) else config
+    asked = asked if isinstance(asked, dict) else config
     if "steps" in asked and "steps" in config:
-        asked["steps"] = config["steps"]  # more than were asked for, after a longer resume
+        asked = {**asked, "steps": config["steps"]}  # more than were asked for, after a longer resume
     words = ["fewgan", "train"]
     if isinstance(asked.get("data"), str) and asked["data"] != "dataset":
         words.append(path_word(asked["data"]))

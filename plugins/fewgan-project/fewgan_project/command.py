@@ -124,8 +124,7 @@ def _maps(name: str | None, device: torch.device) -> tuple[str, projection.Maps]
     """The name of a feature network and its maps. Raises UsageError for one that gives none."""
     if name is None:
         name = next(one for one in PREFERRED if registry.find("features").get(one))
-    plugin, options = registry.choose("features", name).plugin()
-    network: Any = plugin.build(options)
+    network: Any = registry.choose("features", name).build()
     if not hasattr(network, "maps"):
         raise UsageError(f"--features {name}: gives no feature maps; choose another, such as random")
     return name, network.to(device).eval().requires_grad_(False).maps
