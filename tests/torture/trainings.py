@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from fewgan import run as runs
 
-STEPS = 24
+STEPS = 12
 TRAIN = ["train", "dataset", "--transfer", "minegan", "--aug", "diffaugment", "--cr", "--steps", str(STEPS)]
 TRAIN += ["--batch-size", "4", "--sample-every", "5", "--save-every", "1", "--keep-generators", "--device", "cpu"]
 TRAIN += ["--quiet", "--continue"]

@@ -22,8 +22,14 @@ from fewgan.training import session
 from fewgan.training.plan import plan
 from fewgan.training.players import Players
 
-# Every transfer, with and without each augmentation, with and without all regularizers: whatever is installed.
-METHODS = list(product(sorted(find("transfers")), [None, *sorted(find("augmentations"))], [False, True]))
+# Every transfer with every augmentation and without, whatever is installed; all regularizers in every second of them,
+# so that each transfer and each augmentation is there with and without.
+METHODS = [
+    (transfer, augmentation, (row + column) % 2 == 1)
+    for (row, transfer), (column, augmentation) in product(
+        enumerate(sorted(find("transfers"))), enumerate([None, *sorted(find("augmentations"))])
+    )
+]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(map(str, method)))

@@ -6,6 +6,7 @@ import builtins
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.overrides import TorchFunctionMode
+
+from fewgan.plugin import SpectralConv2d, SpectralEmbedding, SpectralLinear
 
 EXAMPLE = 2
 """Pictures in the example that is traced; 1 would be taken for a constant."""
@@ -67,7 +70,7 @@ def traced(whole: Whole, z: Tensor, labels: Tensor | None) -> ExportedProgram:
     """The module's graph, of any batch. z, labels: EXAMPLE of them. Raises what torch.export does where it cannot."""
     inputs = (z,) if labels is None else (z, labels)
     shapes = tuple({0: Dim.DYNAMIC} for _ in inputs)
-    with _unshadowed(whole), _symbolic_len(whole), _learning(whole), torch.no_grad():
+    with _unshadowed(whole), _symbolic_len(whole), _learning(whole), torch.no_grad(), _constant_kernels(whole):
         return torch.export.export(whole, inputs, dynamic_shapes=shapes, strict=False)
 
 
@@ -104,6 +107,21 @@ def _symbolic_len(module: nn.Module) -> Iterator[None]:
 
 def _len(content: Any) -> Any:
     return content.shape[0] if isinstance(content, Tensor) else builtins.len(content)
+
+
+@contextmanager
+def _constant_kernels(module: nn.Module) -> Iterator[None]:
+    """Spectrally normalised weights as numbers: how they are computed would be most of the graph."""
+    layers = [
+        part for part in module.modules() if isinstance(part, (SpectralConv2d, SpectralEmbedding, SpectralLinear))
+    ]
+    for layer in layers:
+        vars(layer)["kernel"] = partial(Tensor.detach, layer.kernel())
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del vars(layer)["kernel"]
 
 
 @contextmanager
