@@ -31,6 +31,8 @@ class Generator(Protocol):
         (z [N, Z], condition [N, C]); for `sample --standing-stats`.
     optional sample(z, condition, truncation) -> images: for a network with a truncation of its own (psi in w).
         Without it the core truncates z.
+    optional mapped: bool = False, in the network: the core sets it to True where a mapper comes before the network,
+        which then must not draw latents of its own.
     optional mapping(z, condition) -> w [N, W], from_w(w [N, W] or [N, layers, W]) -> images, w_shape: (layers, W): for
         a network with a w space; `sample --latents` draws from w, and `fewgan project` looks for it there.
     """

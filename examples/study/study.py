@@ -156,7 +156,7 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
     steps = max(row["step"] for row in curve["rows"])
     report = {"set": run.photos, "recipe": run.recipe, "seed": run.seed, "steps": steps, "rows": curve["rows"]}
     report["memorising"], report["score_name"] = curve["memorising"], curve["score_name"]  # of the best generator
-    if run.seed == 0 and run.photos == "obama":
+    if run.seed == 0 and run.photos == "obama" and run.recipe != FASTGAN:
         sweep = scores(folder, run.seed, "--truncation", TRUNCATIONS, log=log, threads=threads)
         report["sweep"] = sweep["rows"]
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -178,7 +178,8 @@ def work_on(run: Run, chosen: argparse.Namespace, threads: int) -> None:
     }
     if run.seed == 0:
         grid(folder, RESULTS / f"{run.name}.jpg", log=log, threads=threads)
-        grid(folder, RESULTS / f"{run.name}-t0.5.jpg", "--truncation", 0.5, log=log, threads=threads)
+        truncated = [] if run.recipe == FASTGAN else ["--truncation", 0.5]  # FastGAN's latents cannot be truncated
+        grid(folder, RESULTS / f"{run.name}-t0.5.jpg", *truncated, log=log, threads=threads)
     temporary = result.with_suffix(".tmp")
     temporary.write_text(json.dumps(report) + "\n", encoding="utf-8")
     temporary.replace(result)

@@ -6,7 +6,7 @@ size at fixed places, so that the same arithmetic runs for it every time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -70,20 +70,27 @@ def group_size(model: Model) -> int:
 
 
 @contextmanager
-def seeded_noise(model: Model, seed: int, start: int) -> Iterator[None]:
-    """Seeds what a generator draws in forward by the group's place, and leaves torch's random state as it was."""
+def seeded_noise(model: Model, seed: int, start: int) -> Iterator[Callable[[], bool]]:
+    """Seeds what a generator draws in forward by the group's place, and leaves torch's random state as it was.
+
+    Yields a function that tells whether anything has been drawn.
+    """
     devices = [model.device] if model.device.type == "cuda" else []
+
+    def states() -> list[Tensor]:
+        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices)]
+
     with torch.random.fork_rng(devices):
         torch.manual_seed(number(seed, start))
-        yield
+        before = states()
+        yield lambda: not all(map(torch.equal, before, states()))
 
 
 def _latents(model: Model, seed: int, first: int, count: int, truncation: float | None) -> Tensor:
     generator = model.generator
     if not hasattr(generator, "latents"):
         return latents(seed, first, count, generator.latent_dim, _of_latents(model, truncation))
-    if truncation is not None and not hasattr(generator, "sample"):
-        raise UsageError("--truncation: this generator's latents have a law of their own; leave it out")
+    _of_latents(model, truncation)
     rows = [generator.latents(1, torch.Generator().manual_seed(number(seed, i))) for i in range(first, first + count)]
     return torch.cat(rows)
 
@@ -108,14 +115,30 @@ def animation(
     corners = labels(seed, 0, keyframes, generator.classes, chosen, counts=model.class_counts)
     start, end = corners[left], corners[(left + 1) % keyframes]
     blend = eased(share)
-    for first in range(0, len(z), GROUP):
-        part = slice(first, first + GROUP)
-        with seeded_noise(model, seed, 0):  # the same noise in every group, so that it does not flicker between them
-            if model.mapper is None:
-                made = _blended(model, z[part], (start[part], end[part]), blend[part], truncation)
-            else:
-                made = model.generate(z[part], start[part], truncation)
+
+    def frames(part: slice) -> Tensor:
+        if model.mapper is None:
+            return _blended(model, z[part], (start[part], end[part]), blend[part], truncation)
+        return model.generate(z[part], start[part], truncation)
+
+    yield from in_one_noise(model, seed, len(z), frames)
+
+
+@torch.no_grad()
+def in_one_noise(model: Model, seed: int, count: int, frames: Callable[[slice], Tensor]) -> Iterator[Tensor]:
+    """The frames of an animation as uint8 [up to 16, 3, S, S].
+
+    One at a time where the generator draws noise in forward, so that all have the same: a batch has one for each of its
+    pictures, which would flicker.
+    """
+    first, size = 0, 1
+    while first < count:
+        with seeded_noise(model, seed, 0) as drawn:
+            made = frames(slice(first, first + size))
+            if first == 0 and not drawn():
+                size = GROUP
         yield finished(made)
+        first += len(made)
 
 
 @torch.no_grad()
@@ -157,8 +180,15 @@ def standing_statistics(
 
 
 def _of_latents(model: Model, truncation: float | None) -> float | None:
-    """The truncation of z: none where the generator has one of its own."""
-    return None if hasattr(model.generator, "sample") else truncation
+    """The truncation of z: none where the generator has one of its own.
+
+    Raises UsageError where it has none, and latents of another law than N(0, 1).
+    """
+    if hasattr(model.generator, "sample"):
+        return None
+    if truncation is not None and hasattr(model.generator, "latents"):
+        raise UsageError("--truncation: this generator's latents have a law of their own; leave it out")
+    return truncation
 
 
 def eased(share: Tensor) -> Tensor:

@@ -147,14 +147,14 @@ def animation(model: Model, stored: Stored, *, seed: int = 0) -> Iterator[Tensor
     path, left, share = path_through(corners, generate.FRAMES_EACH, rescaled=name == "z")
     frames = torch.from_numpy(path).float().reshape(-1, *stored.tensors[name].shape[1:])
     right, eased = (left + 1) % stored.count, generate.eased(share)
-    for first in range(0, len(frames), generate.GROUP):
-        part = slice(first, first + generate.GROUP)
+
+    def made(part: slice) -> Tensor:
         now = {name: frames[part]}
         if "condition" in stored.tensors:
             conditions = stored.tensors["condition"]
             now["condition"] = torch.lerp(conditions[left[part]], conditions[right[part]], eased[part, None])
         if "labels" in stored.tensors:
             now["labels"] = stored.tensors["labels"][left[part]]
-        with generate.seeded_noise(model, seed, 0):
-            made = draw(model, now)
-        yield generate.finished(made)
+        return draw(model, now)
+
+    return generate.in_one_noise(model, seed, len(frames), made)

@@ -29,9 +29,9 @@ def coverage(real: Features, fake: Features, *, k: int = 3, dense_k: int = 5) ->
     The ball of a picture reaches to its k-th nearest other picture of its own set, border included.
     Precision: the share of fakes in the ball of some real picture. Recall: the share of real pictures in the ball of
     some fake. Both by Kynkäänniemi et al. 2019 (arXiv 1904.06991), with k = 3 as there.
-    Density: the number of balls of real pictures that hold a fake, a mean over the fakes, divided by dense_k.
+    Density: the number of balls of real pictures that hold a fake, a mean over the fakes, divided by their k.
     Coverage: the share of real pictures whose ball holds a fake. Both by Naeem et al. 2020 (arXiv 2002.09797), with
-    k = 5 as there. With k or fewer pictures on a side the farthest takes the place of the k-th.
+    k = dense_k = 5 as there. With k or fewer pictures on a side, k is one less than there are.
     Raises UsageError with fewer than 2 rows on a side.
     """
     real, fake = check_pair(real, fake)
@@ -51,7 +51,7 @@ def coverage(real: Features, fake: Features, *, k: int = 3, dense_k: int = 5) ->
     return Coverage(
         precision=held / len(fake),
         recall=recalled / len(real),
-        density=dense / (dense_k * len(fake)),
+        density=dense / (min(dense_k, len(real) - 1) * len(fake)),
         coverage=float(reached.double().mean()),
     )
 

@@ -47,11 +47,15 @@ class Average:
                 continue
             ours, theirs = average.state_dict(), live.state_dict()
             weights = {name for name, _ in average.named_parameters()}
+            # Those of a tensor that has another name already: what is shared moves once.
+            shared = {name for name, _ in average.named_parameters(remove_duplicate=False)} - weights
             averaged = [
                 name
                 for name, tensor in ours.items()
-                if tensor.is_floating_point() and (name in weights or defaults.ema_buffers == "average")
+                if name not in shared
+                and tensor.is_floating_point()
+                and (name in weights or defaults.ema_buffers == "average")
             ]
             torch._foreach_lerp_([ours[name] for name in averaged], [theirs[name] for name in averaged], weight)
-            for name in ours.keys() - set(averaged):
+            for name in ours.keys() - set(averaged) - shared:
                 ours[name].copy_(theirs[name])

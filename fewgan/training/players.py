@@ -198,6 +198,8 @@ def assemble(config: Config, networks: Networks) -> Players:
     """
     networks = networks.with_discriminator()
     transfer = _built(config.transfer, networks=networks)
+    generator: Any = networks.generator
+    generator.mapped = transfer.mapper is not None
     names = {"transfer": config.transfer.name}
     augmentation = None
     if config.augmentation is not None:

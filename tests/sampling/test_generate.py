@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from stand_in import Generator, Mapper, Model, OwnTruncation, all_of
-from torch import nn
+from torch import Tensor, nn
 
 from fewgan.plugin import FewganError, UsageError
 from fewgan.sampling import generate, imagefile
@@ -76,6 +76,27 @@ def test_animation_meets_the_pictures_and_moves_smoothly(mapper: Any) -> None:
     assert (frames[::24] - all_of(model, 4, truncation=0.5, seed=2).short()).abs().max() <= 1
     between = (frames - frames.roll(1, 0)).float().abs().mean((1, 2, 3))
     assert between.max() < 0.2 * (frames[0] - frames[24]).float().abs().mean().clamp(min=10)
+
+
+@pytest.mark.parametrize("mapper", [None, Mapper()])
+def test_noise_stays_the_same_over_an_animation(mapper: Any) -> None:
+    class Noisy(Generator):
+        def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+            return super().forward(0 * z, 0 * condition) + 0.3 * torch.randn(len(z), 3, 16, 16)
+
+    model: Any = Model(Noisy(), mapper)
+    frames = torch.cat(list(generate.animation(model, 2, seed=2)))
+    assert len(frames) == 48
+    assert (frames == frames[:1]).all()
+    assert frames[0].float().std() > 10
+
+
+def test_animations_of_latents_that_cannot_be_truncated() -> None:
+    model: Any = Model()
+    model.generator.latents = lambda count, random: torch.ones(count, 6)
+    assert len(torch.cat(list(generate.animation(model, 1)))) == 24
+    with pytest.raises(UsageError, match=r"--truncation: .* law of their own"):
+        list(generate.animation(model, 1, truncation=0.5))
 
 
 def test_standing_statistics_are_those_of_the_truncated_latents() -> None:

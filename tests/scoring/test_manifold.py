@@ -49,7 +49,7 @@ def test_coverage_counts_balls(pair, k, dense_k, tile):
         found = manifold.coverage(real, fake, k=k, dense_k=dense_k)
     assert found.precision == pytest.approx(held.any(1).mean())
     assert found.recall == pytest.approx(recalled.any(1).mean())
-    assert found.density == pytest.approx(dense.sum(1).mean() / dense_k)
+    assert found.density == pytest.approx(dense.sum(1).mean() / min(dense_k, len(real) - 1))
     assert found.coverage == pytest.approx(dense.any(0).mean())
 
 
@@ -91,6 +91,8 @@ def test_closed_forms():
     # One fake in the balls of three photos: precise, and it covers three of ten.
     one = manifold.coverage(photos, torch.tensor([[4.0], [4.0]]), k=1, dense_k=1)
     assert (one.precision, one.density, one.coverage) == (1.0, 3.0, pytest.approx(0.3))
+    # Of three photos none has five neighbours: k is 2, the balls of 0 and 2 hold all, that of 1 holds all too.
+    assert manifold.coverage(photos[:3], photos[:3]).density == pytest.approx(3 / 2)
 
 
 def test_a_collapsed_generator_is_precise_and_dense_and_covers_little():

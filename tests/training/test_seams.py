@@ -225,6 +225,23 @@ def test_optimizers_resume_through_their_own_load_state_dict(device, tmp_path, m
                 assert value.stride() == other[name].stride()
 
 
+@pytest.mark.parametrize("buffers", ["copy", "average"])
+def test_tied_weights_are_averaged_once(buffers):
+    players = team()
+    players.networks = dataclasses.replace(
+        players.networks, defaults=dataclasses.replace(players.networks.defaults, ema_buffers=buffers, ema_images=100)
+    )
+    live = players.generator
+    live.first, live.second = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+    live.second.weight = live.first.weight
+    nn.init.zeros_(live.first.weight)
+    average = Average(players)
+    nn.init.ones_(live.first.weight)
+    average.update(players, 1_000_000, 100, 32)  # a half-life
+    assert average.generator.second.weight is average.generator.first.weight
+    torch.testing.assert_close(average.generator.first.weight, torch.full((2, 2), 0.5))
+
+
 def test_tied_weights_are_saved(tmp_path):
     weight = torch.randn(3, 3)
     storage.write_tensors(tmp_path / "x.safetensors", {"a": weight, "b": weight, "c": weight[:2]}, {})

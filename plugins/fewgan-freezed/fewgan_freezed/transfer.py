@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import nn
 
-from fewgan.plugin import Networks
+from fewgan.plugin import Networks, UsageError
 
 
 class FreezeD(nn.Module):
@@ -19,6 +20,14 @@ class FreezeD(nn.Module):
         super().__init__()
         self.count = count
         self._outside = (networks,)  # in a tuple, so that the networks do not become parts of this module
+
+    def start(self, networks: Networks, sources: Sequence[Any]) -> None:
+        """Raises UsageError for a source without D, whose layers would stay random."""
+        if self.count and not all(source.has_discriminator for source in sources):
+            raise UsageError(
+                "--transfer freezed: the source has no discriminator, so that random layers would be frozen; "
+                "take another source, or --transfer finetune"
+            )
 
     def trainable(self, index: int, steps: int) -> Iterable[nn.Parameter]:
         """The same at every step."""

@@ -1,5 +1,7 @@
 """Freeze-D freezes what it says and nothing else."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from fewgan_freezed import Options, build
@@ -38,6 +40,13 @@ def test_the_first_blocks_of_d_are_frozen(networks, blocks, frozen):
 def test_the_head_must_learn(networks):
     with pytest.raises(UsageError, match=r"--freezed-blocks 5: D has 5 blocks.*give 4 at most"):
         build(Options(blocks=5), networks=networks)
+
+
+def test_a_source_without_d_is_refused(networks):
+    bare = SimpleNamespace(has_discriminator=False)
+    with pytest.raises(UsageError, match=r"the source has no discriminator.*--transfer finetune"):
+        build(Options(), networks=networks).start(networks, [bare])
+    build(Options(blocks=0), networks=networks).start(networks, [bare])  # nothing is frozen
 
 
 class TestConformance(TransferTests):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -121,6 +122,16 @@ class Excitation(nn.Module):
         return x * scale.sigmoid()
 
 
+def _scaled(z: Tensor) -> Tensor:
+    """z [N, Z] at unit mean square."""
+    return z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + LATENT_EPSILON)
+
+
+def _latents(latent_dim: int, count: int, random: torch.Generator | None) -> Tensor:
+    """z [count, Z], uniform in direction and at unit mean square."""
+    return _scaled(torch.randn(count, latent_dim, generator=random, device=None if random is None else random.device))
+
+
 class Generator(nn.Module):
     """z [N, latent_dim], condition [N, condition_dim] -> images [N, 3, size, size], not squashed into [-1, 1].
 
@@ -134,6 +145,8 @@ class Generator(nn.Module):
         self.facts = facts
         self.size, self.classes, self.latent_dim = facts.size, facts.classes, facts.latent_dim
         self.condition_dim = facts.latent_dim if facts.classes else 0
+        if not facts.original:  # a law of its own: z is scaled in forward, so that a truncated z would be no other
+            self.latents = partial(_latents, facts.latent_dim)
         self.embedding = nn.Embedding(facts.classes, facts.latent_dim) if facts.classes else None
         self.stem = Stem(facts.latent_dim, facts.channels(4))
         # Both by the side of the features that they give.
@@ -170,7 +183,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         if not self.facts.original:
-            z = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + LATENT_EPSILON)
+            z = _scaled(z)
         x = self.stem(z).contiguous(memory_format=torch.channels_last)
         found = {4: x}
         for name, block in self.features.items():

@@ -257,3 +257,11 @@ def test_batch_norm_is_asked_of_the_core(monkeypatch):
         generator = Generator(GeneratorFacts(size=64, width=4, latent_dim=8, classes=classes))
         generator(torch.randn(2, 8), generator.embed(torch.tensor([0, 0])))
         assert calls == [128, 64, 64, 32, 32, 16, 16, 16, 16]
+
+
+def test_latents_are_scaled_and_so_cannot_be_truncated():
+    made = Generator(GeneratorFacts(size=64, width=4)).eval()
+    z = made.latents(5, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(z.square().mean(1), torch.ones(5))
+    torch.testing.assert_close(made(z, torch.zeros(5, 0)), made(7 * z, torch.zeros(5, 0)), rtol=0, atol=1e-4)
+    assert not hasattr(Generator(GeneratorFacts(size=64, width=4, original=True)), "latents")

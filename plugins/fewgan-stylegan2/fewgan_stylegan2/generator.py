@@ -172,11 +172,13 @@ class Generator(nn.Module):
     """z [N, z_dim], condition [N, classes] one-hot -> images [N, 3, size, size], about [-1, 1] and free to leave it.
 
     Training mode moves w_avg and mixes styles: with probability `mixing`, one coin for the batch, layers from a random
-    one on take the w of a second z. noise: `random` draws [N, 1, r, r] in each layer, `const` takes the stored one,
-    `none` leaves it out. cutoff: how many layers truncation acts on; None for all.
+    one on take the w of a second z, behind a mapper that of the image before. noise: `random` draws [N, 1, r, r] in
+    each layer, `const` takes the stored one, `none` leaves it out. cutoff: how many layers truncation acts on; None for
+    all.
     """
 
     moving = ("w_avg",)
+    mapped = False
     path_length_weight: float | None = None  # of the configuration that the generator is trained with
 
     def __init__(
@@ -210,7 +212,8 @@ class Generator(nn.Module):
         # Drawn on the CPU: the second mapping runs only where the coin says so, and no device is waited for.
         if self.mixing and torch.rand(()).item() < self.mixing:
             start = int(torch.randint(1, layers, ()).item())
-            other: Tensor = self.mapping(torch.randn_like(z), condition)
+            # After a mapper, what it gives has another law than N(0, 1): the second z is that of another image.
+            other: Tensor = w.roll(1, dims=0) if self.mapped else self.mapping(torch.randn_like(z), condition)
             ws = torch.cat((ws[:, :start], other[:, None].expand(-1, layers - start, -1)), dim=1)
         return ws
 

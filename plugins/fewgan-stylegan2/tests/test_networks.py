@@ -137,6 +137,18 @@ def test_training_mode_mixes_styles_and_moves_the_average():
     assert torch.equal(generator.mapping.w_avg, kept)
 
 
+def test_behind_a_mapper_styles_are_mixed_with_those_of_mapped_latents(monkeypatch):
+    generator, _ = networks()
+    generator.train()
+    generator.mixing, generator.mapped = 1.0, True
+    monkeypatch.delattr(torch, "randn_like")
+    z = torch.randn(5, 12, requires_grad=True)
+    ws = generator.styles(z, torch.zeros(5, 0))
+    assert torch.equal(ws[:, -1], ws[:, 0].roll(1, 0))
+    (gradient,) = torch.autograd.grad(ws[0, -1].sum(), z)
+    assert (gradient.abs().sum(1) > 0).tolist() == [False, False, False, False, True]
+
+
 def test_style_mixing_fires_nine_times_in_ten():
     generator, _ = networks()
     generator.train()

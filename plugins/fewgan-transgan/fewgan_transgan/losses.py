@@ -9,11 +9,11 @@ from fewgan.plugin import Step
 
 
 def penalty(logits: Tensor, images: Tensor, phi: float = 1.0) -> Tensor:
-    """mean ((‖gradient‖ − phi)²) / phi², 0-d, of the gradient of the sum of logits to each image [N, 3, S, S].
+    """mean ((‖gradient‖ − phi)²) / phi², 0-d, of the gradient of the logit of each image [N, 3, S, S].
 
-    logits come from images, which require a gradient.
+    logits [N] or [N, L], of which each image's mean counts, come from images, which require a gradient.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    (gradient,) = torch.autograd.grad(logits.reshape(len(images), -1).mean(dim=1).sum(), images, create_graph=True)
     norms = gradient.flatten(1).norm(dim=1)
     loss: Tensor = (norms - phi).square().mean() / phi**2
     return loss

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fewgan_transgan.architecture import Options, build, read, write
 from fewgan_transgan.augmentation import parts
-from fewgan_transgan.losses import GradientPenalty
+from fewgan_transgan.losses import GradientPenalty, penalty
 from fewgan_transgan.operations import Augment
 from transgan_small import CROSS, PLAIN, SIZE
 
@@ -209,6 +209,14 @@ def test_squares_are_erased_in_whole_batches():
     fired = [(augment(images) == 0).any(3).any(2).any(1) for _ in range(300)]
     assert all(bool(hit.all()) or not hit.any() for hit in fired)
     assert sum(bool(hit.any()) for hit in fired) / 300 == pytest.approx(0.3, abs=0.08)
+
+
+def test_the_penalty_of_several_logits_is_that_of_their_mean():
+    images = torch.randn(4, 3, 8, 8, requires_grad=True)
+    logits = images.square().sum((1, 2, 3))
+    alone = penalty(logits, images)
+    weights = torch.tensor([0.5, 1.5, 0.0, 2.0])
+    assert penalty(logits[:, None] * weights, images).item() == pytest.approx(alone.item(), rel=1e-5)
 
 
 def test_the_penalty_goes_through_the_augmentation_to_the_raw_points():
