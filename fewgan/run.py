@@ -136,7 +136,7 @@ def read_config(run: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        above = next((folder for folder in run.parents if is_run(folder)), None)
+        above = next((folder for folder in (*reversed(runs_in(run)), *run.parents) if is_run(folder)), None)
         hint = f"; did you mean {above}?" if above else ""
         raise UsageError(f"{run}: not a fewgan run (no config.json){hint}") from None
     except (OSError, ValueError, RecursionError) as error:

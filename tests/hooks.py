@@ -77,6 +77,8 @@ HOOKS = (
         "after each optimizer step, with several processes: these buffers are averaged over them"),
     may(G, "latents(count, random) → z [count, Z]", f"{PLAYERS}:draw {GENERATE}:_latents",
         "in place of N(0, 1): each micro-batch, and pictures of `sample` and `fid`"),
+    may(G, "mapped: bool", f"{PLAYERS}:assemble",
+        "True where a mapper comes before the network, which then draws no latents of its own"),
     may(G, "sample(z, condition, truncation) → images", f"{MODEL}:generate {GENERATE}:_blended",
         "in place of forward, with `--truncation`; z is not truncated then"),
     may(G, "from_w(w [N, W] or [N, layers, W]) → images", "sampling/stored.py:draw",

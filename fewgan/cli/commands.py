@@ -136,7 +136,7 @@ def train(
         augmentation=plugins.one("augmentations"),
         regularizers=plugins.of("regularizers"),
         trackers=plugins.of("trackers"),
-        features=plugins.one("features") if score_every is not None else None,
+        features=flags.scoring(ctx, plugins.one("features"), score_every),
         no_regularizers=plugins.off,
     )
     if dry_run:

@@ -97,6 +97,18 @@ def given(context: typer.Context, *, allowed: Collection[str], beside: str) -> s
     return found
 
 
+def scoring(context: typer.Context, features: Any, every: int | None) -> Any:
+    """The features that score a training; None where none are asked for. Raises UsageError where they have no use."""
+    if every is not None:
+        return features
+    for parameter in context.command.params:
+        name, source = parameter.name or "", context.get_parameter_source(parameter.name or "")
+        of_features = name == "plugin_features" or name.startswith(f"option_{features.name}_".replace("-", "_"))
+        if of_features and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{parameter.opts[0]} is for scores while it trains; add --score-every N")
+    return None
+
+
 def escaped(text: str) -> str:
     """Text for typer's help pages, where [words] are markup."""
     return re.sub(r"\[(?=[a-zA-Z#/@])", r"\\[", one_line(text))

@@ -11,6 +11,7 @@ import gzip
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -52,6 +53,8 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
                 packed = zipfile.ZipFile(file)
             except zipfile.BadZipFile:  # its table of contents is at the end
                 raise EOFError from None
+            except (NotImplementedError, ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError
+                raise UsageError(f"{name}: Python cannot read this zip ({error}); unpack it, give the folder") from None
             return _zip(stack.enter_context(packed))
         unpack = next((opener for start, opener in _PACKED.items() if magic.startswith(start)), None)
         if unpack is not None:

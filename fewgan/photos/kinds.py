@@ -18,7 +18,11 @@ _RAW = (
     *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".rw2", ".orf", ".raf", ".pef", ".srw"),
     *(".raw", ".rwl", ".3fr", ".x3f", ".mrw", ".erf", ".iiq"),
 )
-_DRAWN = {".psd": "a Photoshop document", ".svg": "an SVG drawing"}
+_OTHER = {
+    ".psd": "a Photoshop document", ".xcf": "a GIMP document", ".svg": "an SVG drawing", ".tga": "a Targa picture",
+    ".pcx": "a PCX picture", ".sgi": "an SGI picture", ".dds": "a DirectDraw surface", ".exr": "an OpenEXR picture",
+    ".hdr": "a Radiance picture",
+}  # fmt: skip
 
 NO_PHOTO = ("not a picture", "archive", "video", "Git LFS pointer")
 """Kinds of files that may lie beside photos: unless their name is a picture's, they are nobody's mistake."""
@@ -96,7 +100,7 @@ class Refused(Exception):
 def pictured(name: str) -> bool:
     """Whether the name says that the file is a picture, readable here or not."""
     extension = os.path.splitext(name)[1].lower()
-    return extension in EXTENSIONS or extension in _RAW or extension in _DRAWN
+    return extension in EXTENSIONS or extension in _RAW or extension in _OTHER
 
 
 def is_fault(name: str, kind: str) -> bool:
@@ -109,8 +113,8 @@ def check_name(name: str) -> None:
     extension = os.path.splitext(name)[1].lower()
     if extension in _RAW:
         raise Refused("unsupported", f"unsupported: a RAW photo of a camera ({extension}); {_EXPORT}")
-    if extension in _DRAWN:
-        raise Refused("unsupported", f"unsupported: {_DRAWN[extension]}; {_EXPORT}")
+    if extension in _OTHER:
+        raise Refused("unsupported", f"unsupported: {_OTHER[extension]}; {_EXPORT}")
 
 
 def check_head(head: bytes, name: str = "") -> None:
@@ -190,6 +194,18 @@ def plugin_for(head: bytes) -> tuple[str, str] | None:
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF and not any(avif in head[8:40] for avif in _AVIF):
         return "HEIF", "pillow-heif"
     return None
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file begins as the pictures do whose names may lack an ending."""
+    known = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\x00", b"MM\x00*", b"\x00\x00\x00\x0cjP  ")
+    return (
+        head.startswith(known)
+        or (head[:2] == b"BM" and head[6:10] == bytes(4))
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in _AVIF)
+        or plugin_for(head) is not None
+    )
 
 
 def install(form: str, package: str) -> None:

@@ -29,6 +29,7 @@ from fewgan.photos.gather import open_photo
 from fewgan.photos.kinds import HEAD, Refused, check_head, check_name, pictured
 from fewgan.screen import safe
 
+MOST_WORKERS = 61  # as many processes as Windows can wait for
 _BYTES_UNDER_WAY = 512 * 1024**2
 
 
@@ -100,6 +101,7 @@ def squares(
             else:
                 yield photo, square(photo.name, source, size, crop, white=white, aspect=aspect)
         return
+    workers = min(workers, MOST_WORKERS)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_exit_with_parent)
     pending: deque[tuple[Photo, int, Future[Square | Refusal] | Refusal]] = deque()
     held = 0

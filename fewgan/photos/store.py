@@ -85,9 +85,19 @@ class Writer:
         self.rejected.append(refusal)
 
     def _shape(self) -> float:
-        """Width by height of the pictures that the squares stand for: padded or stretched ones are not square."""
+        """Width by height of the pictures that the squares stand for: padded or stretched ones are not square.
+
+        Of padded ones, that of the part which is padding in all but a few of them.
+        """
         if self.crop == "center":
             return 1.0
+        if self.crop == "fit":
+            few = len(self._aspects) // 20
+            width, height = (
+                sorted(min(ratio, 1.0) for ratio in ratios)[-1 - few]
+                for ratios in (self._aspects, [1 / aspect for aspect in self._aspects])
+            )
+            return round(width / height, 4)
         return round(self.aspect or statistics.median(self._aspects), 4)
 
     def finish(self, classes: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -117,7 +118,7 @@ def facts_of(source: Path | IO[bytes]) -> dict[str, Any] | None:
 
 
 def _comment(source: Path | IO[bytes]) -> str:
-    with Image.open(source) as image:
+    with warnings.catch_warnings(action="ignore"), Image.open(source) as image:  # of what is no picture of fewgan's
         found = image.info.get("Comment") or image.info.get("comment") or image.getexif().get(DESCRIPTION)
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
 
@@ -151,7 +152,7 @@ def refuse_to_overwrite(folder: Path, names: Collection[str], facts: Mapping[str
             continue
         found = facts_of(folder / name)
         whose = "not made by fewgan" if found is None else ""
-        for fact, words in (("run", "another run of this name"), ("latents_hash", "other latents")):
+        for fact, words in (("run", "another generator of this name"), ("latents_hash", "other latents")):
             if found and facts.get(fact) is not None and found.get(fact, facts[fact]) != facts[fact]:
                 whose = f"made from {words}"
         if whose:

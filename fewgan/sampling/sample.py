@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
+import os
 import re
 import time
 import unicodedata
@@ -29,6 +30,12 @@ from fewgan.sources import load as source
 from fewgan.sources.model import Model
 
 PICTURES, KEYFRAMES = 64, 8
+LONGEST = 150  # bytes of the folder's name
+# What a resume leaves as it is: the settings that make one run another than a second one of its name.
+FIXED = (
+    "out", "fingerprint", "seed", "size", "source", "architecture", "transfer", "augmentation", "regularizers", "flip",
+    "loss", "planned_steps", "batch_size", "d_steps", "grad_accumulation", "lr_g", "lr_d", "orthogonal",
+)  # fmt: skip
 # Endings that are not written, nor meant as the name of a folder.
 OTHERS = (".tif", ".tiff", ".bmp", ".avif", ".jxl", ".heic", ".ppm", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
@@ -89,7 +96,7 @@ def sample(
     kind = _kind(format, out, interpolate)
     model = source.load(path if path is not None else run.latest(), screen).to(resolve(device))
     if given is not None:
-        stored.check(given, model)
+        stored.check(given, model, screen)
     chosen = choose_classes(classes, model) if classes is not None else None
     columns = _columns(count, len(chosen)) if chosen else None
     if grid:
@@ -142,13 +149,16 @@ def _facts(model: Model, given: stored.Stored | None) -> dict[str, Any]:
     return facts if given is None else facts | {"latents": given.path.name, "latents_hash": given.fingerprint}
 
 
-def _origin(model: Model) -> str | None:
-    """A hash that tells runs of one name apart, the same after a resume; None for a generator that is no run's."""
-    told_apart = ("out", "fingerprint", "seed", "size", "source", "architecture", "transfer", "augmentation")
-    facts = {name: model.config.get(name) for name in told_apart}
-    if facts["fingerprint"] is None:
-        return None
-    return blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
+def _origin(model: Model) -> str:
+    """A hash that tells models of one name apart: of a run's settings, the same after a resume, else of the weights."""
+    digest = blake2b(digest_size=8)
+    if model.config.get("fingerprint") is not None:
+        facts = {name: model.config.get(name) for name in FIXED}
+        digest.update(json.dumps(facts, sort_keys=True).encode())
+    else:
+        for tensor in model.generator.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _place(out: Path | None, default: Path, kind: str, count: int, only: str | None) -> tuple[Path, list[str]]:
@@ -214,7 +224,9 @@ def folder_name(model: str, truncation: float | None, seed: int, classes: str | 
         name += f"-{words}" if len(words) <= 60 else f"-{words[:50]}-{run.fingerprint(words)}"
     if standing_stats:
         name += f"-standing{standing_stats}"
-    return name
+    if len(os.fsencode(name)) <= LONGEST:
+        return name
+    return f"{run.shortened(name, LONGEST - 7)}-{run.fingerprint(name)}"
 
 
 def latents_name(path: Path, model: str) -> str:

@@ -23,11 +23,14 @@ from fewgan import storage
 from fewgan.errors import UsageError
 from fewgan.sampling import generate
 from fewgan.sampling.latent import path_through
+from fewgan.screen import safe
 
 if TYPE_CHECKING:
+    from fewgan.screen import Screen
     from fewgan.sources.model import Model
 
 FORMS = ({"w"}, {"z", "condition"}, {"z", "labels"})
+LATENTS = "latents.safetensors"
 MOST = 100_000  # rows
 
 
@@ -72,6 +75,8 @@ def refuse_to_overwrite(path: Path, facts: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> Stored:
     """The latents in a file. Raises UsageError, one line with the path, for anything else."""
+    if path.is_dir() and (path / LATENTS).is_file():
+        path = path / LATENTS
     if not path.is_file():
         raise UsageError(f"--latents {path}: no such file; give the latents.safetensors of fewgan project")
     shapes = storage.read_facts(path)[1]  # before anything is allocated
@@ -87,8 +92,8 @@ def read(path: Path) -> Stored:
     return Stored(path, tensors, found if isinstance(found, dict) else {})
 
 
-def check(stored: Stored, model: Model) -> None:
-    """Raises UsageError for latents of another generator: another form, or another shape."""
+def check(stored: Stored, model: Model, screen: Screen) -> None:
+    """Raises UsageError for latents of another generator's form or shape; warns of those of another name."""
     generator, tensors = model.generator, stored.tensors
     needs = "w" if "w" in tensors else "labels" if model.mapper is not None else "condition"
     if "w" in tensors and not hasattr(generator, "from_w"):
@@ -111,6 +116,10 @@ def check(stored: Stored, model: Model) -> None:
         raise UsageError(
             f"--latents {stored.path}: are of another generator, {found} numbers a picture where {model.name} has "
             f"{expected}"
+        )
+    if (of := stored.facts.get("model", model.name)) != model.name:
+        screen.warn(
+            f"--latents {stored.path}: were made for {safe(str(of))}; {model.name} draws other pictures of them"
         )
 
 

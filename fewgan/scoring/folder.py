@@ -16,6 +16,7 @@ from fewgan import run
 from fewgan.errors import UsageError
 from fewgan.photos.decode import CROPS, WHITE, Decoded, Refused, decode, deep, picture
 from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured
+from fewgan.photos.kinds import HEAD, is_picture
 from fewgan.photos.ranges import Ranges
 from fewgan.sampling.imagefile import facts_of
 from fewgan.scoring.extract import Pictures, evenly
@@ -96,7 +97,7 @@ def of_folder(
         score = command("fewgan", "fid", str(path.parent))
         raise UsageError(f"{safe(str(path))}: holds grids, not single samples; '{score}' scores the run")
     found = stack.enter_context(gather(path, samples=True))
-    photos = [photo for photo in found.photos if pictured(photo.name)]
+    photos = [photo for photo in found.photos if pictured(photo.name) or is_picture(_head(found, photo))]
     grids = [photo for photo in photos if _is_grid(found.read(photo))]
     if grids:
         photos = [photo for photo in photos if photo not in grids]
@@ -126,6 +127,14 @@ def of_folder(
         return [ranged.pixels(photos[index], sides[index]) for index in indices]
 
     return Pictures(place.name, len(photos), max(sides), read)
+
+
+def _head(found: Found, photo: Photo) -> bytes:
+    try:
+        with open_photo(found.read(photo)) as file:
+            return file.read(HEAD)
+    except (Refused, OSError):
+        return b""
 
 
 def _is_grid(source: bytes | Path) -> bool:

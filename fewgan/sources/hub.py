@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from fewgan.errors import FewganError, UsageError
@@ -76,7 +76,8 @@ def licence(place: str | Path) -> str | None:
 
 
 def _parts(place: str | Path) -> tuple[str, str | None]:
-    found = _PLACE.fullmatch(str(place))
+    # A path of Windows has turned the slash.
+    found = _PLACE.fullmatch(place.as_posix() if isinstance(place, PurePath) else place)
     if found is None:
         raise UsageError(f"{place}: write hf:owner/name, or hf:owner/name@revision")
     return found["repository"], found["revision"]

@@ -15,7 +15,7 @@ from fewgan.photos import dataset
 from fewgan.sampling import generate
 from fewgan.scoring import distances
 from fewgan.scoring.extract import cache_key, extract, of_tensor, reference
-from fewgan.scoring.fid import FEW_PHOTOS, built, learned
+from fewgan.scoring.fid import FEW_PHOTOS, learned
 from fewgan.screen import Screen, counted, duration
 from fewgan.sources.model import Model
 from fewgan.training import checkpoint
@@ -36,9 +36,9 @@ class Best:
         self._told = bool(self._scores)
         if work.config.score_every is None:
             return
-        if work.config.features is None:
+        if work.features is None:
             raise ValueError("a run with score_every has features")  # Config sees to it
-        self._name, origin, self._features = built(work.config.features, work.device)
+        self._name, origin, self._features = work.features
         self._against, photos = _photos(work)
         self._real: Tensor = reference(
             self._features, cache_key(self._features, origin), photos, device=work.device, screen=Screen(quiet=True)

@@ -50,7 +50,7 @@ def train(config: Config, screen: Screen, *, resume_unfinished: bool = False) ->
     resume_unfinished: where the same command has started a run already, that one is resumed (or found finished).
     Raises UsageError, FewganError, Stopped.
     """
-    started = session.unfinished(config) if resume_unfinished else None
+    started = session.unfinished(config, screen) if resume_unfinished else None
     started = distributed.broadcast_object(started)
     with ExitStack() as held:
         if started is not None:
@@ -86,6 +86,8 @@ def resume(
     with _held(folder):
         old = session.resume(folder, screen, steps=steps, data=data, device_name=device, **changes)
         screen.note(f"Run: {folder}, resumed at step {old.state.step} of {old.config.steps}")
+        if old.state.step >= old.config.steps:
+            screen.note("All its steps are made; train on with a larger --steps")
         return _loop(old, folder, screen)
 
 

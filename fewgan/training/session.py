@@ -19,6 +19,7 @@ from fewgan.layers import Frozen
 from fewgan.networks import Networks
 from fewgan.options import fields_of
 from fewgan.photos import dataset
+from fewgan.scoring.fid import built
 from fewgan.screen import Screen, counted
 from fewgan.sources import load, transfer
 from fewgan.sources.model import Model
@@ -30,7 +31,10 @@ from fewgan.training.config import Config
 
 @dataclass
 class Session:
-    """A training that is ready to step. record: the content of config.json. data: where photos and labels come from."""
+    """A training that is ready to step. record: the content of config.json. data: where photos and labels come from.
+
+    features: name, origin and module of those that score it, see `scoring.fid.built`; None without --score-every.
+    """
 
     config: Config
     record: dict[str, Any]
@@ -38,6 +42,7 @@ class Session:
     photos: Tensor
     labels: Tensor
     state: State
+    features: tuple[str, str, Any] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +84,11 @@ def begin(config: Config, screen: Screen) -> Session:
         "asked": asked,
         "learned_from": _pretrained_parts(state),
     }
-    return Session(config, record, data, photos, labels, state)
+    return Session(config, record, data, photos, labels, state, _features(config, target))
+
+
+def _features(config: Config, target: torch.device) -> tuple[str, str, Any] | None:
+    return built(config.features, target) if config.score_every is not None and config.features is not None else None
 
 
 def _pretrained_parts(state: State) -> list[str]:
@@ -106,19 +115,31 @@ def create_folder(session: Session, folder: Path | None) -> Path:
     return Path(distributed.broadcast_object(folder))
 
 
-def unfinished(config: Config) -> Path | None:
+def unfinished(config: Config, screen: Screen) -> Path | None:
     """The newest run that the same command has started, finished or not; None where there is none.
 
-    Versions of packages may differ, and options that the older ones did not have count as their defaults.
+    Versions of packages may differ, and options that the older ones did not have count as their defaults. A run on
+    other photos than the dataset holds now is passed over with a note.
     """
     asked = _asked(config.as_dict())
     for folder in reversed(run.runs_in(Path(config.out))):
         try:
-            if _asked(run.read_config(folder).get("asked", {})) == asked:
-                return folder
+            record = run.read_config(folder)
+            same = _asked(record.get("asked", {})) == asked
         except (UsageError, TypeError):  # not a run that this version can read
             continue
+        if same and _holds_others(Path(config.data), record):
+            screen.note(f"{folder} is left as it is: {config.data} holds other photos now than it was trained on")
+        elif same:
+            return folder
     return None
+
+
+def _holds_others(data: Path, record: Mapping[str, Any]) -> bool:
+    try:
+        return dataset.load(data).fingerprint != record.get("fingerprint")
+    except UsageError:  # moved or removed: the run may know another place
+        return False
 
 
 def _asked(content: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +197,7 @@ def resume(
         run.cut_metrics(folder, state.step)
         run.write_json(folder / "config.json", record)
     distributed.barrier()  # all ranks count the same scores
-    return Session(config, record, photos_of, photos, labels, state)
+    return Session(config, record, photos_of, photos, labels, state, _features(config, target))
 
 
 def _dataset(folder: Path, record: Mapping[str, Any], given: str | None) -> dataset.Dataset:

@@ -149,7 +149,18 @@ def with_defaults(config: Config, networks: Networks) -> Config:
         lr_d=defaults.discriminator.learning_rate if config.lr_d is None else config.lr_d,
         planned_steps=config.steps,
         source=str(place.resolve()) if place is not None and place.exists() else config.source,
+        features=config.features and _from_here(config.features),
     )
+
+
+def _from_here(choice: registry.Choice) -> registry.Choice:
+    """Files among the options by their whole path."""
+    found = {
+        name: str(Path(value).resolve())
+        for name, value in choice.options.items()
+        if isinstance(value, str) and Path(value).suffix and Path(value).is_file()
+    }
+    return dataclasses.replace(choice, options=choice.options | found)
 
 
 def photos(config: Config, data: dataset.Dataset, screen: Screen, target: torch.device) -> tuple[Tensor, Tensor]:

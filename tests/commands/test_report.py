@@ -45,7 +45,7 @@ def test_out_and_a_second_run(shown_run, capsys):
     assert cli.run(["report", str(shown_run), WITH, str(other), "--out", "a b/page.html"]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("a b/page.html: 0.")
-    assert "xdg-open 'a b/page.html'" in shown.err
+    assert "a%20b/page.html" in shown.err
     made = Page(Path("a b/page.html").read_text(encoding="utf-8"))
     assert made.data["runs"] == [shown_run.name, other.name]
     assert [len(frames) for frames in made.data["samples"]] == [3, 5]
@@ -130,6 +130,20 @@ def test_what_to_do_next(shown_run):
     assert "Resume the training at step 400 of 1,000" in made
     assert f"fewgan sample {shown_run}/best.safetensors" in made
     assert "--interpolate" not in made
+
+
+def test_a_run_that_its_scores_ended_needs_more_patience(shown_run):
+    lines = [json.dumps({"step": step, "kid": kid}) for step, kid in ((100, 0.5), (200, 0.2), (300, 0.3), (400, 0.4))]
+    (shown_run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    for patience, shown in ((2, True), (3, False)):
+        (shown_run / "config.json").write_text(json.dumps(config(steps=1000) | {"patience": patience}))
+        assert (f"--patience {2 * patience}" in page_of(shown_run).text) == shown
+
+
+def test_where_a_run_is_wanted_the_message_names_one(shown_run, capsys):
+    for given, told in ((shown_run.parent, f"did you mean {shown_run}?"), (shown_run / "config.json", "is a file")):
+        assert cli.run(["report", str(given)]) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_commands_are_quoted(tmp_path, monkeypatch):

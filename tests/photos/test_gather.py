@@ -223,6 +223,20 @@ def test_a_zip_cut_short_is_told_so(tmp_path):
         taken(tmp_path / "a.zip")
 
 
+@pytest.mark.parametrize("change", [(b"\xc3\xa9.jpg", b"\xff\xfe.jpg"), (b"PK\x01\x02\x14", b"PK\x01\x02\x46")])
+def test_a_zip_that_python_cannot_read_is_told_so(tmp_path, change):
+    """A name that is not the UTF-8 that it says it is, though the flag is set; a part of a later version of zip."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("\u00e9.jpg", b"content")
+    whole = (tmp_path / "a.zip").read_bytes().replace(*change)
+    if change[0].startswith(b"PK"):
+        place = whole.index(b"PK\x01\x02") + 6  # version needed to extract
+        whole = whole[:place] + b"\x46\x00" + whole[place + 2 :]
+    (tmp_path / "a.zip").write_bytes(whole)
+    with pytest.raises(UsageError, match=r"a\.zip: Python cannot read this zip .*unpack it, give the folder"):
+        taken(tmp_path / "a.zip")
+
+
 def test_a_tar_whose_headers_run_in_a_circle_ends(tmp_path):
     source = tarred(tmp_path / "a.tar", ["a.jpg", "b.jpg"])
     data = bytearray(source.read_bytes())

@@ -15,6 +15,7 @@ from PIL import Image
 from fewgan.photos import kinds
 from fewgan.photos.decode import Refused, decode
 from fewgan.photos.gather import gather
+from fewgan.photos.kinds import is_fault
 from fewgan.photos.prepare import prepare
 from fewgan.photos.squares import Square, square
 from fewgan.plugin import FewganError, UsageError
@@ -85,6 +86,14 @@ def test_a_reason_says_what_the_file_is(content, name):
     assert refusal.reason.startswith(refusal.kind)
     assert words in refusal.reason or (name == "data" and not kind)
     assert "\n" not in refusal.reason
+
+
+@pytest.mark.parametrize("name", ["a.tga", "b.DDS", "c.exr", "d.xcf"])
+def test_pictures_that_are_not_read_are_told_by_their_names(name):
+    refusal = square(name, b"\0\0\2" + bytes(99), 32, "center")
+    assert refusal.kind == "unsupported"
+    assert "export it as JPEG or PNG" in refusal.reason
+    assert is_fault(name, refusal.kind)
 
 
 @pytest.mark.parametrize("content", CONTENTS)

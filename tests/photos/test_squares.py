@@ -50,6 +50,12 @@ if __name__ == "__main__":
 """
 
 
+def test_no_more_processes_than_a_system_has_room_for(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(squares, "MOST_WORKERS", 2)
+    made = prepare(photos, tmp_path / "out", size=32, workers=2**31 - 1, screen=QUIET)
+    assert made.count > 0
+
+
 def test_an_interrupt_leaves_nothing_and_no_tracebacks(tmp_path):
     source = draw(tmp_path / "photos", 1)
     smooth(2000, 2000).save(source / "large.bmp")

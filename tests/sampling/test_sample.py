@@ -231,13 +231,53 @@ def test_a_class_is_found_however_its_accents_are_written(model: Model) -> None:
     assert choose_classes("Caf\u00e9,tulip", model) == [0, 1]  # type: ignore[arg-type]
 
 
+def test_pictures_of_another_foreign_model_of_the_same_name_are_not_replaced(model: Model) -> None:
+    model.config = {}
+    run(count=2)
+    run(count=2)
+    model.generator.linear.bias.data[0] += 1
+    with pytest.raises(UsageError, match="made from another generator of this name"):
+        run(count=2)
+
+
+@pytest.mark.parametrize("change", [{"lr_g": 0.05}, {"loss": "wasserstein"}, {"regularizers": []}, {"batch_size": 4}])
+def test_pictures_of_a_run_that_was_trained_anew_are_not_replaced(model: Model, change: dict[str, Any]) -> None:
+    model.config = {
+        "fingerprint": "a",
+        "lr_g": 1e-4,
+        "loss": "hinge",
+        "regularizers": [{"name": "cr"}],
+        "batch_size": 8,
+    }
+    run(count=1)
+    model.config = {**model.config, **change}
+    with pytest.raises(UsageError, match="made from another generator of this name"):
+        run(count=1)
+
+
+def test_a_large_picture_of_others_is_looked_at_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (12, 12)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert imagefile.facts_of(tmp_path / "a.png") is None
+
+
+def test_a_long_name_is_cut(model: Model) -> None:
+    model.name = "00001-" + "山" * 62
+    model.classes = ("花" * 40, "鸟" * 40)
+    made = run(count=1, classes=",".join(model.classes))
+    assert made.folder.is_dir()
+    assert run(count=1, classes=model.classes[0]).folder != made.folder
+
+
 def test_pictures_of_another_run_of_the_same_name_are_not_replaced(model: Model) -> None:
     model.config = {"fingerprint": "a", "out": "runs", "seed": 0, "steps": 10}
     folder = run(count=2).folder
     model.config = {**model.config, "steps": 20}  # the same run, resumed
     run(count=2)
     model.config = {**model.config, "out": "runs2"}
-    with pytest.raises(UsageError, match="made from another run of this name"):
+    with pytest.raises(UsageError, match="made from another generator of this name"):
         run(count=2)
     assert run(count=2, out=Path("other")).folder != folder
 

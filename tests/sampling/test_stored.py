@@ -141,6 +141,16 @@ def test_what_does_not_fit_is_one_line(run, tmp_path, tensors, words):
     assert not (tmp_path / "pictures").exists()
 
 
+def test_latents_of_another_model_are_told_and_their_folder_will_do(run, tmp_path, capsys):
+    path = tmp_path / "latents.safetensors"
+    for name, told in (("00001-cats", False), ("00002-dogs\x1b[2J", True)):
+        stored.write(path, {"w": torch.zeros(1, 4)}, {"model": name})
+        assert run(Model(WithW()), tmp_path, out=Path(name[:5])).count == 1
+        said = capsys.readouterr().err
+        assert ("were made for 00002-dogs" in said) == told
+        assert "\x1b" not in said
+
+
 def test_labels_that_the_mapper_does_not_have(run, tmp_path):
     tensors = {"z": torch.zeros(1, 6), "labels": torch.ones(1, dtype=torch.int64)}
     with pytest.raises(UsageError, match="another generator"):

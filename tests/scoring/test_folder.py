@@ -32,6 +32,14 @@ def test_pictures_beside_samples_are_scored_with_them(here):
     assert scored(Path("made"), against=Path("dataset")).main.count == 12
 
 
+def test_pictures_need_no_ending(here):
+    samples(here / "made", 4)
+    for path in sorted((here / "made").iterdir())[:3]:
+        path.rename(path.with_suffix(""))
+    (here / "made" / "notes").write_text("no picture")
+    assert scored(Path("made"), against=Path("dataset")).main.count == 4
+
+
 @pytest.mark.parametrize("name", ["grid.png", "sheet.png"])
 def test_grids_and_animations_are_no_samples_whatever_they_are_called(here, name, capsys):
     samples(here / "made", 10)

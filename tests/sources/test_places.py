@@ -1,5 +1,7 @@
 """What is no generator is told for what it is."""
 
+from pathlib import Path, PureWindowsPath
+
 import pytest
 
 import fewgan
@@ -7,8 +9,14 @@ from fewgan import run
 from fewgan.features.random.network import RandomVGG
 from fewgan.plugin import UsageError
 from fewgan.scoring.fid import score
+from fewgan.sources import hub
 from fewgan.testing.base import QUIET, config
 from fewgan.training.loop import train
+
+
+@pytest.mark.parametrize("place", [PureWindowsPath("hf:owner/name"), Path("hf:owner/name"), "hf:owner/name"])
+def test_a_place_on_the_hub_may_have_been_a_path(place):
+    assert hub.name(place) == "owner-name"
 
 
 def test_a_dataset_and_a_folder_of_runs_are_told_for_what_they_are(tmp_path, tiny_installed):

@@ -8,9 +8,11 @@ import pytest
 import torch
 from drawn import draw
 from packages import install
+from seeded import write_inception
 from short import draw_folder
 
 from fewgan import run, storage
+from fewgan.features.inception import Options as InceptionOptions
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import UsageError
 from fewgan.registry import Choice, choose
@@ -162,6 +164,22 @@ def test_held_out_photos_are_scored_against_and_judged_by_d(tmp_path, capsys):
     assert "16 held-out photos); each takes" in capsys.readouterr().err
     line = run.read_metrics(done.folder)[-1]
     assert isinstance(line["logit_held_out"], float)
+
+
+def test_features_that_cannot_be_had_are_told_before_anything_is_written(tmp_path):
+    nowhere = choose("features", "inception", InceptionOptions(weights="nowhere.pth"))
+    with pytest.raises(UsageError, match=r"nowhere\.pth: no such file"):
+        train(scored(tmp_path, features=nowhere), Screen(quiet=True))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_files_of_features_are_meant_from_where_a_run_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_inception(tmp_path / "seeded.pth")
+    features = choose("features", "inception", InceptionOptions(weights="seeded.pth"))
+    done = train(scored(tmp_path, features=features, score_every=20), Screen(quiet=True))
+    recorded = run.read_config(done.folder)["features"]["options"]["weights"]
+    assert recorded == str((tmp_path / "seeded.pth").resolve())
 
 
 def test_wrong_use(tmp_path):

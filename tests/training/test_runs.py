@@ -6,12 +6,15 @@ import shutil
 
 import pytest
 import torch
+from drawn import draw
 
 import fewgan
 from fewgan import distributed, registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
+from fewgan.photos.prepare import prepare
 from fewgan.regularizers.cr import Options
+from fewgan.screen import Screen
 from fewgan.sources.load import load
 from fewgan.sources.model import name_of
 from fewgan.testing import tiny
@@ -158,6 +161,22 @@ def test_the_same_command_resumes_its_unfinished_run(tmp_path):
     other = dataclasses.replace(asked, seed=1)
     assert loop.train(other, QUIET, resume_unfinished=True).folder != folder
     assert loop.train(asked, QUIET).folder not in (folder,)
+
+
+def test_other_photos_in_the_dataset_start_a_new_run(tmp_path, capsys):
+    asked = config(tmp_path, steps=2)
+    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
+    prepare(draw(tmp_path / "others", 5, seed=70), tmp_path / "dataset", size=16, force=True, workers=1, screen=QUIET)
+    newer = loop.train(asked, Screen(), resume_unfinished=True).folder
+    assert newer != folder
+    assert "is left as it is" in capsys.readouterr().err
+    assert loop.train(asked, QUIET, resume_unfinished=True).folder == newer
+
+
+def test_a_resume_of_what_is_finished_says_so(tmp_path, capsys):
+    folder = loop.train(config(tmp_path, steps=2), QUIET).folder
+    assert loop.resume(str(folder), Screen()).step == 2
+    assert "All its steps are made; train on with a larger --steps" in capsys.readouterr().err
 
 
 def test_a_newer_version_resumes_what_the_older_one_began(tmp_path):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewgan.commands.report import files, page, serve
-from fewgan.commands.report.words import command, path_word
 from fewgan.plugin import FewganError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def run(options: Options, screen: Screen) -> Written | None:
     out = _out(options.out, paths[0])
     text = page.make(paths)
     size = write(out, text)
-    screen.note(f"Open it in a browser: {command('xdg-open', path_word(out))}")
+    screen.note(f"Open it in a browser: {out.resolve().as_uri()}")
     return Written(file=str(out), bytes=size)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fewgan.commands.report import pictures, scores, series
-from fewgan.commands.report.files import Folder, number
+from fewgan.commands.report.files import Folder, latest, number
 from fewgan.commands.report.pictures import Picture
 from fewgan.commands.report.scores import Scores
 from fewgan.commands.report.series import Series
@@ -42,13 +42,16 @@ class Record:
 def read(path: Path, room: int) -> Record:
     """The run of a folder; its pictures in at most `room` bytes. Raises UsageError where it is no run."""
     if not path.is_dir():
-        raise UsageError(f"{path}: no such run folder")
+        what = "is a file; give the folder of a run" if path.exists() else "no such run folder"
+        raise UsageError(f"{path}: {what}")
     folder = Folder(path)
     config = folder.json("config.json")
     if not isinstance(config, dict):
         if folder.notes:
             raise UsageError(f"{path}: not a run that can be shown ({folder.notes[0]})")
-        raise UsageError(f"{path}: not a fewgan run (no config.json)")
+        inside = latest(path)
+        hint = f"; did you mean {inside}?" if inside else ""
+        raise UsageError(f"{path}: not a fewgan run (no config.json){hint}")
     form = config.get("format")
     if isinstance(form, int) and form > 1:
         raise UsageError(f"{path / 'config.json'}: written by a newer fewgan; upgrade fewgan")
@@ -66,7 +69,14 @@ def read(path: Path, room: int) -> Record:
         has=_has(folder, found),
         notes=folder.notes,
     )
+    record.has |= {"exhausted"} if _exhausted(record) else set()
     return record
+
+
+def _exhausted(run: Record) -> bool:
+    """Whether the scores ended it: as many as --patience without one that is better than the best."""
+    patience, (_, kids) = run.fact("patience"), run.series.columns.get("kid", [[], []])
+    return patience is not None and bool(kids) and len(kids) - 1 - kids.index(min(kids)) >= patience
 
 
 def _has(folder: Folder, found: list[Scores]) -> set[str]:

@@ -133,14 +133,17 @@ def _value(value: float | str) -> str:
 
 
 def next_steps(run: Path, config: dict[str, Any], step: int, has: set[str], *, other: bool) -> list[tuple[str, str]]:
-    """(what for, command) in the order of use. has: what lies in the run: generator, best, generators, scores, sweep.
+    """(what for, command) in the order of use. has: what lies in the run: generator, best, generators, scores, sweep;
+    exhausted where --patience ended it.
 
     other: whether the page already compares two runs.
     """
     word, steps = path_word(run), number(config.get("steps"))
     found: list[tuple[str, tuple[str, ...]]] = []
     if isinstance(steps, int) and step < steps:
-        found.append((f"Resume the training at step {step:,} of {steps:,}", ("train", "--resume", word)))
+        patience = number(config.get("patience")) if "exhausted" in has else None
+        more = () if patience is None else ("--patience", str(2 * patience))
+        found.append((f"Resume the training at step {step:,} of {steps:,}", ("train", "--resume", word, *more)))
     if "best" in has:
         found.append(("Draw pictures with the best generator", ("sample", path_word(run / "best.safetensors"))))
     if "generator" in has:

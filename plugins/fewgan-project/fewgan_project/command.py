@@ -157,7 +157,7 @@ def _photo(path: str, *, size: int, crop: str, aspect: float | None, white: int 
     """Raises UsageError for what is no photo, or too small."""
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such file; name photos, not folders")
-    found = square(path, Path(path), size, crop, white=white, aspect=aspect)
+    found = square(path, Path(path).resolve(), size, crop, white=white, aspect=aspect)
     if isinstance(found, Refusal):
         raise UsageError(f"{path}: cannot be projected: {found.reason}")
     return found

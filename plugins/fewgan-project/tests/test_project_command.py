@@ -91,6 +91,11 @@ def test_latents_of_others_are_not_overwritten(run, photos, capsys):
     assert stored.read(file).facts["photos"] == photos[:1]
 
 
+def test_a_photo_may_be_a_link(run, photos):
+    Path("link.jpg").symlink_to(photos[2])
+    assert project("link.jpg", "--run", run, "--steps", 1) == 0
+
+
 def test_classes_are_taken_in_turn():
     model = SimpleNamespace(generator=SimpleNamespace(classes=3), classes=("rose", "tulip", "daisy"))
     options = Options(photos=("a", "b", "c"), classes="daisy,0")

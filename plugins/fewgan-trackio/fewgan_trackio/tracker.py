@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ class Tracker:
         folder = Path(record["folder"])
         self._file = folder / f"{self.package}.json"
         name = folder.resolve().name
-        identity = f"{folder.resolve().parent.parent.name}-{name}"
+        # A run that was removed, or that of another project, may have had this name: its track is not gone on with.
+        identity = f"{folder.resolve().parent.parent.name}-{name}-{secrets.token_hex(3)}"
         if record["step"] and self._file.exists():
             known = json.loads(self._file.read_text(encoding="utf-8"))
             identity, self._shown = known["id"], known["step"]

@@ -1,6 +1,7 @@
 """The calls that trackio and wandb get, with a module that notes them; a resume; a package that is not there."""
 
 import json
+import shutil
 import sys
 import types
 
@@ -63,6 +64,14 @@ def test_a_run_and_its_resume_are_one_track(tmp_path, calls):
     assert inits[0]["config"]["steps"] == 30
     assert [name for name, *_ in calls[1:]].count("finish") == 2
     assert json.loads((done.folder / f"{package}.json").read_text())["step"] == 40
+
+
+def test_a_new_run_of_an_old_name_is_a_track_of_its_own(tmp_path, calls):
+    for _ in range(2):
+        folder = train(config(tmp_path, steps=2, trackers=(choose("trackers", calls[0]),)), QUIET).folder
+        shutil.rmtree(folder)
+    first, second = ([named.get("id"), named["name"]] for name, _, named in calls[1:] if name == "init")
+    assert first != second
 
 
 def test_pictures_are_a_grid_of_bytes(tmp_path, calls):
