@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -179,6 +179,11 @@ def standing_statistics(
         generator.standing_statistics(drawn())
 
 
+def truncates(generator: Any) -> bool:
+    """Whether pictures can be truncated: latents of another law than N(0, 1) cannot, but by the generator itself."""
+    return hasattr(generator, "sample") or not hasattr(generator, "latents")
+
+
 def _of_latents(model: Model, truncation: float | None) -> float | None:
     """The truncation of z: none where the generator has one of its own.
 
@@ -186,7 +191,7 @@ def _of_latents(model: Model, truncation: float | None) -> float | None:
     """
     if hasattr(model.generator, "sample"):
         return None
-    if truncation is not None and hasattr(model.generator, "latents"):
+    if truncation is not None and not truncates(model.generator):
         raise UsageError("--truncation: this generator's latents have a law of their own; leave it out")
     return truncation
 

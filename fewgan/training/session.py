@@ -19,6 +19,7 @@ from fewgan.layers import Frozen
 from fewgan.networks import Networks
 from fewgan.options import fields_of
 from fewgan.photos import dataset
+from fewgan.sampling.generate import truncates
 from fewgan.scoring.fid import built
 from fewgan.screen import Screen, counted
 from fewgan.sources import load, transfer
@@ -83,6 +84,7 @@ def begin(config: Config, screen: Screen) -> Session:
     record = settle.record(config, data, classes, model, target) | {
         "asked": asked,
         "learned_from": _pretrained_parts(state),
+        "truncates": truncates(networks.generator),
     }
     return Session(config, record, data, photos, labels, state, _features(config, target))
 

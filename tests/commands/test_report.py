@@ -132,6 +132,11 @@ def test_what_to_do_next(shown_run):
     assert "--interpolate" not in made
 
 
+def test_no_truncation_is_advised_where_there_is_none(shown_run):
+    (shown_run / "config.json").write_text(json.dumps(config(steps=1000) | {"truncates": False}))
+    assert "--truncation" not in page_of(shown_run).text
+
+
 def test_a_run_that_its_scores_ended_needs_more_patience(shown_run):
     lines = [json.dumps({"step": step, "kid": kid}) for step, kid in ((100, 0.5), (200, 0.2), (300, 0.3), (400, 0.4))]
     (shown_run / "metrics.jsonl").write_text("\n".join(lines) + "\n")

@@ -146,12 +146,13 @@ def next_steps(run: Path, config: dict[str, Any], step: int, has: set[str], *, o
         found.append((f"Resume the training at step {step:,} of {steps:,}", ("train", "--resume", word, *more)))
     if "best" in has:
         found.append(("Draw pictures with the best generator", ("sample", path_word(run / "best.safetensors"))))
+    truncates = config.get("truncates") is not False
     if "generator" in has:
-        found.append(("Draw pictures", ("sample", word, "--truncation", "0.5")))
+        found.append(("Draw pictures", ("sample", word, *(("--truncation", "0.5") if truncates else ()))))
         found.append(("Make a looping animation", ("sample", word, "--interpolate")))
     if "generators" in has and "snapshots" not in has:
         found.append(("Find the step with the best score", ("fid", word, "--snapshots")))
-    if "generator" in has and "sweep" not in has:
+    if "generator" in has and "sweep" not in has and truncates:
         found.append(("Choose a truncation", ("fid", word, "--truncation", "0.2,0.4,0.6,0.8,1.0")))
     if "generator" in has and "scores" not in has:
         found.append(("Measure how close the samples come to the photos", ("fid", word)))
