@@ -107,7 +107,7 @@ HOOKS = (
         "before each step; multiplied into the rate of this group"),
     may(TRANSFER, "schedule(images_seen, planned_images) → factor", f"{PLAYERS}:apply_schedules",
         "as for a regularizer"),
-    may(TRANSFER, "trainable(index, steps) → parameters or None", f"{LOOP}:_trainable",
+    may(TRANSFER, "trainable(index, steps) → parameters or None", "training/checked.py:trainable",
         "before each step; the rest is frozen for that step"),
     may(TRANSFER, "discriminator_loss(step) → scalar", f"{STEPS}:discriminator_step", "as for a regularizer"),
     may(TRANSFER, "generator_loss(step) → scalar", f"{STEPS}:generator_step", "as for a regularizer"),

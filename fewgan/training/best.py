@@ -18,7 +18,7 @@ from fewgan.scoring.extract import cache_key, extract, of_tensor, reference
 from fewgan.scoring.fid import FEW_PHOTOS, learned
 from fewgan.screen import Screen, counted, duration
 from fewgan.sources.model import Model
-from fewgan.training import checkpoint
+from fewgan.training import checked, checkpoint
 from fewgan.training.session import Session
 
 PICTURES = 512  # generated for one score; KID is unbiased, so that few will do to find a minimum
@@ -60,7 +60,23 @@ class Best:
     @property
     def due(self) -> bool:
         every = self._work.config.score_every
-        return every is not None and self._work.state.step % every == 0
+        return every is not None and self._work.state.step % every == 0 and not self._source_still
+
+    @property
+    def _source_still(self) -> bool:
+        """Whether G has not learned yet, and will (MineGAN's first stage).
+
+        The pictures are the source's then. They may score better than what G makes once it has begun to change, and
+        would be kept as the best, or end the run by --patience, on the way to better ones.
+        """
+        players, config = self._work.state.players, self._work.config
+        own = {id(parameter) for parameter in players.generator.parameters()}
+
+        def learns(step: int) -> bool:
+            chosen = checked.trainable(players, step, config.planned_steps)
+            return chosen is None or any(id(parameter) in own for parameter in chosen)
+
+        return not learns(self._work.state.step - 1) and learns((config.planned_steps or config.steps) - 1)
 
     @property
     def step(self) -> int | None:

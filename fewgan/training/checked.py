@@ -7,12 +7,15 @@ import math
 import operator
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from fewgan.plugin import Group, UsageError
 from fewgan.registry import fault
+
+if TYPE_CHECKING:
+    from fewgan.training.players import Players
 
 TRANSFER, AUGMENTATION, REGULARIZER = "transfers", "augmentations", "regularizers"
 LOSSES = {"discriminator_loss": 1, "generator_loss": 1, "schedule": 2}
@@ -88,12 +91,20 @@ def groups(name: str, made: Iterable[Group]) -> list[Group]:
     return found
 
 
-def trainable(name: str, made: Iterable[Any]) -> list[nn.Parameter]:
+def trainable(players: Players, index: int, steps: int | None) -> list[nn.Parameter] | None:
+    """What learns at step `index` of `steps`; None: all.
+
+    The transfer decides over the networks and itself; other plugins always learn.
+    """
+    made = players.transfer.trainable(index, steps) if hasattr(players.transfer, "trainable") else None
+    if made is None:
+        return None
     found = list(made)
     wrong = next((item for item in found if not isinstance(item, nn.Parameter)), None)
     if wrong is not None:
+        name = players.names.get("transfer", "")
         raise fault(TRANSFER, name, f"its trainable gave a {type(wrong).__name__} and not a parameter")
-    return found
+    return [*found, *(p for module in players.regularizers.values() for p in module.parameters())]
 
 
 def factor(kind: str, name: str, made: Any) -> float:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fewgan import distributed, run
 from fewgan.errors import FewganError
 from fewgan.screen import Screen, command, counted, say
@@ -107,7 +105,7 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             # Fetch: this step's randomness, learning rates, and what learns in it
             batches.seed(work)
             apply_schedules(players, state.optimizers, state.images_seen, planned_images)
-            freeze(_trainable(work), learning)
+            freeze(checked.trainable(players, state.step, config.planned_steps), learning)
 
             # Discriminator
             skipped_d = []
@@ -157,18 +155,6 @@ def generator_batches(config: Config, ratio: float) -> list[int]:
     """Fakes of this rank in each micro-batch of a G step; ratio: G's batch relative to D's."""
     own = config.batch_size // distributed.world_size()
     return [max(1, round(own * ratio))] * config.grad_accumulation
-
-
-def _trainable(work: Session) -> list[torch.nn.Parameter] | None:
-    """What learns now: the transfer decides over the networks and itself; other plugins always learn."""
-    players = work.state.players
-    if not hasattr(players.transfer, "trainable"):
-        return None
-    chosen = players.transfer.trainable(work.state.step, work.config.planned_steps)
-    if chosen is None:
-        return None
-    own = checked.trainable(players.names.get("transfer", ""), chosen)
-    return [*own, *(p for module in players.regularizers.values() for p in module.parameters())]
 
 
 def _check_finite(work: Session, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """--score-every: scores in the metrics, the best generator kept, an end by --patience, exact resume."""
 
 import math
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -164,6 +165,40 @@ def test_held_out_photos_are_scored_against_and_judged_by_d(tmp_path, capsys):
     assert "16 held-out photos); each takes" in capsys.readouterr().err
     line = run.read_metrics(done.folder)[-1]
     assert isinstance(line["logit_held_out"], float)
+
+
+STAGES = """
+    import torch
+    from dataclasses import dataclass
+    from fewgan.plugin import Plugin
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        pass
+
+    class Stages(torch.nn.Module):
+        conditional, mapper = True, None
+
+        def __init__(self, networks):
+            super().__init__()
+            self.d = (networks.discriminator,)
+
+        def trainable(self, index, steps):
+            return list(self.d[0].parameters()) if index < FROZEN else None
+
+    plugin = Plugin(api=1, summary="Stages", options=Options, build=lambda options, networks: Stages(networks))
+"""
+
+
+@pytest.mark.parametrize(("frozen", "expected"), [(7, [8, 12, 16, 20]), (8, [12, 16, 20]), (99, [4, 8, 12, 16, 20])])
+def test_nothing_is_scored_before_g_learns_unless_it_never_does(tmp_path, monkeypatch, frozen, expected):
+    source = STAGES.replace("FROZEN", str(frozen))
+    transfers = {"transfers": ["stages = stages_plugin:plugin"]}
+    install(tmp_path / "more", "fewgan-stages", transfers, {"stages_plugin": source})
+    monkeypatch.syspath_prepend(tmp_path / "more")
+    monkeypatch.delitem(sys.modules, "stages_plugin", raising=False)
+    done = train(scored(tmp_path, transfer=choose("transfers", "stages")), Screen(quiet=True))
+    assert list(kids(done.folder)) == expected
 
 
 def test_features_that_cannot_be_had_are_told_before_anything_is_written(tmp_path):

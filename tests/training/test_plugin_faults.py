@@ -1,6 +1,7 @@
 """What a plugin does wrong in a training is told in one line that names it."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,8 +138,10 @@ def test_a_group_may_be_given_an_iterator():
 
 @pytest.mark.parametrize("made", [[nn.Linear(2, 2)], [torch.zeros(2)], ["weight"]])
 def test_what_learns_is_given_as_parameters(made):
+    transfer = SimpleNamespace(trainable=lambda index, steps: made)
+    players = SimpleNamespace(transfer=transfer, names={"transfer": "odd"}, regularizers={})
     with pytest.raises(FewganError, match=r"transfer method odd: its trainable gave a .* and not a parameter"):
-        checked.trainable("odd", made)
+        checked.trainable(players, 0, 10)
 
 
 def module(**attributes):
