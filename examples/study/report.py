@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
-from study import EVERY, FASTGAN, HERE, MINING, PACKAGES, PATIENCE, PICTURES, RECIPES, RESULTS, SCRATCH, STEPS
+from study import EVERY, FASTGAN, HERE, PACKAGES, PATIENCE, PICTURES, RECIPES, RESULTS, SCRATCH, STEPS
 
 from fewgan.scoring.curve import Line, Panel, draw
+from fewgan.transfers.minegan import MINER_STEPS
 
 Result = dict[str, Any]
 ABOUT = {
@@ -41,7 +42,7 @@ Written by `report.py` from `results`, which `study.py` makes; what it means is 
 - At most {STEPS:,} steps, fewer where KID had no better value for {EVERY * PATIENCE:,}; batch 16, 64 px, else the
   defaults of `fewgan train`. A score every {EVERY} steps: {PICTURES} pictures against held-out photos, on features of
   EfficientNet-Lite2, which no D has learned from.
-- "Best": the generator of the lowest KID, once the {MINING} steps of mining are over. Distance: Fréchet distance on the
+- "Best": the generator of the lowest KID, once {MINER_STEPS} mining steps are over. Distance: Fréchet distance on the
   same features, which is not FID. Coverage, precision: shares of photos, and of samples, near the others. AuthPct:
   samples that are no copies, %. Vendi: variety, in that of the photos. Nearer: samples nearer to a training photo than
   photos are to each other, %. Mean ± standard deviation over seeds.
@@ -71,7 +72,7 @@ def rows(result: Result, of: str = "rows") -> list[Result]:
 
 def best(result: Result) -> Result:
     """Of the lowest KID. While MineGAN mines, the pictures are the source's: they are not counted."""
-    mined = min(MINING, result["steps"] // 4) if "minegan" in result.get("flags", "") else 0
+    mined = min(MINER_STEPS, result["steps"] // 4) if "minegan" in result.get("flags", "") else 0
     return min((row for row in rows(result) if row["step"] > mined), key=lambda row: row["kid"])
 
 

@@ -29,7 +29,6 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 STEPS, PICTURES = 3000, 500
-MINING = 300  # steps of MineGAN's first stage
 EVERY, PATIENCE = 250, 4  # steps between scores; scores without a better one after which a run ends
 # Not those that `--visionaided` and FastGAN's discriminator learn from.
 FEATURES = ["--features", "efficientnet", "--efficientnet-variant", "2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -82,11 +82,7 @@ def ratio(option: str, text: str | None) -> float | None:
 def given(context: typer.Context, *, allowed: Collection[str], beside: str) -> set[str]:
     """The parameters that are given on the command line. Raises UsageError for one that is not allowed."""
     found: set[str] = set()
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if source is None or source.name != "COMMANDLINE":
-            continue
+    for name, parameter in _on_the_line(context):
         if name not in allowed:
             turned_off = context.params[name] is False and parameter.secondary_opts
             shown = (parameter.secondary_opts if turned_off else parameter.opts)[0]
@@ -97,14 +93,21 @@ def given(context: typer.Context, *, allowed: Collection[str], beside: str) -> s
     return found
 
 
+def _on_the_line(context: typer.Context) -> Iterator[tuple[str, Any]]:
+    """The parameters of the command that are given on the command line, by their names."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            yield name, parameter
+
+
 def scoring(context: typer.Context, features: Any, every: int | None) -> Any:
     """The features that score a training; None where none are asked for. Raises UsageError where they have no use."""
     if every is not None:
         return features
-    for parameter in context.command.params:
-        name, source = parameter.name or "", context.get_parameter_source(parameter.name or "")
-        of_features = name == "plugin_features" or name.startswith(f"option_{features.name}_".replace("-", "_"))
-        if of_features and source is not None and source.name == "COMMANDLINE":
+    for name, parameter in _on_the_line(context):
+        if name == "plugin_features" or name.startswith(f"option_{features.name}_".replace("-", "_")):
             raise UsageError(f"{parameter.opts[0]} is for scores while it trains; add --score-every N")
     return None
 

@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from fewgan.errors import UsageError
 from fewgan.photos.found import LOOKED_AT, NOT_A_FILE, Found, Photo, Refusal, ends_of, ignored, in_order, open_file
-from fewgan.photos.kinds import HEAD, Refused, check_head, check_large, plugin_for
+from fewgan.photos.kinds import HEAD, Refused, check_head, check_large, is_picture
 from fewgan.screen import safe
 
 MEMBER_BYTES = 256 * 1024**2
@@ -85,8 +85,7 @@ def _check_tar(file: IO[bytes], name: str) -> None:
     except Refused as error:
         what = error.reason.partition(": ")[2].removesuffix("; unpack it first")
         raise UsageError(f"{name} is {what}: {give}") from None
-    known = head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")) or head[8:12] in (b"WEBP", b"avif")
-    if known or plugin_for(head):
+    if is_picture(head):
         raise UsageError(f"{name} is a single picture: {give}")
 
 

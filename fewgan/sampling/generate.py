@@ -70,20 +70,19 @@ def group_size(model: Model) -> int:
 
 
 @contextmanager
-def seeded_noise(model: Model, seed: int, start: int) -> Iterator[Callable[[], bool]]:
-    """Seeds what a generator draws in forward by the group's place, and leaves torch's random state as it was.
-
-    Yields a function that tells whether anything has been drawn.
-    """
-    devices = [model.device] if model.device.type == "cuda" else []
-
-    def states() -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices)]
-
-    with torch.random.fork_rng(devices):
+def seeded_noise(model: Model, seed: int, start: int) -> Iterator[None]:
+    """Seeds what a generator draws in forward by the group's place, and leaves torch's random state as it was."""
+    with torch.random.fork_rng(_gpus(model)):
         torch.manual_seed(number(seed, start))
-        before = states()
-        yield lambda: not all(map(torch.equal, before, states()))
+        yield
+
+
+def _gpus(model: Model) -> list[torch.device]:
+    return [model.device] if model.device.type == "cuda" else []
+
+
+def _random_states(model: Model) -> list[Tensor]:
+    return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _gpus(model))]
 
 
 def _latents(model: Model, seed: int, first: int, count: int, truncation: float | None) -> Tensor:
@@ -131,14 +130,15 @@ def in_one_noise(model: Model, seed: int, count: int, frames: Callable[[slice], 
     One at a time where the generator draws noise in forward, so that all have the same: a batch has one for each of its
     pictures, which would flicker.
     """
-    first, size = 0, 1
-    while first < count:
-        with seeded_noise(model, seed, 0) as drawn:
+    with seeded_noise(model, seed, 0):
+        before = _random_states(model)
+        made = frames(slice(0, 1))
+        size = GROUP if all(map(torch.equal, before, _random_states(model))) else 1
+    yield finished(made)
+    for first in range(1, count, size):
+        with seeded_noise(model, seed, 0):
             made = frames(slice(first, first + size))
-            if first == 0 and not drawn():
-                size = GROUP
         yield finished(made)
-        first += len(made)
 
 
 @torch.no_grad()

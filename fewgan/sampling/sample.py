@@ -151,14 +151,10 @@ def _facts(model: Model, given: stored.Stored | None) -> dict[str, Any]:
 
 def _origin(model: Model) -> str:
     """A hash that tells models of one name apart: of a run's settings, the same after a resume, else of the weights."""
-    digest = blake2b(digest_size=8)
-    if model.config.get("fingerprint") is not None:
-        facts = {name: model.config.get(name) for name in FIXED}
-        digest.update(json.dumps(facts, sort_keys=True).encode())
-    else:
-        for tensor in model.generator.state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    if model.config.get("fingerprint") is None:
+        return stored.fingerprint(model.generator.state_dict())
+    facts = {name: model.config.get(name) for name in FIXED}
+    return blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _place(out: Path | None, default: Path, kind: str, count: int, only: str | None) -> tuple[Path, list[str]]:

@@ -44,15 +44,20 @@ class Stored:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the latents."""
-        digest = blake2b(digest_size=8)
-        for name, tensor in sorted(self.tensors.items()):
-            digest.update(f"{name} {list(tensor.shape)}".encode() + tensor.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint(self.tensors)
 
     @property
     def count(self) -> int:
         return len(next(iter(self.tensors.values())))
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """A hash of names, shapes and values."""
+    digest = blake2b(digest_size=8)
+    for name, tensor in sorted(tensors.items()):
+        content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(f"{name} {list(tensor.shape)}".encode() + content.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

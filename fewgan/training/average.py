@@ -47,15 +47,14 @@ class Average:
                 continue
             ours, theirs = average.state_dict(), live.state_dict()
             weights = {name for name, _ in average.named_parameters()}
-            # Those of a tensor that has another name already: what is shared moves once.
-            shared = {name for name, _ in average.named_parameters(remove_duplicate=False)} - weights
+            for name, _ in average.named_parameters(remove_duplicate=False):
+                if name not in weights:  # of a tensor that has another name: what is shared moves once
+                    del ours[name]
             averaged = [
                 name
                 for name, tensor in ours.items()
-                if name not in shared
-                and tensor.is_floating_point()
-                and (name in weights or defaults.ema_buffers == "average")
+                if tensor.is_floating_point() and (name in weights or defaults.ema_buffers == "average")
             ]
             torch._foreach_lerp_([ours[name] for name in averaged], [theirs[name] for name in averaged], weight)
-            for name in ours.keys() - set(averaged) - shared:
+            for name in ours.keys() - set(averaged):
                 ours[name].copy_(theirs[name])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from stand_in import Generator, Mapper, Model, OwnTruncation, all_of
 from torch import Tensor, nn
 
@@ -137,3 +139,11 @@ def test_a_grid_too_large_for_any_viewer() -> None:
     with pytest.raises(UsageError, match="--count"):
         imagefile.check_grid(5000, 256)
     imagefile.check_grid(3600, 256)
+
+
+def test_a_large_picture_of_others_is_looked_at_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (12, 12)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert imagefile.facts_of(tmp_path / "a.png") is None

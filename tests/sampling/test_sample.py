@@ -255,14 +255,6 @@ def test_pictures_of_a_run_that_was_trained_anew_are_not_replaced(model: Model, 
         run(count=1)
 
 
-def test_a_large_picture_of_others_is_looked_at_without_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Image.new("RGB", (12, 12)).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert imagefile.facts_of(tmp_path / "a.png") is None
-
-
 def test_a_long_name_is_cut(model: Model) -> None:
     model.name = "00001-" + "山" * 62
     model.classes = ("花" * 40, "鸟" * 40)

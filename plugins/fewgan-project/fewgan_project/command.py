@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 GROUP = 8
 """Photos that are projected at a time."""
-LATENTS = "latents.safetensors"
 CROPS = ("center", "fit", "stretch")
 PREFERRED = ("efficientnet", "random")
 
@@ -84,7 +83,7 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     imagefile.refuse_to_overwrite(folder, names, {})
     known = {"model": model.name, "photos": [Path(path).name for path in options.photos]}
     known["hash"] = _hash(squares, options, space, model)
-    stored.refuse_to_overwrite(folder / LATENTS, known)
+    stored.refuse_to_overwrite(folder / stored.LATENTS, known)
     network, maps = _maps(options.features, target)
 
     parts: list[projection.Projection] = []
@@ -99,7 +98,7 @@ def project_photos(options: Options, screen: Screen) -> Projected:
                 )
             )  # fmt: skip
     latents = {name: torch.cat([part.latents[name] for part in parts]) for name in parts[0].latents}
-    file = folder / LATENTS
+    file = folder / stored.LATENTS
     facts = {**known, "space": space, "features": network}
     stored.write(file, latents, facts)
     made = torch.cat(list(stored.pictures(model, stored.read(file), seed=0)))
