@@ -1,8 +1,8 @@
-"""Times the two forms of the modulated convolution, filters folded into convolutions or separate, and Winograd's way.
+"""Times the two forms of the modulated convolution, filtered convolutions, and Winograd's way.
 
     python plugins/fewgan-stylegan2/benchmarks/forms.py [--device cuda] [--dtype bfloat16]
 
-Milliseconds forward with backward, the best of ten. What `modulation.choose`, `resampling.folds` and, on CPUs,
+Milliseconds forward with backward, the best of ten. What `modulation.choose` and, on CPUs,
 `winograd.serves` say rests on this.
 """
 
@@ -55,18 +55,17 @@ def main() -> None:
     def row(count: int, channels: int, side: int) -> list[float]:
         x, small = made(count, channels, side, side), made(count, channels, side // 2, side // 2)
         weight, style = made(channels, channels, 3, 3), made(count, channels)
-        both = (True, False)
         ways = [lambda: F.conv2d(x, weight, padding=1)]
         if arguments.device == "cpu":
             ways.append(lambda: winograd.conv2d(x, weight))
         return [
             *(timed(lambda f=f: product(x, weight, style, f), (x, weight)) for f in ("grouped", "scaled")),
-            *(timed(lambda f=f: upsample_conv2d(small, weight, filter, folded=f), (small, weight)) for f in both),
-            *(timed(lambda f=f: downsample_conv2d(x, weight, None, filter, folded=f), (x, weight)) for f in both),
+            timed(lambda: upsample_conv2d(small, weight, filter), (small, weight)),
+            timed(lambda: downsample_conv2d(x, weight, None, filter), (x, weight)),
             *(timed(way, (x, weight)) for way in ways),
         ]
 
-    print("images channels side   grouped    scaled up folded  separate down fold  separate       3x3  Winograd")
+    print("images channels side   grouped    scaled        up      down       3x3  Winograd")
     for count in arguments.counts:
         for channels, side in SHAPES:
             times = " ".join(f"{value:9.2f}" for value in row(count, channels, side))

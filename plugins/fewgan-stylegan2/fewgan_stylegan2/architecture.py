@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fewgan.plugin import API, Adam, Defaults, Networks, Plugin, Pretrained, UsageError, option
+from fewgan.plugin import Adam, Defaults, Networks, Plugin, Pretrained, UsageError, option
 
 if TYPE_CHECKING:
     from fewgan_stylegan2.configs import Configuration
@@ -188,7 +188,7 @@ def write(networks: Networks) -> dict[str, dict[str, Any]]:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="StyleGAN2, 8 to 1024 px, with official and rosinality weights",
     options=Options,
     build=build,

@@ -59,19 +59,13 @@ def _transposed(weight: Tensor) -> Tensor:
 
 
 def modulated_conv2d(
-    x: Tensor,
-    weight: Tensor,
-    style: Tensor,
-    *,
-    up: Tensor | None = None,
-    form: Form | None = None,
-    folded: bool | None = None,
+    x: Tensor, weight: Tensor, style: Tensor, *, up: Tensor | None = None, form: Form | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """A modulated and demodulated convolution, as (y, factor).
 
     x [N, in, H, W], weight [out, in, 3, 3], style [N, in]; up: the low-pass filter [4, 4] of an upsampling by two.
     The result is y [N, out, H', W'] times factor [N, out], so that the caller can join the product with what follows;
-    None where y is the result. form: None chooses by shape; folded: None chooses by device.
+    None where y is the result. form: None chooses by shape.
     """
     factor = demodulation(weight, style)
     if (form or choose(x, weight)) == "scaled":
@@ -80,14 +74,14 @@ def modulated_conv2d(
             return winograd.conv2d(scaled, weight), factor
         if up is None:
             return F.conv2d(scaled, weight, padding=1), factor
-        return upsample_conv2d(scaled, _transposed(weight), up, folded=folded), factor
+        return upsample_conv2d(scaled, _transposed(weight), up), factor
     count, channels, height, width = x.shape
     weights = weight * style[:, None, :, None, None] * factor[:, :, None, None, None]
     grouped = x.reshape(1, count * channels, height, width)
     if up is None:
         y = F.conv2d(grouped, weights.flatten(0, 1), padding=1, groups=count)
     else:
-        y = upsample_conv2d(grouped, weights.transpose(1, 2).flatten(0, 1), up, groups=count, folded=folded)
+        y = upsample_conv2d(grouped, weights.transpose(1, 2).flatten(0, 1), up, groups=count)
     return y.view(count, -1, *y.shape[2:]), None
 
 

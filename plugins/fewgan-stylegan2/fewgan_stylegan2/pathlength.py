@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, UsageError, option
+from fewgan.plugin import Networks, Plugin, UsageError, option
 
 if TYPE_CHECKING:
     from fewgan_stylegan2.regularizers import PathLength
@@ -32,7 +32,7 @@ def build(options: Options, *, networks: Networks) -> PathLength:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="Path length: steps in w change images equally, every 4 steps (Karras et al. 2020)",
     options=Options,
     build=build,

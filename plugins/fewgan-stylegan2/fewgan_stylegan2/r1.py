@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, option
+from fewgan.plugin import Networks, Plugin, option
 
 if TYPE_CHECKING:
     from fewgan_stylegan2.regularizers import R1
@@ -29,7 +29,7 @@ def build(options: Options, *, networks: Networks) -> R1:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="R1: a penalty on D's gradient at photos, every 16 steps (Mescheder et al. 2018)",
     options=Options,
     build=build,

@@ -2,11 +2,8 @@
 
 F = outer([1, 3, 3, 1]) / 64 sums to 1. Upsampling by two inserts zeros, which takes 4 F.
 
-A filter beside a strided 3x3 convolution is written in two ways that give the same function:
-
-separate: the 3x3 convolution, 9 multiply-adds for each pair of channels and small-side pixel, and F channel by channel.
-folded: one strided convolution whose 6x6 kernel is the full convolution of the 3x3 kernel and F, 36 multiply-adds, and
-    no pass over the image for F.
+Beside a strided 3x3 convolution the filter stays a pass of its own, channel by channel. One strided convolution with
+the full convolution of both, a 6x6 kernel, would be the same function with four times the multiply-adds.
 """
 
 from __future__ import annotations
@@ -24,22 +21,6 @@ def low_pass() -> Tensor:
     """F, float32 [4, 4]."""
     taps = torch.tensor(TAPS)
     return torch.outer(taps, taps) / taps.sum() ** 2
-
-
-def folds(device: torch.device) -> bool:
-    """Which of the two is faster on that device, as benchmarks/forms.py measures it.
-
-    On CPUs, separate at every width: 1.2 times at 4 channels, 2.8 times at 32 channels and 64 px. Not measured on
-    others, where separate is taken too.
-    """
-    del device
-    return False
-
-
-def compose(weight: Tensor, low_pass: Tensor) -> Tensor:
-    """Kernels [a, b, 3, 3] and a symmetric filter [4, 4] -> their full convolutions [a, b, 6, 6]."""
-    kernels = F.conv2d(weight.reshape(-1, 1, 3, 3), low_pass[None, None].to(weight.dtype), padding=3)
-    return kernels.view(*weight.shape[:2], 6, 6)
 
 
 class _Filter(torch.autograd.Function):
@@ -82,29 +63,20 @@ def upsample(x: Tensor, low_pass: Tensor) -> Tensor:
     return upsampled
 
 
-def upsample_conv2d(
-    x: Tensor, weight: Tensor, low_pass: Tensor, *, groups: int = 1, folded: bool | None = None
-) -> Tensor:
+def upsample_conv2d(x: Tensor, weight: Tensor, low_pass: Tensor, *, groups: int = 1) -> Tensor:
     """Transposed 3x3 convolution with stride 2, then 4 F; x [N, in, H, W], weight [in, out, 3, 3] -> [N, out, 2H, 2W].
 
     The kernel is not mirrored: out[2i + k] gets weight[k] x[i]. With groups, in and out are the sums over them in x
-    and the number in one group in weight's second axis, as in conv_transpose2d. folded: None chooses by device.
+    and the number in one group in weight's second axis, as in conv_transpose2d.
     """
-    low_pass = 4 * low_pass
-    if folds(x.device) if folded is None else folded:
-        return F.conv_transpose2d(x, compose(weight, low_pass), stride=2, padding=2, groups=groups)
-    return filter_channels(F.conv_transpose2d(x, weight, stride=2, groups=groups), low_pass, padding=1)
+    return filter_channels(F.conv_transpose2d(x, weight, stride=2, groups=groups), 4 * low_pass, padding=1)
 
 
-def downsample_conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None, low_pass: Tensor, *, folded: bool | None = None
-) -> Tensor:
+def downsample_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, low_pass: Tensor) -> Tensor:
     """F, then a convolution with stride 2; x [N, in, 2H, 2W], weight [out, in, k, k], k = 1 or 3 -> [N, out, H, W].
 
-    The 1x1 convolution needs F at every second pixel alone. folded: None chooses by device; it is for k = 3.
+    The 1x1 convolution needs F at every second pixel alone.
     """
     if weight.shape[-1] == 1:
         return F.conv2d(filter_channels(x, low_pass, padding=1, stride=2), weight, bias)
-    if folds(x.device) if folded is None else folded:
-        return F.conv2d(x, compose(weight, low_pass), bias, stride=2, padding=2)
     return F.conv2d(filter_channels(x, low_pass, padding=2), weight, bias, stride=2)

@@ -1,4 +1,4 @@
-"""Both forms of each operation agree with the literal implementation, as do the derivatives that training uses."""
+"""Modulation in both forms and the filters agree with the literal implementation, as do the derivatives in use."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from fewgan_stylegan2.resampling import downsample_conv2d, filter_channels, low_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_golden import near, plain
+from torch.nn import functional as F
 
 F64 = torch.float64
 FILTER = low_pass().to(F64)
@@ -33,7 +34,7 @@ def agree(actual, expected, inputs):
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("form", ["grouped", "scaled"])
-@pytest.mark.parametrize("up", [None, "folded", "separate"])
+@pytest.mark.parametrize("up", [None, FILTER], ids=["same", "up"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_forms_of_modulation(form, up, count, layout):
     x, weight, style = random(count, 5, 6, 6), random(4, 5, 3, 3), random(count, 5)
@@ -41,12 +42,11 @@ def test_forms_of_modulation(form, up, count, layout):
         x.contiguous(memory_format=layout),
         weight.contiguous(memory_format=layout),
         style,
-        up=FILTER if up else None,
+        up=up,
         form=form,
-        folded=up == "folded",
     )
     actual = y if factor is None else y * factor[:, :, None, None]
-    agree(actual, plain.modulated(x, weight, style, up=FILTER if up else None), (x, weight, style))
+    agree(actual, plain.modulated(x, weight, style, up=up), (x, weight, style))
 
 
 def test_projection():
@@ -55,11 +55,10 @@ def test_projection():
     agree(modulated_projection(x, weight, style, bias), expected, (x, weight, style))
 
 
-@pytest.mark.parametrize("folded", [True, False])
-def test_downsampling(folded):
+def test_downsampling():
     x, weight, bias = random(2, 5, 8, 8), random(4, 5, 3, 3), random(4)
     expected = torch.conv2d(plain.filtered(x, FILTER, pad=(2, 2)), weight, bias, stride=2)
-    agree(downsample_conv2d(x, weight, bias, FILTER, folded=folded), expected, (x, weight))
+    agree(downsample_conv2d(x, weight, bias, FILTER), expected, (x, weight))
     point = random(4, 5, 1, 1)
     expected = torch.conv2d(plain.filtered(x, FILTER, pad=(1, 1)), point, stride=2)
     agree(downsample_conv2d(x, point, None, FILTER), expected, (x, point))
@@ -72,8 +71,14 @@ def test_filters_on_any_shape(count, channels, height, width):
     near(upsample(x, FILTER), plain.filtered(x, FILTER, up=2, pad=(2, 1), gain=4), 1e-12)
     near(filter_channels(x, FILTER, padding=2), plain.filtered(x, FILTER, pad=(2, 2)), 1e-12)
     y, weight = random(count, channels, 2 * height, 2 * width), random(2, channels, 3, 3)
-    for function, inputs in ((upsample_conv2d, (x, weight.transpose(0, 1))), (downsample_conv2d, (y, weight, None))):
-        near(function(*inputs, FILTER, folded=True), function(*inputs, FILTER, folded=False), 1e-9)
+    up, down = 4 * composed(weight.transpose(0, 1)), composed(weight)
+    near(upsample_conv2d(x, weight.transpose(0, 1), FILTER), F.conv_transpose2d(x, up, stride=2, padding=2), 1e-9)
+    near(downsample_conv2d(y, weight, None, FILTER), F.conv2d(y, down, stride=2, padding=2), 1e-9)
+
+
+def composed(weight):
+    """Kernels [a, b, 3, 3] and the filter -> their full convolutions [a, b, 6, 6]."""
+    return F.conv2d(weight.reshape(-1, 1, 3, 3), FILTER[None, None], padding=3).view(*weight.shape[:2], 6, 6)
 
 
 def test_gradients_of_the_filter_are_right_to_second_order():
