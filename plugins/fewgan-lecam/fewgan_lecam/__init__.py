@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, option
+from fewgan.plugin import Networks, Plugin, option
 
 if TYPE_CHECKING:
     from fewgan_lecam.lecam import LeCam
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Options:
     weight: float = option(0.3, "Weight of the term in D's loss", min=0)
     decay: float = option(0.9, "Of the moving averages of D's mean logits", min=0, max=1)
-    start: int = option(100, "Step from which the term counts; published: 1000, for 100,000 and more", min=0)
+    start: int = option(100, "Step after which the term counts; published: 1000, for 100,000 and more", min=0)
 
 
 def build(options: Options, *, networks: Networks) -> LeCam:
@@ -24,4 +24,4 @@ def build(options: Options, *, networks: Networks) -> LeCam:
     return LeCam(weight=options.weight, decay=options.decay, start=options.start)
 
 
-plugin = Plugin(api=API, summary="LeCam: D's logits stay near their moving averages", options=Options, build=build)
+plugin = Plugin(api=1, summary="LeCam: D's logits stay near their moving averages", options=Options, build=build)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewgan.plugin import API, Adam, Defaults, Networks, Plugin, Pretrained, UsageError, option
+from fewgan.plugin import Adam, Defaults, Networks, Plugin, Pretrained, UsageError, option
 
 if TYPE_CHECKING:
     from fewgan_projected.discriminators import Discriminator, DiscriminatorFacts
@@ -25,6 +25,7 @@ DEFAULTS = Defaults(
     ema_buffers="copy",
 )
 LEAST_SIDE = 64
+SIDE = "discriminator_side"  # its name in arguments.pth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,6 @@ def _text(facts: DiscriminatorFacts) -> str:
 def read(files: Mapping[str, Any]) -> Pretrained | None:
     """Networks of the published code: state dicts in files of any name (the average first), and FastGANs of HugGAN."""
     from fewgan_projected import huggan
-    from fewgan_projected.discriminators import PUBLISHED_SIDE
     from fewgan_projected.layouts import read_discriminator, read_disturbed, read_generator
 
     found = {name: files[name] for name in files}
@@ -114,7 +114,7 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
         options |= {
             "heads": _text(d_facts),
             "separable": d_facts.separable,
-            "side": max(facts.size, PUBLISHED_SIDE),
+            "side": _side(found, facts.size),
             "disturbed": bool(read_disturbed(found[judges[0]], judges[0])),
         }
     return Pretrained(
@@ -138,8 +138,23 @@ def _holds(state: Any, prefix: str) -> bool:
     return isinstance(state, Mapping) and any(str(name).startswith(prefix) for name in state)
 
 
+def _side(files: Mapping[str, Any], size: int) -> int:
+    """The side of the images for D's features: as `write` has kept it, else the published network's."""
+    from fewgan_projected.discriminators import PUBLISHED_SIDE
+
+    kept = [content[SIDE] for content in files.values() if isinstance(content, Mapping) and SIDE in content]
+    if not kept:
+        return max(size, PUBLISHED_SIDE)
+    if type(kept[0]) is not int or not LEAST_SIDE <= kept[0] <= 1024:
+        raise UsageError(f"{SIDE} is {str(kept[0])[:40]!r}: the file is damaged")
+    return kept[0]
+
+
 def write(networks: Networks) -> dict[str, dict[str, Any]]:
-    """State dicts under the published names: G_ema.pth, or HugGAN's file, and D.pth."""
+    """State dicts under the published names: G_ema.pth, or HugGAN's file, and D.pth.
+
+    arguments.pth holds the side of the images for D's features, which leaves no trace in them.
+    """
     from fewgan_projected import huggan
     from fewgan_projected.layouts import write_discriminator, write_generator
 
@@ -149,11 +164,16 @@ def write(networks: Networks) -> dict[str, dict[str, Any]]:
     name, state = "G_ema.pth", write_generator
     if generator.facts.original:
         name, state = huggan.GENERATOR, huggan.write_generator
-    return {name: state(generator), "D.pth": write_discriminator(discriminator, disturbed)}
+    arguments = {SIDE: discriminator.side}
+    return {
+        name: state(generator),
+        "D.pth": write_discriminator(discriminator, disturbed),
+        "arguments.pth": arguments,
+    }
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="FastGAN with Projected GAN's discriminator: trains from scratch on few photos, 64 to 1024 px",
     options=Options,
     build=build,

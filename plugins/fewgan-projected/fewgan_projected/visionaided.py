@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, option
+from fewgan.plugin import Networks, Plugin, option
 
 if TYPE_CHECKING:
     from fewgan_projected.aided import VisionAided
@@ -44,7 +44,7 @@ def build(options: Options, *, networks: Networks) -> VisionAided:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="Discriminators on frozen EfficientNet features beside D (Kumari et al. 2022; Sauer et al. 2021)",
     options=Options,
     build=build,

@@ -125,7 +125,7 @@ def test_the_generator_is_written_back_under_its_names(tmp_path, published):
     networks = build(options, size=1024, classes=0).with_discriminator()
     networks.generator.load_state_dict(model.generator.state_dict())
     files = write(networks)
-    assert files.keys() == {"pytorch_model.bin", "D.pth"}
+    assert files.keys() == {"pytorch_model.bin", "D.pth", "arguments.pth"}
     expected = {name: tensor for name, tensor in published.state_dict().items() if not name.startswith("_out_128")}
     assert files["pytorch_model.bin"].keys() == expected.keys()
     assert all(torch.equal(tensor, files["pytorch_model.bin"][name]) for name, tensor in expected.items())

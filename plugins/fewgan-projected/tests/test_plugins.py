@@ -11,6 +11,7 @@ from torch import nn
 
 import fewgan
 from fewgan import run, storage
+from fewgan.plugin import UsageError
 from fewgan.registry import choose
 from fewgan.testing import ArchitectureTests, RegularizerTests
 from fewgan.testing.base import QUIET, config, install_tiny, networks
@@ -99,7 +100,9 @@ def test_what_the_published_code_writes_is_read_as_a_source():
     torch.manual_seed(0)
     made = build(Options(width=4, side=224, separable=False), size=64, classes=0).with_discriminator()
     files = write(made)
-    found = read({"G_ema.pth": files["G_ema.pth"], "snapshot.pkl:D": files["D.pth"]})
+    found = read(
+        {"G_ema.pth": files["G_ema.pth"], "snapshot.pkl:D": files["D.pth"]}
+    )  # the published code writes no more
     assert (found.size, found.options.width, found.options.separable, found.options.side) == (64, 4, False, 224)
     again = build(found.options, size=found.size, classes=found.classes).with_discriminator()
     again.generator.load_state_dict(found.generator)
@@ -111,3 +114,17 @@ def test_what_the_published_code_writes_is_read_as_a_source():
     assert torch.allclose(again.generator(z, torch.zeros(2, 0)), images)
     assert torch.allclose(again.discriminator(images, None), made.discriminator(images, None), atol=1e-5)
     assert read({"other.pth": {"x": torch.zeros(1)}}) is None
+
+
+@pytest.mark.parametrize("side", [None, 96, 224])
+def test_what_is_exported_is_read_with_the_side_that_d_saw(tmp_path, side):
+    made = build(Options(width=4, side=side), size=64, classes=0).with_discriminator()
+    for name, content in write(made).items():
+        torch.save(content, tmp_path / name)
+    again = fewgan.load(tmp_path).discriminator.eval()
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    assert again.side == (side or 64)
+    assert torch.allclose(again(images, None), made.discriminator.eval()(images, None), atol=1e-5)
+    torch.save({"discriminator_side": -1}, tmp_path / "arguments.pth")
+    with pytest.raises(UsageError, match="discriminator_side is '-1': the file is damaged"):
+        fewgan.load(tmp_path)
