@@ -21,8 +21,8 @@ import fewgan
 from fewgan import run, storage
 from fewgan.architectures.biggan import Options
 from fewgan.photos import dataset
-from fewgan.photos.decode import Refused
 from fewgan.photos.gather import Refusal, gather
+from fewgan.photos.kinds import Refused
 from fewgan.photos.prepare import prepare
 from fewgan.photos.squares import Square, square
 from fewgan.plugin import FewganError

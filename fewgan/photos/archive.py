@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from fewgan.errors import UsageError
-from fewgan.photos.found import LOOKED_AT, NOT_A_FILE, Found, Photo, Refusal, ends_of, ignored, in_order, open_file
-from fewgan.photos.kinds import HEAD, Refused, check_head, check_large, is_picture
+from fewgan.photos.found import LOOKED_AT, NEVER_OPENED, Found, Photo, Refusal, ends_of, ignored, in_order, open_file
+from fewgan.photos.kinds import HEAD, Refused, check_head, is_picture, too_large
 from fewgan.screen import safe
 
 MEMBER_BYTES = 256 * 1024**2
@@ -83,7 +83,7 @@ def _check_tar(file: IO[bytes], name: str) -> None:
     try:
         check_head(head, name)
     except Refused as error:
-        what = error.reason.partition(": ")[2].removesuffix("; unpack it first")
+        what = error.what.removesuffix("; unpack it first")
         raise UsageError(f"{name} is {what}: {give}") from None
     if is_picture(head):
         raise UsageError(f"{name} is a single picture: {give}")
@@ -108,7 +108,7 @@ class _Member:
     size: int
     kind: str
     place: Any
-    trouble: str = ""
+    trouble: Refused | None = None
 
 
 def _sorted_out(members: Iterable[_Member], read: Callable[[Photo], bytes], ends: Callable[[Photo], bytes]) -> Found:
@@ -117,24 +117,23 @@ def _sorted_out(members: Iterable[_Member], read: Callable[[Photo], bytes], ends
     for member in members:
         name = member.name.replace("\\", "/")
         parts = [part for part in name.split("/") if part not in ("", ".")]
+        error: Refused | None
         if name.startswith("/") or ".." in parts or (parts and parts[0][1:] == ":"):
-            reason = "outside the archive: its name leads out of the archive's root"
+            error = Refused("outside the archive", "its name leads out of the archive's root")
         elif ignored(name := "/".join(parts)):
             continue
         elif member.kind == "link":
-            reason = "link: links in archives are not followed"
+            error = Refused("link", "links in archives are not followed")
         elif member.kind == "other":
-            reason = NOT_A_FILE
+            error = Refused("not a file", NEVER_OPENED)
         elif member.size > MEMBER_BYTES:
-            reason = check_large(name, _LIMIT).reason
+            error = too_large(name, _LIMIT)
         else:
-            reason = member.trouble
-        if reason:
-            refused.append(Refusal(name, reason.partition(":")[0], reason))
-        else:
-            photos[name] = Photo(
-                name, member.place, member.size
-            )  # of two members of one name the later counts, as in unpacking
+            error = member.trouble
+        if error:
+            refused.append(Refusal.of(name, error))
+        else:  # of two members of one name the later counts, as in unpacking
+            photos[name] = Photo(name, member.place, member.size)
     return in_order(list(photos.values()), refused, read, ends)
 
 
@@ -143,7 +142,7 @@ def _zip(archive: zipfile.ZipFile) -> Found:
         kinds = {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
         for info in archive.infolist():
             if not info.is_dir():
-                trouble = "encrypted: unpack it with its password first" if info.flag_bits & 1 else ""
+                trouble = Refused("encrypted", "unpack it with its password first") if info.flag_bits & 1 else None
                 kind = kinds.get(stat.S_IFMT(info.external_attr >> 16), "other")
                 yield _Member(info.filename, info.file_size, kind, info, trouble)
 
@@ -152,11 +151,11 @@ def _zip(archive: zipfile.ZipFile) -> Found:
             with archive.open(photo.place) as member:
                 data = member.read(most + 1)
         except NotImplementedError:
-            raise Refused("unsupported", "unsupported: packed by a method that Python's zip cannot read") from None
+            raise Refused("unsupported", "packed by a method that Python's zip cannot read") from None
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError) as error:
-            raise Refused("unreadable", f"unreadable: {' '.join(str(error).split())}") from None
+            raise Refused("unreadable", " ".join(str(error).split())) from None
         if len(data) > MEMBER_BYTES:
-            raise Refused("too large", f"too large: {_LIMIT}")
+            raise Refused("too large", _LIMIT)
         return data
 
     def ends(photo: Photo) -> bytes:
@@ -179,7 +178,7 @@ def _tar(file: IO[bytes]) -> Found:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep every header otherwise
                 if not info.isdir():
                     kind = "link" if info.issym() or info.islnk() else "file" if info.isreg() else "other"
-                    trouble = "unsupported: a sparse file" if info.issparse() else ""
+                    trouble = Refused("unsupported", "a sparse file") if info.issparse() else None
                     yield _Member(info.name, info.size, kind, (info.offset_data, info.size), trouble)
 
     def read(photo: Photo) -> bytes:

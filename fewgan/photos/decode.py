@@ -1,10 +1,10 @@
 """One photo file → one square of 8-bit sRGB, whatever the file holds.
 
 Colour: ICC profiles are brought to sRGB, alpha is laid over white, 16-bit values are divided by 257 (or by what
-brings a smaller range to 255, see `white`). Geometry: EXIF
-orientation is applied, the picture is cropped or padded to a square and resampled with Lanczos. Of an animation the
-first frame is taken. JPEGs are decoded at the smallest scale that still has twice the wanted side, which is several
-times faster for camera photos and differs from full decoding by a fraction of a grey level.
+brings a smaller range to 255, see `white`). Geometry: EXIF orientation is applied, the picture is cropped or padded to
+a square and resampled with Lanczos. Of an animation the first frame is taken. JPEGs are decoded at the smallest scale
+that still has twice the wanted side, which is several times faster for camera photos and differs from full decoding by
+a fraction of a grey level.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from fewgan.photos import kinds, pngs
 from fewgan.photos.kinds import Refused
 
-__all__ = ["CROPS", "PIXELS", "WHITE", "Decoded", "Refused", "decode", "picture"]
+__all__ = ["CROPS", "PIXELS", "WHITE", "Decoded", "decode", "picture"]
 
 CROPS = ("center", "fit", "stretch")
 WHITE = 65535
@@ -83,7 +83,7 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, 
     with picture(file) as image:
         width, height = image.size
         if 2 * min(width, height) < size:
-            raise Refused("too small", f"too small: {width} x {height}, its shorter side is under {size / 2:g}")
+            raise Refused("too small", f"{width} x {height}, its shorter side is under {size / 2:g}")
         side = max(width, height) if crop == "fit" else min(width, height)
         scale = _draft(image, side // (2 * size))
         wide = deep(image)
@@ -136,25 +136,25 @@ def picture(file: BinaryIO) -> Iterator[Image.Image]:
             kinds.check_head(head)
             plugin = kinds.plugin_for(head)
             if plugin is not None:
-                kinds.install(*plugin)
+                kinds.register(*plugin)
             file, profile = pngs.readable(file)
             with Image.open(file, formats=[plugin[0]] if plugin else _formats()) as image:
                 if image.format == "TIFF" and _DNG_VERSION in getattr(image, "tag_v2", {}):
-                    raise Refused("unsupported", "unsupported: a RAW photo of a camera (DNG); export it as JPEG or PNG")
+                    raise Refused("unsupported", "a RAW photo of a camera (DNG); export it as JPEG or PNG")
                 if profile is not None:
                     image.info["icc_profile"] = profile
                 yield image
     except Refused:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
-        raise Refused("too large", f"too large: more than {PIXELS // 1_000_000} million pixels") from None
+        raise Refused("too large", f"more than {PIXELS // 1_000_000} million pixels") from None
     except UnidentifiedImageError:
-        raise Refused("unreadable", "unreadable: not a picture of a known format, or damaged") from None
+        raise Refused("unreadable", "not a picture of a known format, or damaged") from None
     except Exception as error:  # a damaged file makes decoders raise anything from KeyError to struct.error
         words = " ".join(str(error).split())
         if isinstance(error, EOFError) or "truncat" in words.lower() or "not enough" in words.lower():
-            raise Refused("truncated", "truncated: the file ends before the picture does") from None
-        raise Refused("unreadable", f"unreadable: damaged ({words[:80] or type(error).__name__})") from None
+            raise Refused("truncated", "the file ends before the picture does") from None
+        raise Refused("unreadable", f"damaged ({words[:80] or type(error).__name__})") from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
@@ -237,10 +237,10 @@ def _grey(image: Image.Image, white: int) -> tuple[Image.Image, Span | None]:
     low, high = values.min(), values.max()
     if image.mode == "F":
         if not (low >= 0 and high <= 1):
-            raise Refused("unsupported", "unsupported: floating-point values outside 0 … 1; save it as 8 or 16 bits")
+            raise Refused("unsupported", "floating-point values outside 0 … 1; save it as 8 or 16 bits")
         return Image.fromarray(np.rint(values * 255).astype(np.uint8)), None
     if low < 0 or high > WHITE:
-        raise Refused("unsupported", f"unsupported: values from {low} to {high}; save it as 8 bits, or as 0 … {WHITE}")
+        raise Refused("unsupported", f"values from {low} to {high}; save it as 8 bits, or as 0 … {WHITE}")
     if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
         values = WHITE - values.astype(np.int64)  # 0 is white
     levels = np.minimum((np.arange(WHITE + 1) * 255 + white // 2) // white, 255).astype(np.uint8)

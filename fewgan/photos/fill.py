@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,40 +19,38 @@ from fewgan.photos.store import Entry, Writer
 from fewgan.screen import Screen
 
 
-@dataclass(frozen=True)
-class Choice:
-    """limit: photos to keep at most. workers: processes. duplicates: near, exact or keep; see `prepare`."""
+def fill(
+    writer: Writer, found: Found, screen: Screen, *, limit: int | None, workers: int | None, duplicates: str
+) -> None:
+    """Decodes photos until all are done or `limit` are kept, and writes the squares that are no duplicates.
 
-    limit: int | None = None
-    workers: int | None = None
-    duplicates: str = "near"
-
-
-def fill(writer: Writer, found: Found, choice: Choice, screen: Screen) -> None:
-    """Decodes photos until all are done or `limit` are kept, and writes the squares that are no duplicates."""
-    ranges = _pass(writer, found, choice, WHITE, screen)
+    workers: processes, None for what pays. duplicates: near, exact or keep; see `prepare`.
+    """
+    through = partial(_pass, writer, found, screen, limit=limit, workers=workers, duplicates=duplicates)
+    ranges = through(WHITE)
     if ranges.white < WHITE:
         writer.restart()
-        _pass(writer, found, choice, ranges.white, screen)
+        through(ranges.white)
     for warning in ranges.warnings():
         screen.warn(warning)
 
 
-def _pass(writer: Writer, found: Found, choice: Choice, white: int, screen: Screen) -> Ranges:
+def _pass(
+    writer: Writer, found: Found, screen: Screen, white: int, *, limit: int | None, workers: int | None, duplicates: str
+) -> Ranges:
     """white: see `decode`. Returns the ranges of the 16-bit pictures."""
     for refusal in found.refused:
         writer.leave_out(refusal)
-    limit = choice.limit
     order = found.photos if limit is None else _taking_turns(found.photos)
     most = min(limit or len(order), len(order))
-    workers = choice.workers or workers_for(order[:most])
+    workers = workers or workers_for(order[:most])
     seen, ranges = Seen(), Ranges()
     stream = squares(found, order, writer.size, writer.crop, workers, white=white, aspect=writer.aspect)
     with closing(stream), screen.progress("Preparing", most, "photos") as advance:
         for photo, result in stream:
             if isinstance(result, Square):
                 ranges.add(result.span, result.colour)
-            square = _unless_repeated(photo, result, seen, writer, choice.duplicates)
+            square = _unless_repeated(photo, result, seen, writer, duplicates)
             if isinstance(square, Refusal):
                 writer.leave_out(square)
                 advance(0 if limit else 1, f"{len(writer.rejected)} left out")

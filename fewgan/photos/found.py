@@ -14,7 +14,7 @@ from fewgan.errors import UsageError
 from fewgan.photos.kinds import Refused, pictured
 from fewgan.screen import safe
 
-NOT_A_FILE = "not a file: pipes, devices and sockets are never opened"
+NEVER_OPENED = "pipes, devices and sockets are never opened"
 LOOKED_AT = 4096  # bytes at the start and at the end of a file, where formats keep comments
 _MADE = b"fewgan {"  # how the comment in a picture made by fewgan sample starts
 _JUNK = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
@@ -37,6 +37,10 @@ class Refusal:
     name: str
     kind: str
     reason: str
+
+    @classmethod
+    def of(cls, name: str, error: Refused) -> Refusal:
+        return cls(name, error.kind, error.reason)
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,9 @@ def open_file(path: Path) -> BinaryIO:
     for name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"):
         flags |= getattr(os, name, 0)
     if not hasattr(os, "O_NOFOLLOW") and os.path.islink(path):
-        raise Refused("link", "link: another file was here when it was found")
+        raise Refused("link", "another file was here when it was found")
     number = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise Refused("not a file", NOT_A_FILE)
+        raise Refused("not a file", NEVER_OPENED)
     return os.fdopen(number, "rb")

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from fewgan.errors import UsageError
 from fewgan.photos import archive
 from fewgan.photos.found import (
-    NOT_A_FILE,
+    NEVER_OPENED,
     Found,
     Photo,
     Refusal,
@@ -104,9 +104,9 @@ def with_groups(found: Found) -> Found:
         if parts[:depth] == wrap and len(parts) > depth + 1:
             photos.append(replace(photo, group=parts[depth]))
         elif pictured(photo.name):
-            refused.append(Refusal(photo.name, "in no class", "in no class: not inside a class folder"))
+            refused.append(Refusal.of(photo.name, Refused("in no class", "not inside a class folder")))
         else:
-            refused.append(Refusal(photo.name, "not a picture", "not a picture"))
+            refused.append(Refusal.of(photo.name, Refused("not a picture")))
     return replace(found, photos=photos, refused=sorted(refused, key=lambda refusal: refusal.name))
 
 
@@ -117,7 +117,7 @@ def open_photo(source: bytes | Path) -> BinaryIO:
     try:
         return open_file(source)
     except OSError as error:
-        raise Refused("unreadable", f"unreadable: {error.strerror or error}") from None
+        raise Refused("unreadable", f"{error.strerror or error}") from None
 
 
 # Folders --------------------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def _folder(source: Path, skip: Path | None) -> Found:
         except OSError as error:
             if folder == root:
                 raise
-            refused.append(Refusal(prefix, "unreadable", f"unreadable: {error.strerror}"))
+            refused.append(Refusal.of(prefix, Refused("unreadable", error.strerror or "")))
             continue
         if folder == root and {"dataset.json", "images.safetensors"} <= {entry.name for entry in entries}:
             raise UsageError(f"{safe(str(source))} is a dataset already: train on it, or give a folder of photos")
@@ -151,9 +151,9 @@ def _folder(source: Path, skip: Path | None) -> Found:
                 path, length = _file(entry, root)
                 photos.append(Photo(name, path, length))
             except Refused as error:
-                refused.append(Refusal(name, error.kind, error.reason))
+                refused.append(Refusal.of(name, error))
             except OSError as error:
-                refused.append(Refusal(name, "unreadable", f"unreadable: {error.strerror}"))
+                refused.append(Refusal.of(name, Refused("unreadable", error.strerror or "")))
     return in_order(photos, refused, lambda photo: photo.place, _ends)
 
 
@@ -169,12 +169,12 @@ def _file(entry: os.DirEntry[str], root: str) -> tuple[Path, int]:
         try:
             path = os.path.realpath(path, strict=True)
         except OSError:
-            raise Refused("link", "link: its target does not exist") from None
+            raise Refused("link", "its target does not exist") from None
         if not Path(path).is_relative_to(root):
-            raise Refused("link", "link: it leads out of the folder; copy what it leads to here, or give that folder")
+            raise Refused("link", "it leads out of the folder; copy what it leads to here, or give that folder")
         if os.path.isdir(path):
-            raise Refused("link", "link: it leads to a folder below, whose photos are taken once")
+            raise Refused("link", "it leads to a folder below, whose photos are taken once")
     found = os.lstat(path)
     if not stat.S_ISREG(found.st_mode):
-        raise Refused("not a file", NOT_A_FILE)
+        raise Refused("not a file", NEVER_OPENED)
     return Path(path), found.st_size

@@ -90,11 +90,12 @@ _AVIF = (b"avif", b"avis")
 
 
 class Refused(Exception):
-    """A file that does not become a photo. kind: a few words to count by; reason: the sentence for a person."""
+    """A file that does not become a photo. kind: a few words to count by; what: more about it; reason: both."""
 
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(kind, reason)
-        self.kind, self.reason = kind, reason
+    def __init__(self, kind: str, what: str = "") -> None:
+        super().__init__(kind, what)
+        self.kind, self.what = kind, what
+        self.reason = f"{kind}: {what}" if what else kind
 
 
 def pictured(name: str) -> bool:
@@ -112,9 +113,9 @@ def check_name(name: str) -> None:
     """Raises Refused for kinds of photos that the name alone tells: Pillow would take their thumbnails for them."""
     extension = os.path.splitext(name)[1].lower()
     if extension in _RAW:
-        raise Refused("unsupported", f"unsupported: a RAW photo of a camera ({extension}); {_EXPORT}")
+        raise Refused("unsupported", f"a RAW photo of a camera ({extension}); {_EXPORT}")
     if extension in _OTHER:
-        raise Refused("unsupported", f"unsupported: {_OTHER[extension]}; {_EXPORT}")
+        raise Refused("unsupported", f"{_OTHER[extension]}; {_EXPORT}")
 
 
 def check_head(head: bytes, name: str = "") -> None:
@@ -122,17 +123,17 @@ def check_head(head: bytes, name: str = "") -> None:
     kind, what, advice = _known(head, os.path.splitext(name)[1].lower())
     if what:
         kind = kind or ("unreadable" if pictured(name) or not name else "not a picture")
-        raise Refused(kind, f"{kind}: {what}" + (f"; {advice}" if advice else ""))
+        raise Refused(kind, what + (f"; {advice}" if advice else ""))
 
 
-def check_large(name: str, limit: str) -> Refused:
+def too_large(name: str, limit: str) -> Refused:
     """Why a file is left out unread that is larger than `limit`."""
     extension = os.path.splitext(name)[1].lower()
     if extension in _PACKED:
-        return Refused("archive", f"archive: {_UNPACK}")
+        return Refused("archive", _UNPACK)
     if extension in _FILMS:
-        return Refused("video", f"video: {_FRAMES}")
-    return Refused("too large", f"too large: {limit}") if pictured(name) else Refused("not a picture", "not a picture")
+        return Refused("video", _FRAMES)
+    return Refused("too large", limit) if pictured(name) else Refused("not a picture")
 
 
 def _known(head: bytes, extension: str) -> tuple[str, str, str]:
@@ -208,7 +209,7 @@ def is_picture(head: bytes) -> bool:
     )
 
 
-def install(form: str, package: str) -> None:
+def register(form: str, package: str) -> None:
     """Has Pillow read a format by its plugin. Raises Refused, with the name of the package, where it is missing."""
     try:
         if form == "HEIF":
@@ -218,4 +219,4 @@ def install(form: str, package: str) -> None:
     except Exception:  # not installed, or broken: whatever it raises, the photo cannot be read
         what = "a HEIC photo" if form == "HEIF" else "a JPEG XL photo"
         advice = f"install the package {package}, or convert it to JPEG or PNG"
-        raise Refused("unsupported", f"unsupported: {what}; {advice}") from None
+        raise Refused("unsupported", f"{what}; {advice}") from None

@@ -63,7 +63,7 @@ def recover(out: Path) -> None:
 
 
 @contextmanager
-def replacing(out: Path, photos: Path, force: bool) -> Iterator[Path]:
+def new_folder(out: Path, photos: Path, force: bool) -> Iterator[Path]:
     """A new folder beside `out`, under a hidden name, which becomes `out` when the block ends well, else vanishes.
 
     Raises UsageError where `out` exists (with force: where it is no dataset or holds anything else), or holds the

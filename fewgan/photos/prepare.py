@@ -2,8 +2,7 @@
 
 One pass: each photo is read once and its square goes straight into images.safetensors; what stays in memory is its
 name and a third of a kilobyte to know it again. (A second pass where 16-bit files turn out to use a small part of their
-range.) The folder is written beside its place under a hidden name, and takes its
-place when it is complete.
+range.) The folder is written beside its place under a hidden name, and takes its place when it is complete.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from hashlib import blake2b
 from pathlib import Path
 
 from fewgan.errors import FewganError, UsageError
-from fewgan.photos.decode import CROPS, Refused, aspect_of
+from fewgan.photos.decode import CROPS, aspect_of
 from fewgan.photos.duplicates import DUPLICATES, EXACT, NEAR
-from fewgan.photos.fill import Choice, fill
+from fewgan.photos.fill import fill
 from fewgan.photos.found import Found, Refusal, nothing
 from fewgan.photos.gather import gather, missing, open_photo, with_groups
-from fewgan.photos.kinds import is_fault, pictured
-from fewgan.photos.place import replacing
+from fewgan.photos.kinds import Refused, is_fault, pictured
+from fewgan.photos.place import new_folder
 from fewgan.photos.store import Entry, Writer
 from fewgan.screen import Screen, counted, safe
 
@@ -95,18 +94,18 @@ def prepare(
         if os.path.isfile(photos):
             screen.note(f"Reading {safe(str(photos))}")
         with (
-            replacing(out, photos, force) as folder,
+            new_folder(out, photos, force) as folder,
             gather(photos, grouped=classes, skip=out, spool=folder) as found,
             Writer(folder, size, crop, seed, aspect) as writer,
         ):
             _check_found(found, photos, classes, min(len(found.photos), limit or len(found.photos)), holdout)
             if found.own:
-                screen.note(f"Passed over what fewgan made: {_listed(found.own)}")
+                screen.note(f"Skipped, because fewgan wrote it: {_listed(found.own)}")
             if not classes:
                 _tell_of_folders(found, photos, screen)
             if crop == "stretch" and aspect is None:
                 writer.aspect = _median_aspect(found)
-            fill(writer, found, Choice(limit, workers, duplicates), screen)
+            fill(writer, found, screen, limit=limit, workers=workers, duplicates=duplicates)
             _tell_left_out(writer, screen)
             _check_kept(writer, found, photos, screen, strict=strict, limit=limit)
             names = tuple(sorted({entry.group for entry in writer.entries})) if classes else ()
@@ -241,7 +240,8 @@ def _hold_out(entries: list[Entry], holdout: int, seed: int, *, wrapped: bool) -
         groups.setdefault(entry.group, []).append(entry)
     most = len(entries) - len(groups)
     if holdout > most:
-        raise UsageError(f"--holdout {holdout}: give {most} or fewer, so that each class keeps a photo to train on")
+        kept = "a photo is left" if len(groups) == 1 else "each class keeps a photo"
+        raise UsageError(f"--holdout {holdout}: give {most} or fewer, so that {kept} to train on")
     fair = {name: holdout * len(group) / len(entries) for name, group in groups.items()}
     shares = {name: min(int(fair[name]), len(group) - 1) for name, group in groups.items()}
     while sum(shares.values()) < holdout:

@@ -54,15 +54,15 @@ def square(
         with open_photo(source) as file:
             head = file.read(HEAD)
             if not head:
-                raise Refused("unreadable", "unreadable: the file is empty; download or copy it again")
+                raise Refused("unreadable", "the file is empty; download or copy it again")
             check_head(head, name)
             file.seek(0)
             decoded = decode(file, size, crop, white, aspect)
         _check_blank(decoded, white)
     except Refused as error:
         if error.kind == "unreadable" and not pictured(name):
-            return Refusal(name, "not a picture", "not a picture")
-        return Refusal(name, error.kind, error.reason)
+            return Refusal.of(name, Refused("not a picture"))
+        return Refusal.of(name, error)
     pixels = np.ascontiguousarray(decoded.pixels.transpose(2, 0, 1))
     print = fingerprint(decoded.pixels)
     return Square(pixels, decoded.enlarged, print, decoded.span, decoded.colour, decoded.aspect)
@@ -71,11 +71,11 @@ def square(
 def _check_blank(decoded: Decoded, white: int) -> None:
     """Raises Refused for a square of one colour, within what saving as JPEG leaves behind."""
     if decoded.transparent:
-        raise Refused("blank", "blank: every pixel is transparent; remove the alpha channel if the colours are a photo")
+        raise Refused("blank", "every pixel is transparent; remove the alpha channel if the colours are a photo")
     if decoded.span is not None and white == WHITE and decoded.span[1] - decoded.span[0] > 3:
         return  # of a small range, perhaps, which looks like one colour before that is known
     if np.ptp(decoded.pixels, axis=(0, 1)).max() <= 3:
-        raise Refused("blank", "blank: the picture has one colour only")
+        raise Refused("blank", "the picture has one colour only")
 
 
 def squares(
@@ -150,7 +150,7 @@ def _read(found: Found, photo: Photo) -> bytes | Path | Refusal:
     try:
         return found.read(photo)
     except Refused as error:
-        return Refusal(photo.name, error.kind, error.reason)
+        return Refusal.of(photo.name, error)
 
 
 @contextmanager

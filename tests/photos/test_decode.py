@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
 from fewgan.photos import decode as module
-from fewgan.photos.decode import PIXELS, Refused, decode
+from fewgan.photos.decode import PIXELS, decode
+from fewgan.photos.kinds import Refused
 
 
 def pixels(image: Image.Image, form: str = "PNG", size: int | None = None, crop: str = "center", **options):

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from fewgan.photos.decode import Refused, decode
+from fewgan.photos.decode import decode
+from fewgan.photos.kinds import Refused
 
 
 def pixels(image: Image.Image, form: str = "PNG", size: int | None = None, crop: str = "center", **options):

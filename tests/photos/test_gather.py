@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fewgan.photos import archive
-from fewgan.photos.decode import Refused
 from fewgan.photos.gather import gather, open_photo
+from fewgan.photos.kinds import Refused
 from fewgan.plugin import UsageError
 
 DATA = b"stands for a photo"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fewgan.photos import kinds
-from fewgan.photos.decode import Refused, decode
+from fewgan.photos.decode import decode
 from fewgan.photos.gather import gather
-from fewgan.photos.kinds import is_fault
+from fewgan.photos.kinds import Refused, is_fault
 from fewgan.photos.prepare import prepare
 from fewgan.photos.squares import Square, square
 from fewgan.plugin import FewganError, UsageError

@@ -196,12 +196,12 @@ def test_a_crash_between_the_renames_needs_no_force_to_complete(photos, tmp_path
 
 
 def test_what_a_living_process_writes_is_left_alone(photos, tmp_path):
-    with place.replacing(tmp_path / "out", photos, False) as living:
+    with place.new_folder(tmp_path / "out", photos, False) as living:
         (living / "images.safetensors").write_bytes(b"half")
         for out in ("out", "other"):
             prepare(photos, tmp_path / out, size=32, screen=QUIET)
             assert (living / "images.safetensors").read_bytes() == b"half"
-        with pytest.raises(KeyboardInterrupt), place.replacing(tmp_path / "third", photos, False):
+        with pytest.raises(KeyboardInterrupt), place.new_folder(tmp_path / "third", photos, False):
             raise KeyboardInterrupt
         (tmp_path / "out").rename(tmp_path / "gone")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gone", "other", "out"]

@@ -262,6 +262,10 @@ def test_holdout_leaves_some_to_train(photos, tmp_path):
         with pytest.raises(UsageError, match=f"--holdout {count}"):
             prepare(photos, tmp_path / "out", size=32, holdout=count, limit=limit, screen=QUIET)
     assert prepare(photos, tmp_path / "out", size=32, holdout=23, screen=QUIET).held_out == 23
+    for index in range(30):
+        (photos / f"broken-{index}.jpg").write_bytes(b"\xff\xd8")
+    with pytest.raises(UsageError, match="--holdout 30: give 23 or fewer, so that a photo is left to train on"):
+        prepare(photos, tmp_path / "new", size=32, holdout=30, screen=QUIET)
 
 
 @pytest.mark.parametrize(
