@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Plugin, UsageError, option
+from fewgan.plugin import Plugin, UsageError, option
 
 if TYPE_CHECKING:
     from fewgan_ada.pipeline import Ada
@@ -52,4 +52,4 @@ def build(options: Options, *, size: int) -> Ada:
     return Ada(operations(options.ops), target=options.target, speed=options.speed, initial=options.initial)
 
 
-plugin = Plugin(api=API, summary="ADA: augments as often as D's overfitting asks for", options=Options, build=build)
+plugin = Plugin(api=1, summary="ADA: augments as often as D's overfitting asks for", options=Options, build=build)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, UsageError, option
+from fewgan.plugin import Networks, Plugin, UsageError, option
 
 if TYPE_CHECKING:
     from fewgan_contrad.contrad import ContraD
@@ -73,7 +73,7 @@ def build(options: Options, *, networks: Networks) -> ContraD:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="ContraD: D's features learn by contrast, in the place of its adversarial loss (Jeong & Shin 2021)",
     options=Options,
     build=build,

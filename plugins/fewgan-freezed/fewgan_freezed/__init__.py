@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, UsageError, option
+from fewgan.plugin import Networks, Plugin, UsageError, option
 
 if TYPE_CHECKING:
     from fewgan_freezed.transfer import FreezeD
@@ -32,7 +32,7 @@ def build(options: Options, *, networks: Networks) -> FreezeD:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="Freeze-D: start from a pretrained GAN, D's first blocks frozen",
     options=Options,
     build=build,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewgan.plugin import API, Plugin, option
+from fewgan.plugin import Plugin, option
 
 if TYPE_CHECKING:
     from fewgan.screen import Screen
@@ -45,4 +45,4 @@ def build(options: Options) -> Command:
     return Command()
 
 
-plugin = Plugin(api=API, summary="Find the latents that come nearest to photos.", options=Options, build=build)
+plugin = Plugin(api=1, summary="Find the latents that come nearest to photos.", options=Options, build=build)

@@ -70,7 +70,7 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     if options.crop is not None:
         _check_choice("--crop", options.crop, CROPS)
     target = resolve(options.device)
-    model = fewgan.load(options.run if options.run is not None else run.latest(), screen).to(target)
+    model = fewgan.load(options.run, screen).to(target)
     try:
         space = projection.space_of(model, options.space)
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Plugin, option
+from fewgan.plugin import Plugin, option
 
 if TYPE_CHECKING:
     from fewgan_tensorboard.tracker import TensorBoard
@@ -22,4 +22,4 @@ def build(options: Options) -> TensorBoard:
     return TensorBoard(options.folder)
 
 
-plugin = Plugin(api=API, summary="TensorBoard: scalars, sample grids, options", options=Options, build=build)
+plugin = Plugin(api=1, summary="TensorBoard: scalars, sample grids, options", options=Options, build=build)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,10 @@ RESULTS = ("kid", "loss_d", "loss_g", "sample_spread")  # stand beside the optio
 
 
 class TensorBoard:
-    """folder: for the event files; None: `tensorboard` in the run's folder."""
+    """folder: for the event files; None: `tensorboard` in the run's folder.
+
+    `<run>/tensorboard.json` holds a folder elsewhere: a resume may come from another working directory.
+    """
 
     def __init__(self, folder: str | None) -> None:
         self.folder = folder
@@ -23,7 +27,12 @@ class TensorBoard:
 
     def start(self, record: Mapping[str, Any]) -> None:
         """After a resume, TensorBoard leaves out what was written of steps that did not happen."""
-        place = Path(record["folder"]) / "tensorboard" if self.folder is None else Path(self.folder)
+        place, kept = Path(record["folder"]) / "tensorboard", Path(record["folder"]) / "tensorboard.json"
+        if kept.is_file():
+            place = Path(json.loads(kept.read_text(encoding="utf-8"))["folder"])
+        elif self.folder is not None:
+            place = Path(self.folder).resolve()
+            kept.write_text(json.dumps({"format": 1, "folder": str(place)}), encoding="utf-8")
         step = record["step"]
         self._writer = SummaryWriter(str(place), purge_step=step + 1 if step else None)
         self._options = dict(options(record))

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from fewgan_tensorboard import Options
 from fewgan_tensorboard.tracker import numbers, options
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -29,6 +30,18 @@ def read(folder):
     found = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
     found.Reload()
     return found
+
+
+def test_a_folder_elsewhere_is_the_same_after_a_resume_from_another_place(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    chosen = (choose("trackers", "tensorboard", Options(folder="logs")),)
+    done = train(config(tmp_path, steps=10, trackers=chosen), QUIET)
+    monkeypatch.chdir(tmp_path / "there")
+    resume(str(done.folder), QUIET, steps=20)
+    assert not (tmp_path / "there" / "logs").exists()
+    assert [event.step for event in read(tmp_path / "here" / "logs").Scalars("loss_d")] == [10, 20]
 
 
 def test_scalars_and_grids_are_those_of_the_run(tmp_path, capsys):

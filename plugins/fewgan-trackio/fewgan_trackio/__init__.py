@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Plugin, option
+from fewgan.plugin import Plugin, option
 
 if TYPE_CHECKING:
     from fewgan_trackio.tracker import Tracker
@@ -28,5 +28,5 @@ def build_wandb(options: Options) -> Tracker:
     return Tracker("wandb", options.project)
 
 
-trackio = Plugin(api=API, summary="Trackio: a dashboard on this machine", options=Options, build=build_trackio)
-wandb = Plugin(api=API, summary="Weights & Biases", options=Options, build=build_wandb)
+trackio = Plugin(api=1, summary="Trackio: a dashboard on this machine", options=Options, build=build_trackio)
+wandb = Plugin(api=1, summary="Weights & Biases", options=Options, build=build_wandb)

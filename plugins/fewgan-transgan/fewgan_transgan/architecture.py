@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewgan.plugin import API, Adam, Defaults, Networks, Plugin, Pretrained, UsageError, option
+from fewgan.plugin import Adam, Defaults, Networks, Plugin, Pretrained, UsageError, option
 from fewgan_transgan.shapes import (
     DiscriminatorShape,
     GeneratorShape,
@@ -239,7 +239,7 @@ def write(networks: Networks) -> dict[str, dict[str, Any]]:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="TransGAN: generator and discriminator of transformers alone, 32 to 256 px",
     options=Options,
     build=build,

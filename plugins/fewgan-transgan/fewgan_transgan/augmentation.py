@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Plugin, UsageError, option
+from fewgan.plugin import Plugin, UsageError, option
 
 if TYPE_CHECKING:
     from fewgan_transgan.operations import Augment
@@ -49,7 +49,7 @@ def build(options: Options, *, size: int) -> Augment:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="TransGAN's augmentation: translation, erased squares, colors, hue and an image filter",
     options=Options,
     build=build,

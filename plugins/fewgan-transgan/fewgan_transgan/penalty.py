@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, option
+from fewgan.plugin import Networks, Plugin, option
 
 if TYPE_CHECKING:
     from fewgan_transgan.losses import GradientPenalty
@@ -25,7 +25,7 @@ def build(options: Options, *, networks: Networks) -> GradientPenalty:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="WGAN-GP: D's gradient between photos and fakes has norm 1 (Gulrajani et al. 2017)",
     options=Options,
     build=build,

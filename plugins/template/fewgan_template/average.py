@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fewgan.plugin import API, Plugin, Screen, UsageError, option
+from fewgan.plugin import Plugin, Screen, UsageError, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,4 +32,4 @@ def build(options: Options) -> Average:
     return Average()
 
 
-plugin = Plugin(api=API, summary="Print the mean colour of pictures", options=Options, build=build)
+plugin = Plugin(api=1, summary="Print the mean colour of pictures", options=Options, build=build)

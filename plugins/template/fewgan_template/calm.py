@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, Step, option
+from fewgan.plugin import Networks, Plugin, Step, option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,4 +38,4 @@ def build(options: Options, *, networks: Networks) -> nn.Module:
     return Calm()
 
 
-plugin = Plugin(api=API, summary="Calm: D's logits for photos stay small", options=Options, build=build)
+plugin = Plugin(api=1, summary="Calm: D's logits for photos stay small", options=Options, build=build)

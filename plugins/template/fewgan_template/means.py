@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Plugin
+from fewgan.plugin import Plugin
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """None."""
+    """No options."""
 
 
 def build(options: Options) -> nn.Module:
@@ -31,4 +31,4 @@ def build(options: Options) -> nn.Module:
     return Means()
 
 
-plugin = Plugin(api=API, summary="Mean colours of a 4 x 4 grid", options=Options, build=build)
+plugin = Plugin(api=1, summary="Mean colours of a 4 x 4 grid", options=Options, build=build)

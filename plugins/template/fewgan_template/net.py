@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fewgan.plugin import API, Adam, Defaults, Networks, Plugin, UsageError, option
+from fewgan.plugin import Adam, Defaults, Networks, Plugin, UsageError, option
 
 ADAM = Adam(betas=(0.5, 0.999))  # learning rates and all else are fewgan's defaults
 
@@ -27,4 +27,4 @@ def build(options: Options, *, size: int, classes: int) -> Networks:
     )
 
 
-plugin = Plugin(api=API, summary="Net: a small DCGAN, 16 to 256 px", options=Options, build=build)
+plugin = Plugin(api=1, summary="Net: a small DCGAN, 16 to 256 px", options=Options, build=build)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewgan.plugin import API, Plugin, option
+from fewgan.plugin import Plugin, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,4 +45,4 @@ def build(options: Options) -> Note:
     return Note(options.file)
 
 
-plugin = Plugin(api=API, summary="Notes in a text file", options=Options, build=build)
+plugin = Plugin(api=1, summary="Notes in a text file", options=Options, build=build)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Plugin, option
+from fewgan.plugin import Plugin, option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,4 +29,4 @@ def build(options: Options, *, size: int) -> nn.Module:
     return Shade()
 
 
-plugin = Plugin(api=API, summary="Shade: random changes of brightness", options=Options, build=build)
+plugin = Plugin(api=1, summary="Shade: random changes of brightness", options=Options, build=build)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, option
+from fewgan.plugin import Networks, Plugin, option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,4 +32,4 @@ def build(options: Options, *, networks: Networks) -> nn.Module:
     return Warm()
 
 
-plugin = Plugin(api=API, summary="Warm: D learns before G does", options=Options, build=build, needs_source=True)
+plugin = Plugin(api=1, summary="Warm: D learns before G does", options=Options, build=build, needs_source=True)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fewgan.plugin import API, Plugin, option
+from fewgan.plugin import Plugin, option
 from fewgan.testing import RegularizerTests
 from fewgan.testing.base import networks
 
@@ -83,8 +83,8 @@ def build_apa(options, *, networks):
     return APA(options.target, options.speed)
 
 
-r3gan = Plugin(api=API, summary="R3GAN's losses", options=R3GANOptions, build=build_r3gan)
-apa = Plugin(api=API, summary="APA", options=APAOptions, build=build_apa)
+r3gan = Plugin(api=1, summary="R3GAN's losses", options=R3GANOptions, build=build_r3gan)
+apa = Plugin(api=1, summary="APA", options=APAOptions, build=build_apa)
 
 
 @pytest.fixture(autouse=True)
