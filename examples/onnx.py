@@ -8,6 +8,18 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+
+def shaped(square: Image.Image) -> Image.Image:
+    """In the shape of the photos: `prepare --crop stretch` squeezed them, and `--crop fit` padded them."""
+    side, aspect = square.width, facts["aspect"] or 1.0  # width by height
+    if facts["crop"] == "stretch":
+        return square.resize((round(side * max(aspect, 1)), round(side * max(1 / aspect, 1))))
+    if facts["crop"] == "fit":
+        left, top = (round((side - length) / 2) for length in (side * min(aspect, 1), side / max(aspect, 1)))
+        return square.crop((left, top, side - left, side - top))
+    return square
+
+
 file, count, folder = [*sys.argv[1:], *["", "16", "pictures"][len(sys.argv) - 1 :]]
 session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
 facts = json.loads(session.get_modelmeta().custom_metadata_map["fewgan"])
@@ -18,4 +30,4 @@ if facts["classes"]:
 (images,) = session.run(["images"], inputs)  # [count, 3, side, side], about -1 to 1
 Path(folder).mkdir(parents=True, exist_ok=True)
 for index, image in enumerate(np.clip(images * 127.5 + 128, 0, 255).astype(np.uint8)):
-    Image.fromarray(image.transpose(1, 2, 0)).save(Path(folder) / f"{index:06d}.png")
+    shaped(Image.fromarray(image.transpose(1, 2, 0))).save(Path(folder) / f"{index:06d}.png")

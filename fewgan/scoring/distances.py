@@ -19,6 +19,7 @@ from fewgan.errors import UsageError
 Features = Tensor | np.ndarray[Any, Any]
 """[count, dim], any float type."""
 
+FEW_PHOTOS = 50  # with fewer, distances depend on which photos they are
 TILE = 512  # rows; small enough for the allocator to use the same memory again
 
 

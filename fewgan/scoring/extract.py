@@ -1,28 +1,18 @@
-"""From pictures to features: in batches, shared among processes; those of photos are cached."""
+"""From pictures to features: in batches, shared among processes."""
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fewgan import distributed, storage
-from fewgan.errors import FewganError, UsageError
+from fewgan import distributed
+from fewgan.errors import FewganError
 from fewgan.plugin import Features
 from fewgan.sampling.generate import GROUP, GROUP_ON_GPU
 from fewgan.screen import Screen
-from fewgan.sources import cache
-
-CACHE_FORMAT = 2  # goes up when the same pictures and the same features module give other numbers
-OWN_PACKAGES = ("torch", "torchvision")  # their source is not part of a key; their versions are
 
 Groups = Callable[[int, int], Iterable[Tensor]]
 See = Callable[[int, Tensor, Tensor], None]
@@ -145,90 +135,3 @@ def _batches(groups: Iterable[Tensor], size: int) -> Iterator[Tensor]:
             kept = [joined[size:]] if len(joined) > size else []
     if kept:
         yield torch.cat(kept)
-
-
-def cache_key(features: Features, origin: str = "") -> str:
-    """A hash of everything that decides what a module computes. Equal keys share cached features.
-
-    Its class, repr and weights, `identity` where it has one, the source files of all classes in it and of the modules
-    beside them (an edit of forward changes the key), the versions of torch and torchvision, and `origin`: its package,
-    the version and the options.
-    """
-    module: torch.nn.Module = features  # type: ignore[assignment]
-    facts = [f"{type(module).__module__}.{type(module).__qualname__}", repr(module), origin]
-    facts += [str(getattr(module, "identity", "")), *(f"{name} {version(name)}" for name in OWN_PACKAGES)]
-    digest = hashlib.sha256("\n".join(facts).encode())
-    for source in sorted({_source(type(part)) for part in module.modules()}):
-        digest.update(source)
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _source(kind: type) -> bytes:
-    """The file that defines a class, and those beside it in its package, whose functions it may call; else empty."""
-    top, _, inner = kind.__module__.partition(".")
-    if top in OWN_PACKAGES:
-        return b""
-    with suppress(TypeError, OSError):
-        file = Path(inspect.getfile(kind))
-        packaged = top != "fewgan" and (inner or file.name == "__init__.py")
-        return b"".join(part.read_bytes() for part in (sorted(file.parent.glob("*.py")) if packaged else [file]))
-    return b""
-
-
-def reference(
-    features: Features,
-    key: str,
-    pictures: Pictures,
-    *,
-    device: torch.device,
-    screen: Screen,
-    batch: int | None = None,
-) -> Tensor:
-    """Features float32 [count, dim] of real pictures, computed once and cached. key: see `cache_key`.
-
-    The cache is the user's, not the dataset's folder, which holds what `fewgan prepare` wrote and nothing else.
-    A cached file that is damaged or does not fit is replaced.
-    """
-    if pictures.fingerprint is None:
-        return _reference(features, pictures, device, screen, batch)
-    facts = {
-        "cache": CACHE_FORMAT,
-        "fingerprint": pictures.fingerprint,
-        "part": pictures.name,
-        "size": pictures.size,
-        "features": key,
-    }
-    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24] + ".safetensors"
-    place = cache.folder() / "features" / name
-    kept = _kept(place, facts, (pictures.count, features.dim)) if distributed.rank() == 0 else None
-    found: Tensor | None = distributed.broadcast_object(kept)
-    if found is not None:
-        return found
-    made = _reference(features, pictures, device, screen, batch)
-    if distributed.rank() > 0:
-        return made
-    with suppress(OSError, FewganError):  # without a cache the next command takes longer, nothing else
-        storage.write_tensors(place, {"features": made}, facts)
-    return made
-
-
-def _reference(
-    features: Features, pictures: Pictures, device: torch.device, screen: Screen, batch: int | None
-) -> Tensor:
-    label = f"Features ({pictures.name})"
-    return extract(features, pictures.groups, pictures.count, device=device, label=label, screen=screen, batch=batch)
-
-
-def _kept(place: Path, facts: dict[str, object], shape: tuple[int, int]) -> Tensor | None:
-    if not place.is_file():
-        return None
-    try:
-        tensors, found = storage.read_tensors(place)
-    except UsageError:
-        return None
-    kept = tensors.get("features")
-    fits = kept is not None and kept.shape == shape and all(found.get(name) == fact for name, fact in facts.items())
-    return kept if fits and kept is not None and bool(torch.isfinite(kept).all()) else None

@@ -21,13 +21,14 @@ from fewgan.plugin import Features
 from fewgan.registry import Choice
 from fewgan.sampling.latent import check_seed, check_truncation
 from fewgan.scoring import distances, files, manifold, sides
-from fewgan.scoring.extract import Pictures, cache_key, extract, mirrored, reference
+from fewgan.scoring.extract import Pictures, extract, mirrored
 from fewgan.scoring.neighbours import NearestNeighbours, ReferenceSet
-from fewgan.scoring.scores import DENSE_K, LEARNED, K, Report, Row
+from fewgan.scoring.scorer import Scorer
+from fewgan.scoring.scores import DENSE_K, K, Report, Row, main_row
 from fewgan.scoring.sides import Subject, Variation
 from fewgan.screen import Screen, counted
 
-FEW_PHOTOS, FEW_PICTURES = 50, 500
+FEW_PICTURES = 500
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,6 @@ def score(
     seed: int = 0,
     features: Choice | Features,
     device: torch.device | str = "auto",
-    batch: int | None = None,
     standing_stats: int = 0,
     out: Path | None = None,
     screen: Screen,
@@ -61,8 +61,8 @@ def score(
     against: a dataset or pictures; None: the run's dataset. Training photos and held-out photos of a dataset are scored
     against apart. Both sides have the size of the scored pictures, as far as the real ones are large enough. count:
     pictures to make; of a folder or a dataset, to take at most. truncations: None or empty for none; several are a
-    sweep. snapshots: every kept generator of a run. features: a plugin's choice, or a built module. batch: pictures at
-    once in the feature network. out: a folder for the results.
+    sweep. snapshots: every kept generator of a run. features: a plugin's choice, or a built module. out: a folder for
+    the results.
 
     Writes scores.json, nearest.png, and for several rows sweep.csv and .png or snapshots.csv and .png, to `out`. By
     default to <run>/fid/<settings>, or ./fid-<name>/<settings> where there is no run, so that every combination of
@@ -84,8 +84,8 @@ def score(
             files.refuse_inside(out, [against, target if subject.pictures is not None else None])
         folder = _writable(subject.out if out is None else out)
         files.refuse_to_overwrite(folder, files.names(variations))
-        name, origin, module = built(features, device)
-        cached = partial(reference, module, cache_key(module, origin), device=device, screen=screen, batch=batch)
+        scorer = Scorer.of(features, device)
+        cached = partial(scorer.reference, device=device, screen=screen)
         known = [cached(pictures) for pictures in real]
         # A generator may copy what training showed it, mirror images of the photos included.
         flipped = cached(mirrored(real[0])) if sides.trained_flipped(subject, real[0], against) else None
@@ -104,22 +104,24 @@ def score(
                 screen=screen,
             )
             see, label = neighbours.see, str(variation)
-            made = extract(module, groups, count, device=device, label=label, screen=screen, batch=batch, see=see)
+            made = extract(scorer.module, groups, count, device=device, label=label, screen=screen, see=see)
             neighbours.join()
             if distributed.rank() > 0:
                 return Scored(variation, [], neighbours)
             mirrors = [flipped, *[None] * len(real)]
-            rows = [_row(made, *both, variation) for both in zip(known, mirrors, real, strict=False)]
+            told = replace(variation, step=sides.step_of(subject, variation))
+            rows = [_row(made, *both, told) for both in zip(known, mirrors, real, strict=False)]
             return Scored(variation, rows, neighbours)
 
         scored = [one(variation) for variation in variations]
         distributed.exit_other_ranks()
-        identity = str(getattr(module, "identity", ""))
-        comparable = not learned(identity, sides.learned_from(subject))
+        rows = tuple(row for some in scored for row in some.rows)
+        best = next(some for some in scored if main_row(rows) in some.rows)
+        taught = scorer.is_among(sides.learned_from(subject))
         report = Report(
             target=subject.name,
             settings=files.settings(
-                features=_named(name, features),
+                features=_named(scorer.name, features),
                 count=count,
                 truncations=truncations,
                 snapshots=snapshots,
@@ -128,24 +130,22 @@ def score(
                 pictures=None if subject.pictures is None else target,
                 against=against,
             ),
-            features=name,
-            identity=identity,
-            score_name=module.score_name,
-            comparable=comparable,
-            rows=tuple(row for some in scored for row in some.rows),
-            memorising=scored[0].neighbours.result(),
-            generator=None,
+            features=scorer.name,
+            identity=scorer.identity,
+            score_name=scorer.module.score_name,
+            rows=rows,
+            memorising=best.neighbours.result(),
+            generator=_generator(subject, best.variation),
             seed=seed,
             standing_stats=standing_stats,
-            notes=(*_few(scored[0].rows), *([] if comparable else [_not_comparable(name)])),
+            notes=tuple(_few(scored[0].rows)),
+            not_comparable=_not_comparable(scorer.name) if taught else None,
+            own_photos=sides.are_own(subject, real[0], against),
             files=tuple(folder / file for file in files.names(variations)),
             seconds=time.monotonic() - started,
         )
-        best = next(some for some in scored if report.main in some.rows)
-        report = replace(report, memorising=best.neighbours.result(), generator=_generator(subject, best.variation))
         for note in report.notes:
-            if not note.startswith(LEARNED):  # that one is part of the result
-                screen.note(note)
+            screen.note(note)
         files.write(report, best.neighbours, real[0], kept=out is None)
         return report
 
@@ -171,18 +171,6 @@ def _writable(folder: Path) -> Path:
     if not os.access(folder, os.W_OK):
         raise FewganError(f"{folder}: cannot be written to; give another place with --out")
     return folder
-
-
-def built(features: Choice | Features, device: torch.device) -> tuple[str, str, Any]:
-    """The name of the features, where they come from as `cache_key` asks it, and their module in eval mode."""
-    module: Any = features
-    name, origin = type(features).__name__.lower(), ""
-    if isinstance(features, Choice):
-        options = features.plugin()[1]
-        name, origin, module = features.name, f"{features.package} {features.version} {options}", features.build()
-    if not isinstance(module, torch.nn.Module):
-        raise TypeError(f"features: {name} is no torch.nn.Module")
-    return name, origin, module.to(device).eval()
 
 
 def _named(name: str, features: Choice | Features) -> str:
@@ -226,22 +214,17 @@ def _row(made: Tensor, photos: Tensor, flipped: Tensor | None, side: Pictures, v
 
 
 def _few(rows: Sequence[Row]) -> Iterator[str]:
-    few = [counted(row.real_count, f"{row.against} photo") for row in rows if row.real_count < FEW_PHOTOS]
+    few = [counted(row.real_count, f"{row.against} photo") for row in rows if row.real_count < distances.FEW_PHOTOS]
     if rows[0].count < FEW_PICTURES:
         few.append(counted(rows[0].count, "picture"))
     if few:
         yield f"With {' and '.join(few)} the Fréchet distance is biased upwards; prefer KID, which is unbiased"
 
 
-def learned(identity: str, learned_from: Sequence[str]) -> bool:
-    """Whether D learned from these weights, changed ones (identity:change) included."""
-    return bool(identity) and any(one == identity or one.startswith(f"{identity}:") for one in learned_from)
-
-
 def _not_comparable(name: str) -> str:
     others = [f"--features {other}" for other in sorted(registry.find("features")) if other != name]
     return (
-        f"{LEARNED} with other runs: this run's D learned from the same weights as the {name} features, so these "
+        f"Not comparable with other runs: this run's D learned from the same weights as the {name} features, so these "
         f"scores favour it; score with {' or '.join(others) or 'other features'}"
     )
 

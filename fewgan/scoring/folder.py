@@ -14,9 +14,9 @@ from torch import Tensor
 
 from fewgan import run
 from fewgan.errors import UsageError
-from fewgan.photos.decode import CROPS, WHITE, Decoded, Refused, decode, deep, picture
-from fewgan.photos.gather import Found, Photo, gather, open_photo, pictured
-from fewgan.photos.kinds import HEAD, is_picture
+from fewgan.photos.decode import CROPS, WHITE, Decoded, decode, deep, picture
+from fewgan.photos.gather import Found, Photo, gather, open_photo
+from fewgan.photos.kinds import HEAD, Refused, is_picture, pictured
 from fewgan.photos.ranges import Ranges
 from fewgan.sampling.imagefile import facts_of
 from fewgan.scoring.extract import Pictures, evenly
@@ -101,9 +101,9 @@ def of_folder(
     grids = [photo for photo in photos if _is_grid(found.read(photo))]
     if grids:
         photos = [photo for photo in photos if photo not in grids]
-        screen.note(f"{safe(grids[0].name)} is left out: fewgan made it of several pictures, it is no sample")
+        screen.note(f"{safe(grids[0].name)} is left out: it shows several samples in one picture")
     if found.own:
-        screen.note(f"Passed over what fewgan made: {safe(found.own[0])}")
+        screen.note(f"Skipped, because fewgan wrote it: {safe(found.own[0])}")
     if not photos:
         raise UsageError(f"{safe(str(path))}: no pictures in it")
     if found.refused:

@@ -109,10 +109,15 @@ def _mean_vendi(x: Tensor, size: int) -> float:
 
 
 def _radii(x: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
-    """Squared distances of each row to its k-th nearest other row, for each k."""
+    """Squared distances of each row to its k-th nearest other row, for each k.
+
+    A ball includes its border, on which exact copies lie. Rounding in the expanded square, some 1e-14 of a row's own
+    square, must not decide about them.
+    """
     found = torch.cat([smallest(rows, x, max(ks), index * distances.TILE)[0] for index, rows in enumerate(tiles(x))])
     found = found.sort(dim=1).values
-    return [found[:, min(k, found.shape[1]) - 1] for k in ks]
+    slack = torch.cat([1e-12 * rows.square().sum(1) for rows in tiles(x)])
+    return [found[:, min(k, found.shape[1]) - 1] + slack for k in ks]
 
 
 def _inside(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:

@@ -62,8 +62,8 @@ class ReferenceSet:
         """From features float32 [n, d] of training photos, of held-out ones, and of the mirrored training photos."""
         rows = photos if mirrored is None else torch.cat((photos, mirrored))
         own = nearest_other(photos, rows)
-        far = None if held_out is None else float(nearest(held_out, rows)[0][:, 0].median())
-        return cls(rows, len(photos), float(own.median()), float(own.min()), far)
+        far = None if held_out is None else _median(nearest(held_out, rows)[0][:, 0])
+        return cls(rows, len(photos), _median(own), float(own.min()), far)
 
 
 @dataclass(frozen=True)
@@ -152,13 +152,17 @@ class NearestNeighbours:
         self._search()
         distances, reference = torch.cat(self._distances), self.reference
         return Memorising(
-            samples=float(distances.median()),
+            samples=_median(distances),
             photos=reference.typical,
             held_out=reference.held_out,
             closer=float((distances < reference.typical).double().mean()),
             copies=float((distances < reference.smallest).double().mean()),
             mirrored=len(reference.rows) > reference.count,
         )
+
+
+def _median(distances: Tensor) -> float:
+    return float(distances.quantile(0.5))  # Tensor.median is the lower one of two in the middle
 
 
 def _closeness(sample: Sample) -> float:

@@ -17,7 +17,6 @@ from fewgan.scoring.neighbours import Memorising
 from fewgan.screen import counted, safe
 
 WIDTH = 100  # of the table, characters
-LEARNED = "Not comparable"  # how the note begins that D learned from the same weights
 K, DENSE_K = 3, 5  # nearest neighbours: of precision and recall, of density and coverage (their papers' values)
 
 
@@ -48,18 +47,31 @@ class Row:
     real_count: int
 
 
+def chosen_by(rows: Sequence[Row]) -> str:
+    """The set of real pictures whose KID decides which row is the best: held-out photos do not reward copies."""
+    names = [row.against for row in rows]
+    return "held-out" if "held-out" in names else names[0]
+
+
+def main_row(rows: Sequence[Row]) -> Row:
+    """The row of the best of several generators or truncations against the first set of real pictures.
+
+    The best has the lowest KID, which is unbiased, so that a few photos are enough. The first set are the training
+    photos, where there are any.
+    """
+    best = min((row for row in rows if row.against == chosen_by(rows)), key=lambda row: row.kid)
+    return next(row for row in rows if (row.step, row.truncation) == (best.step, best.truncation))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All rows of one command.
-
-    The best of several generators or truncations is the one with the lowest KID against the held-out photos, where
-    there are any, else against the training photos (or the folder's). KID is unbiased, so a few photos are enough, and
-    held-out photos do not reward copies. The main row is that of the best against the first set of real pictures (the
-    training photos, where there are any); memorising and nearest.png are about its pictures.
+    """All rows of one command. The search for copies and nearest.png are about the pictures of the main row.
 
     features: the plugin's name; identity: of its weights, "" where unknown. score_name: what the Fréchet distance may
-    be called ("FID" for the standard weights alone). comparable: False where D learned from the same weights.
-    generator: file of the main row's generator, None for a folder of pictures. files: what was written.
+    be called ("FID" for the standard weights alone). not_comparable: why scores of other runs are not
+    comparable with these, which is so where D learned from the same weights. generator: file of the main row's
+    generator, None for a folder of pictures. own_photos: whether the real pictures are those that the generator was
+    trained on. files: what was written.
     """
 
     target: str
@@ -67,41 +79,37 @@ class Report:
     features: str
     identity: str
     score_name: str
-    comparable: bool
     rows: tuple[Row, ...]
     memorising: Memorising
     generator: Path | None
     seed: int
     standing_stats: int
     notes: tuple[str, ...]
+    not_comparable: str | None
+    own_photos: bool
     files: tuple[Path, ...]
     seconds: float
 
     @property
-    def chosen_by(self) -> str:
-        """The set of real pictures whose KID decides which row is the best."""
-        names = [row.against for row in self.rows]
-        return "held-out" if "held-out" in names else names[0]
-
-    @property
     def main(self) -> Row:
-        best = min((row for row in self.rows if row.against == self.chosen_by), key=lambda row: row.kid)
-        return next(row for row in self.rows if (row.step, row.truncation) == (best.step, best.truncation))
+        return main_row(self.rows)
 
     def as_dict(self) -> dict[str, Any]:
         """The main row's numbers at the top level, everything else beside and below them."""
-        names = ("target", "settings", "features", "identity", "score_name", "comparable", "seed", "standing_stats")
+        names = ("target", "settings", "features", "identity", "score_name", "seed", "standing_stats")
         return {
             "format": run.FORMAT,
             **{name: getattr(self, name) for name in names},
+            "comparable": self.not_comparable is None,
+            "own_photos": self.own_photos,
             "k": K,
             "dense_k": DENSE_K,
-            "chosen_by": f"KID against {self.chosen_by}",
+            "chosen_by": f"KID against {chosen_by(self.rows)}",
             **dataclasses.asdict(self.main),
             "generator": None if self.generator is None else str(self.generator),
             "memorising": dataclasses.asdict(self.memorising),
             "rows": [dataclasses.asdict(row) for row in self.rows],
-            "notes": list(self.notes),
+            "notes": [*self.notes, *([self.not_comparable] if self.not_comparable else [])],
             "files": [str(path) for path in self.files],
             "seconds": self.seconds,
         }
@@ -120,9 +128,11 @@ class Report:
         ]
         if varied:
             beside = f", {safe(str(self.generator))}" if varied == "step" else ""
-            lines.append(f"best by KID against {safe(self.chosen_by)}: {varied} {getattr(self.main, varied):g}{beside}")
+            lines.append(
+                f"best by KID against {safe(chosen_by(self.rows))}: {varied} {getattr(self.main, varied):g}{beside}"
+            )
         lines.append(f"{self.memorising}")
-        lines += [note for note in self.notes if not self.comparable and note.startswith(LEARNED)]
+        lines += [self.not_comparable] if self.not_comparable else []
         folder = self.files[0].parent
         kept = f" (kept in {safe(self.settings)})" if (folder / self.settings).is_dir() else ""
         lines.append(f"{safe(str(folder))}: {', '.join(path.name for path in self.files)}{kept}")
@@ -189,7 +199,8 @@ def write_curve(path: Path, report: Report, *, title: str) -> None:
     rows = report.rows
     varied = varies(rows) or ("truncation" if rows[0].step is None else "step")
     sets = list(dict.fromkeys(row.against for row in rows))
-    judged = [row for row in rows if row.against == report.chosen_by]
+    chosen = chosen_by(rows)
+    judged = [row for row in rows if row.against == chosen]
     best = min(range(len(judged)), key=lambda index: judged[index].kid)
     at = f"at {varied} {getattr(judged[best], varied):g}"
 
@@ -198,7 +209,7 @@ def write_curve(path: Path, report: Report, *, title: str) -> None:
         return curve.Line(name, points, best)
 
     def against(column: str) -> list[curve.Line]:
-        return [line(name, column, name, best if name == report.chosen_by else None) for name in sets]
+        return [line(name, column, name, best if name == chosen else None) for name in sets]
 
     shares = ("precision", "recall", "coverage")
     panels = [

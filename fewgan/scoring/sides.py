@@ -6,22 +6,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from fewgan import run
 from fewgan.errors import UsageError
-from fewgan.photos.dataset import is_dataset
-from fewgan.photos.gather import pictured
+from fewgan.photos import dataset
+from fewgan.photos.dataset import Dataset, is_dataset
+from fewgan.photos.kinds import pictured
+from fewgan.sampling import generate
 from fewgan.scoring.extract import Pictures, of_tensor, thinned
 from fewgan.scoring.folder import Cut, of_folder
 from fewgan.screen import Screen, safe
-
-if TYPE_CHECKING:
-    from fewgan.photos.dataset import Dataset
-    from fewgan.sources.model import Model
+from fewgan.sources import hub, known
+from fewgan.sources import load as source
+from fewgan.sources.model import Model
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,6 @@ def subject(target: Path, count: int, against: Path | None, stack: ExitStack, *,
     full path. count: the most pictures to take from a dataset or a folder, whose squares are made as those of the
     dataset `against`. Raises UsageError where it is none of these.
     """
-    from fewgan.sources import hub, known
-    from fewgan.sources import load as source
-
     if hub.is_place(target) or known.is_name(target):
         if target.exists():
             screen.note(f"{target}: the pretrained GAN of this name; for the folder, give its full path")
@@ -70,12 +67,12 @@ def subject(target: Path, count: int, against: Path | None, stack: ExitStack, *,
     known.locate(target)  # says what is known by name, where nothing is there
     inside = [path.name for path in target.iterdir()] if target.is_dir() else [target.name]
     if is_dataset(target):
-        data = _dataset(target)
+        data = dataset.load(target)
         photos, name = thinned(_of_dataset(data, None, screen)[0], count), target.resolve().name
         return Subject(name, photos.size, Path(f"fid-{name}"), pictures=photos, cut=_cut(data))
     if (model := _model(target, inside, screen)) is not None:
         return Subject(model.name, model.generator.size, _beside(target, model.name), model, cut=Cut.of(model.config))
-    cut = _cut(_dataset(against)) if against is not None and is_dataset(against) else Cut()
+    cut = _cut(dataset.load(against)) if against is not None and is_dataset(against) else Cut()
     pictures = of_folder(target, stack, screen=screen, cut=cut, count=count)
     return Subject(pictures.name, pictures.size, Path(f"fid-{pictures.name}"), pictures=pictures, cut=cut)
 
@@ -86,8 +83,6 @@ def _cut(data: Dataset) -> Cut:
 
 def _model(target: Path, inside: Sequence[str], screen: Screen) -> Model | None:
     """The generator at `target`, None where pictures are. Anything may lie beside pictures, weight files too."""
-    from fewgan.sources import load as source
-
     is_run = run.GENERATOR in inside or any(map(run.is_run, (target, *run.runs_in(target))))
     weights = [name for name in inside if Path(name).suffix.lower() in source.FOREIGN]
     if not is_run and not weights:
@@ -109,10 +104,13 @@ def variations(subject: Subject, truncations: Sequence[float], snapshots: bool, 
             if value:
                 raise UsageError(f"{option} needs a generator, and {subject.name} holds pictures; leave it out")
         return [Variation()]
+    generate.check_served(subject.model, truncation=max(truncations, default=None), standing_stats=standing_stats)
     if not snapshots:
         return [Variation(truncation) for truncation in truncations] or [Variation()]
     folder = subject.model.path
     kept = run.kept_generators(folder) if folder.is_dir() else []
+    if not kept and not folder.is_dir():
+        raise UsageError(f"{folder}: is one generator; --snapshots takes a run, such as {_run_folder(folder)}")
     if not kept:
         raise UsageError(f"{folder}: no kept generators; --snapshots needs a run trained with --keep-generators")
     return [Variation(truncations[0] if truncations else None, step, file) for step, file in kept]
@@ -136,8 +134,6 @@ def groups(
     if subject.pictures is not None:
         yield from subject.pictures.groups(first, stop)
         return
-    from fewgan.sampling import generate
-    from fewgan.sources import load as source
 
     model = source.load(variation.file) if variation.file is not None else subject.model
     if model is None:
@@ -160,25 +156,41 @@ def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Sc
         data = _own(subject, screen)
         found = _of_dataset(data, subject.size, screen)
     elif is_dataset(against):
-        found = _of_dataset(_dataset(against), subject.size, screen)
+        data = dataset.load(against)
+        found = _of_dataset(data, subject.size, screen)
+        if data.crop != subject.cut.crop or (data.crop == "stretch" and data.aspect != subject.cut.aspect):
+            screen.warn(
+                f"{safe(str(against))} was prepared with --crop {data.crop}, the scored pictures with --crop "
+                f"{subject.cut.crop}, or for another shape: the scores include the difference in shape"
+            )
     else:
         found = [of_folder(against, stack, screen=screen, cut=subject.cut, largest=subject.size)]
     if found[0].count < 2:
         raise UsageError(f"{found[0].name}: a distance needs at least 2 real pictures, there is {found[0].count}")
+    if subject.pictures is not None and subject.pictures.count < 2:
+        raise UsageError(f"{subject.name}: a distance needs at least 2 pictures, there is {subject.pictures.count}")
     if found[0].size < subject.size:
         sizes = f"the real pictures have {found[0].size} px, the scored ones {subject.size} px"
         screen.warn(f"{sizes}: the scores include the difference in sharpness")
     return found
 
 
-def trained_flipped(subject: Subject, real: Pictures, against: Path | None) -> bool:
-    """Whether the generator was trained on these pictures, half of them mirrored: a copy may be of a mirrored one.
-
-    against: where they are from, None for the run's own dataset.
-    """
+def are_own(subject: Subject, real: Pictures, against: Path | None) -> bool:
+    """Whether the generator was trained on these pictures. against: where they are from, None for its own dataset."""
     config = subject.model.config if subject.model is not None else {}
-    own = against is None or real.fingerprint == config.get("fingerprint", "")
-    return own and bool(config.get("flip", False))
+    return against is None or real.fingerprint == config.get("fingerprint", "")
+
+
+def trained_flipped(subject: Subject, real: Pictures, against: Path | None) -> bool:
+    """Whether it was trained on mirror images of these pictures too: a copy may be of one of those."""
+    config = subject.model.config if subject.model is not None else {}
+    return are_own(subject, real, against) and bool(config.get("flip", False))
+
+
+def step_of(subject: Subject, variation: Variation) -> int | None:
+    """The step of the generator that is scored, None where that is not known."""
+    step = subject.model.config.get("step") if subject.model is not None else None
+    return variation.step if variation.step is not None else step if isinstance(step, int) else None
 
 
 def learned_from(subject: Subject) -> tuple[str, ...]:
@@ -202,11 +214,11 @@ def _own(subject: Subject, screen: Screen) -> Dataset:
         raise UsageError(
             f"{path}: the dataset of {subject.name} does not exist; name real pictures with --against DATASET|FOLDER"
         )
-    for data in map(_dataset, there):
+    for data in map(dataset.load, there):
         if data.fingerprint == config.get("fingerprint"):
             return data
     screen.warn(f"{there[0]}: {subject.name} was trained on another dataset, or on another version of this one")
-    return _dataset(there[0])
+    return dataset.load(there[0])
 
 
 def _run_folder(path: Path) -> Path:
@@ -216,16 +228,8 @@ def _run_folder(path: Path) -> Path:
     return path.parent if path.name in (run.GENERATOR, run.BEST) else path.parent.parent
 
 
-def _dataset(folder: Path) -> Dataset:
-    from fewgan.photos import dataset
-
-    return dataset.load(folder)
-
-
 def _of_dataset(data: Dataset, size: int | None, screen: Screen) -> list[Pictures]:
     """The training photos, and the held-out ones if they can be compared with."""
-    from fewgan.photos import dataset
-
     found = []
     for name, held_out in (("train", False), ("held-out", True)):
         count = int((data.held_out == held_out).sum())

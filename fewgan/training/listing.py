@@ -50,11 +50,12 @@ def listing(place: Path) -> list[Listed]:
 def _listed(folder: Path, config: Mapping[str, Any]) -> Listed:
     lines = run.read_metrics(folder)
     saved = run.checkpoints(folder)
-    kid, against = _kid(folder, lines)
+    # Without checkpoints, which may be removed to save space, the metrics tell it.
+    step = max([step for step, _ in saved] or [line["step"] for line in lines], default=0)
+    kid, against = _kid(folder, step, lines)
     return Listed(
         folder=folder,
-        # Without checkpoints, which may be removed to save space, the metrics tell it.
-        step=max([step for step, _ in saved] or [line["step"] for line in lines], default=0),
+        step=step,
         steps=config["steps"] if isinstance(config.get("steps"), int) else 0,
         recipe=" ".join(_names(config)),
         size=config["size"] if isinstance(config.get("size"), int) else None,
@@ -74,7 +75,8 @@ def _names(config: Mapping[str, Any]) -> Iterable[str]:
                 yield choice["name"]
 
 
-def _kid(folder: Path, lines: Iterable[Mapping[str, Any]]) -> tuple[float | None, str | None]:
+def _kid(folder: Path, step: int, lines: Iterable[Mapping[str, Any]]) -> tuple[float | None, str | None]:
+    """The lowest score and where it is from: the training, else `fewgan fid` on a generator that is still there."""
     scores = [line["kid"] for line in lines if isinstance(line.get("kid"), float)]
     if scores:
         return min(scores), "training"
@@ -83,7 +85,14 @@ def _kid(folder: Path, lines: Iterable[Mapping[str, Any]]) -> tuple[float | None
     for path in (folder / "fid" / "scores.json", *newest):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             scores = json.loads(path.read_text(encoding="utf-8"))
-            own = () if "-against-" in str(scores.get("settings")) else ("held-out", "train")
-            measured = (row for row in scores["rows"] if isinstance(row["kid"], float) and row["against"] in own)
+            if scores.get("own_photos") is False:
+                continue
+            own = (row for row in scores["rows"] if row["against"] in ("held-out", "train"))
+            measured = (row for row in own if isinstance(row["kid"], float) and _exists(folder, row.get("step"), step))
             return min(measured, key=lambda row: (row["against"] != "held-out", row["kid"]))["kid"], "fid"
     return None, None
+
+
+def _exists(folder: Path, scored: object, step: int) -> bool:
+    """Whether the generator that was scored, of that step, has not been replaced by a later one; None: not known."""
+    return scored in (None, step) or any(scored == kept for kept, _ in run.kept_generators(folder))

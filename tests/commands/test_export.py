@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx as library
 import pytest
 import torch
 from inprocess import fewgan as command
@@ -123,6 +124,40 @@ def test_the_example_draws_without_torch(embedded, tmp_path):
     assert [image.shape for image in made] == [(64, 64, 3)] * 3
     assert made[0].std() > 10
     assert (made[0] != made[1]).any()
+
+
+def test_the_example_gives_the_photos_their_shape_back(embedded, tmp_path):
+    code = "import runpy, sys; sys.argv = sys.argv[1:]; sys.path.pop(0); runpy.run_path(sys.argv[0])"
+    model = library.load(embedded / "exports" / "embedded.onnx")
+    for changes, shape in (({"crop": "stretch", "aspect": 1.5}, (64, 96)), ({"crop": "fit", "aspect": 0.5}, (64, 32))):
+        for entry in model.metadata_props:
+            if entry.key == "fewgan":
+                entry.value = json.dumps(json.loads(entry.value) | changes)
+        library.save(model, tmp_path / "m.onnx")
+        words = [ROOT / "examples" / "onnx.py", tmp_path / "m.onnx", "1", tmp_path / changes["crop"]]
+        subprocess.run([sys.executable, "-c", code, *map(str, words)], check=True)
+        assert np.asarray(Image.open(tmp_path / changes["crop"] / "000000.png")).shape == (*shape, 3)
+
+
+def test_a_discriminator_of_another_generator_does_not_stay(tmp_path, capsys):
+    model = fewgan.load("embedded")
+    model.save(tmp_path / "exports")
+    alone = fewgan.load(tmp_path / "exports" / "generator.safetensors")
+    assert alone.discriminator is None
+    words = ["export", str(alone.path), "--to", "safetensors", "--out", str(tmp_path / "exports"), "--force"]
+    alone.save(tmp_path / "alone")
+    words[1] = str(tmp_path / "alone")
+    assert command(words, tmp_path) == 0
+    assert not fewgan.load(tmp_path / "exports").has_discriminator
+    model.save(tmp_path / "again")
+    alone.save(tmp_path / "again")
+    assert not fewgan.load(tmp_path / "again").has_discriminator
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_before_the_work(embedded, tmp_path, capsys):
+    (tmp_path / "afile").touch()
+    assert command(["export", "embedded", "--to", "onnx", "--out", str(tmp_path / "afile")], embedded) == 2
+    assert f"--out {tmp_path / 'afile'}: is a file; give a folder" in capsys.readouterr().err
 
 
 def test_files_are_not_replaced_unasked(embedded, capsys):

@@ -277,14 +277,24 @@ def test_scores_of_other_steps_are_not_those_of_the_generator(tmp_path):
     table = [line for line in card._scores(tmp_path, 1000) if line.startswith("| held-out")]
     assert [line.split(" | ")[2] for line in table] == ["1000"]
     assert card._scores(tmp_path, 600) == []
+    (tmp_path / "fid" / "scores.json").write_text(json.dumps(facts | {"own_photos": False}))
+    assert card._scores(tmp_path, 1000) == []  # against other photos
+    (tmp_path / "fid" / "own-5").mkdir()
+    (tmp_path / "fid" / "own-5" / "scores.json").write_text(json.dumps(facts))
+    assert len(card._scores(tmp_path, 1000)) > 0
 
 
 def test_names_are_never_markdown():
     assert card.plain("a](x)\n# <img src=x> `b`") == r"a\](x) \# &lt;img src=x&gt; \`b\`"
 
 
-def test_samples_have_the_shape_of_the_photos():
-    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
-    assert card.sheet(images, {}).size == (2 * 34 + 2, 34 + 2)
-    assert card.sheet(images, {"crop": "stretch", "aspect": 1.5}).size == (2 * 50 + 2, 34 + 2)
-    assert card.sheet(images, {"crop": "fit", "aspect": 0.5}).size == (2 * 18 + 2, 34 + 2)
+def test_a_sheet_of_samples():
+    assert card.sheet(torch.zeros(2, 3, 32, 48, dtype=torch.uint8)).size == (2 * 50 + 2, 32 + 2 * 2)
+
+
+def test_the_run_may_be_left_out_and_a_mistyped_one_is_no_repository(home, run, tmp_path, capsys):
+    assert command(["push", "--folder", str(tmp_path / "out"), "--quiet"], home) == 0
+    assert (tmp_path / "out" / "generator.safetensors").is_file()
+    capsys.readouterr()
+    assert command(["push", "runs/00009-typo"], home) == 2
+    assert "runs/00009-typo: no such run; for a repository of this name" in capsys.readouterr().err

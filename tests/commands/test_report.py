@@ -233,8 +233,8 @@ def test_a_longer_resume_is_told_with_its_steps():
 def test_the_best_kid_is_of_the_newest_scores_against_the_runs_own_photos(tmp_path):
     unscored = [{key: value for key, value in line.items() if key != "kid"} for line in lines()]
     shown_run = write(tmp_path / "00002-x", metrics=unscored)
-    for name, kid in (("random-20-against-x-1a2b3c", 0.001), ("random-9-seed0", 0.05)):
+    for name, kid, own in (("random-20-x", 0.001, False), ("random-9-seed0", 0.05, True)):
         (shown_run / "fid" / name).mkdir()
-        other = scores([row(kid=kid)], name=name)
+        other = scores([row(kid=kid)], name=name) | {"own_photos": own}
         (shown_run / "fid" / name / "scores.json").write_text(json.dumps(other))
     assert sections._lowest(record.read(shown_run, 10**6)) == pytest.approx(0.1)

@@ -189,7 +189,7 @@ def test_a_served_page_renews_itself(look, tmp_path, monkeypatch):
             playwright.expect(shown.get_by_text("300 of 400", exact=True)).to_be_visible()
             playwright.expect(shown.locator("section", has_text="samples-alike").last).to_be_visible()
             assert shown.get_by_label("Smooth").is_checked()
-            assert "Renewed at" in shown.locator("#live").text_content()
+            assert "Updated at" in shown.locator("#live").text_content()
             shown.goto("about:blank")  # or it would ask a server that has stopped
         finally:
             server.shutdown()

@@ -11,7 +11,8 @@ from scored import QUIET, Tiny, scored
 from torchrun import ranks
 
 from fewgan.sampling.sample import sample
-from fewgan.scoring.extract import cache_key, extract, mirrored, of_tensor
+from fewgan.scoring.extract import extract, mirrored, of_tensor
+from fewgan.scoring.scorer import cache_key
 from fewgan.screen import Screen
 
 TESTS = Path(__file__).parents[1]

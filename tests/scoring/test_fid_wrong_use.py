@@ -27,6 +27,29 @@ def test_few_pictures_prefer_kid(here, capsys):
     assert any("24 train photos and 6 held-out photos and 32 pictures" in note for note in report.notes)
 
 
+def test_datasets_of_other_shapes_are_told(here, capsys):
+    prepare(here / "photos", here / "wide", size=32, crop="fit", screen=QUIET)
+    scored(against=Path("wide"))
+    assert "wide was prepared with --crop fit, the scored pictures with --crop center" in capsys.readouterr().err
+    scored(against=Path("dataset"))
+    assert "difference in shape" not in capsys.readouterr().err
+
+
+def test_a_generator_is_no_run_and_the_run_is_named(here):
+    folder = next((here / "runs").glob("0*"))
+    with pytest.raises(UsageError, match=f"is one generator; --snapshots takes a run, such as .*{folder.name}$"):
+        scored(folder / "generator.safetensors", snapshots=True)
+
+
+def test_options_that_a_generator_cannot_serve_are_refused_before_anything_is_computed(here, monkeypatch):
+    monkeypatch.setattr("fewgan.sampling.generate.truncates", lambda _: False)
+    features = Tiny()
+    with pytest.raises(UsageError, match="law of their own"):
+        scored(truncations=[0.5], features=features)
+    assert features.seen == 0
+    assert not list((here / "runs").glob("0*/fid"))
+
+
 def test_a_dataset_that_changed_is_told(here, capsys):
     prepare(here / "photos", here / "dataset", size=40, holdout=3, force=True, screen=QUIET)
     scored()

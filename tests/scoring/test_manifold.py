@@ -112,3 +112,11 @@ def test_two_sets_of_one_law_have_density_and_vendi_ratio_1():
     assert manifold.vendi(fakes) > 1.15 * manifold.vendi(photos)  # there are 30 times as many
     assert manifold.vendi_ratio(photos, fakes) == pytest.approx(1, abs=0.03)
     assert manifold.vendi_ratio(fakes, photos) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize(("count", "dim"), [(20, 2048), (100, 640), (200, 64)])
+def test_exact_copies_lie_on_the_border_of_a_ball_whatever_is_rounded(count, dim):
+    """A ball holds its own photo and five others, the last one on its border."""
+    photos = 10 + torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(1))
+    assert manifold.coverage(photos, photos[order]).density == pytest.approx(6 / 5)

@@ -6,8 +6,9 @@ from scored import QUIET, Tiny, scored
 
 from fewgan import run, storage
 from fewgan.scoring import distances, manifold, neighbours, page
-from fewgan.scoring.extract import cache_key, extract, of_tensor
+from fewgan.scoring.extract import extract, of_tensor
 from fewgan.scoring.neighbours import NearestNeighbours, ReferenceSet
+from fewgan.scoring.scorer import cache_key
 
 
 def test_memory_does_not_grow_with_the_count():
@@ -74,6 +75,12 @@ def test_few_samples_and_few_photos_are_drawn(count, photos):
     seen.see(0, torch.zeros(count, 3, 300, 300, dtype=torch.uint8), torch.randn(count, 4))
     drawn = page.draw(seen, of_tensor(torch.zeros(photos, 3, 300, 300, dtype=torch.uint8), "train"), title="few")
     assert drawn.width < 2000
+
+
+def test_a_median_of_an_even_number_is_between_the_two_in_the_middle():
+    photos = torch.tensor([[0.0], [1.0], [10.0], [13.0]])  # 1, 1, 3 and 3 from the nearest other one
+    reference = ReferenceSet.of(photos, held_out=torch.tensor([[3.0], [17.0]]))
+    assert (reference.typical, reference.held_out) == (2.0, 3.0)
 
 
 def test_the_cache_key_follows_the_weights():

@@ -10,7 +10,7 @@ from scored import Tiny, scored, size_of
 from fewgan.errors import UsageError
 from fewgan.scoring import files
 from fewgan.scoring.neighbours import Memorising
-from fewgan.scoring.scores import Report, Row, write_curve
+from fewgan.scoring.scores import Report, Row, chosen_by, write_curve
 
 
 def row(against="train", **values):
@@ -22,7 +22,12 @@ def row(against="train", **values):
 
 def report(*rows, **values):
     usual = {"target": "00001-x", "settings": "tiny-5000", "features": "tiny", "identity": "", "score_name": "FID"}
-    usual |= {"comparable": True, "memorising": Memorising(1.0, 1.0, None, 0.5, 0.0), "generator": Path("g")}
+    usual |= {
+        "not_comparable": None,
+        "own_photos": True,
+        "memorising": Memorising(1.0, 1.0, None, 0.5, 0.0),
+        "generator": Path("g"),
+    }
     usual |= {"seed": 0, "standing_stats": 0, "notes": (), "files": (Path("fid/scores.json"),), "seconds": 1.0}
     return Report(rows=rows, **{**usual, **values})
 
@@ -53,10 +58,10 @@ def test_the_best_is_chosen_by_held_out_kid():
         row("held-out", step=200, kid=0.2),
     ]
     assert report(*rows).main == rows[0]
-    assert report(*rows).chosen_by == "held-out"
+    assert chosen_by(rows) == "held-out"
     assert "best by KID against held-out: step 100, g" in report(*rows).text()
     alone = report(rows[0], replace(rows[2], frechet_distance=99.0))
-    assert (alone.main.step, alone.chosen_by) == (200, "train")  # KID, not the distance, which is biased
+    assert (alone.main.step, chosen_by(alone.rows)) == (200, "train")  # KID, not the distance, which is biased
 
 
 @pytest.mark.parametrize("varied", [{"step": 200, "truncation": None}, {"step": None, "truncation": 0.5}])
@@ -140,7 +145,7 @@ def test_scores_on_what_d_learned_from_are_not_comparable(here, learned):
     assert "--features inception" in line
     assert line in report.as_dict()["notes"]
     features.identity = "tiny:01234"
-    assert scored(features=features).comparable
+    assert scored(features=features).not_comparable is None
     assert "Not comparable" not in scored().text()
 
 

@@ -42,12 +42,22 @@ def test_the_best_score_is_that_of_the_training_else_of_fid(two):
 
 def test_scores_against_other_pictures_are_not_the_best(two):
     first = listing(two)[0].folder
-    other = {"settings": "random-20-against-pictures-1a2b3c", "rows": [{"against": "train", "kid": 0.01}]}
+    other = {"settings": "random-20-x", "own_photos": False, "rows": [{"against": "train", "kid": 0.01}]}
     own = {"settings": "random-20-seed0", "rows": [{"against": "train", "kid": 0.7}]}
     for name, scores in ((".", other), (other["settings"], other), (own["settings"], own)):
         (first / "fid" / name).mkdir(parents=True, exist_ok=True)
         (first / "fid" / name / "scores.json").write_text(json.dumps(scores))
     assert listing(two)[0].kid == 0.7
+
+
+def test_scores_of_a_generator_that_was_trained_on_are_not_the_best(two):
+    first = listing(two)[0]
+    (first.folder / "fid").mkdir()
+    (first.folder / "generators").mkdir()
+    (first.folder / "generators" / "000001.safetensors").touch()
+    rows = [{"against": "train", "kid": kid, "step": step} for step, kid in ((0, 0.1), (1, 0.5), (first.step, 0.6))]
+    (first.folder / "fid" / "scores.json").write_text(json.dumps({"rows": rows}))
+    assert listing(two)[0].kid == 0.5
 
 
 def test_a_run_without_its_checkpoints_has_the_steps_of_its_metrics(two):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewgan.plugin import API, Plugin, option
+from fewgan.plugin import Plugin, option
 
 if TYPE_CHECKING:
     from fewgan.commands.export.command import Exported
-    from fewgan.screen import Screen
+    from fewgan.plugin import Screen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ def build(options: Options) -> Command:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="Export a generator: ONNX, safetensors, or the layout of public code.",
     options=Options,
     build=build,

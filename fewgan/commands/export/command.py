@@ -12,9 +12,10 @@ from fewgan.plugin import UsageError
 
 if TYPE_CHECKING:
     from fewgan.commands.export import Options
-    from fewgan.screen import Screen
+    from fewgan.plugin import Screen
 
 ONNX, SAFETENSORS, FOREIGN = "onnx", "safetensors", "foreign"
+DISCRIMINATOR = "discriminator.safetensors"  # its name in what Model.save writes
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def export(options: Options, screen: Screen) -> Exported:
         made = sorted(Path(temporary).iterdir())
         refuse(options, *(folder / file.name for file in made))
         folder.mkdir(exist_ok=True)
+        if options.to == SAFETENSORS:  # a discriminator of another generator, where this one has none
+            (folder / DISCRIMINATOR).unlink(missing_ok=True)
         for file in made:
             file.replace(folder / file.name)
     return Exported(folder, [file.name for file in made], options.to, model.name, {})
@@ -82,6 +85,8 @@ def _onnx(model: Any, options: Options, screen: Screen) -> Exported:
     out = Path(options.out) if options.out is not None else Path("exports")
     path = out if out.suffix.lower() == ".onnx" and not out.is_dir() else out / f"{model.name}.onnx"
     refuse(options, path)
+    if path.parent.is_file():
+        raise UsageError(f"--out {path.parent}: is a file; give a folder, or a name that ends in .onnx")
     facts = onnx.write(model, path, truncation=options.truncation, screen=screen)
     return Exported(path.parent, [path.name], ONNX, model.name, facts)
 

@@ -17,7 +17,7 @@ from fewgan.commands.export.tracing import EXAMPLE, Whole, traced
 from fewgan.plugin import FewganError, UsageError
 
 if TYPE_CHECKING:
-    from fewgan.screen import Screen
+    from fewgan.plugin import Screen
 
 OPSET = 20
 CHECKED = 8  # latents

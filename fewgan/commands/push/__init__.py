@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewgan.plugin import API, Plugin, option
+from fewgan.plugin import Plugin, option
 
 if TYPE_CHECKING:
     from fewgan.commands.push.command import Pushed
-    from fewgan.screen import Screen
+    from fewgan.plugin import Screen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    run: str = option(
-        "", "A run, or a folder with its generator.safetensors; may be left out: the latest run.", argument=True
+    run: str | None = option(
+        None, "A run, or a folder with its generator.safetensors. Default: the latest run.", argument=True
     )
     repository: str | None = option(None, "The repository, owner/name; not needed with --folder.", argument=True)
     folder: str | None = option(None, "Write the files to this folder, and nothing to the network.")
@@ -40,5 +40,5 @@ def build(options: Options) -> Command:
 
 
 plugin = Plugin(
-    api=API, summary="Publish a run on the Hugging Face Hub, with a model card.", options=Options, build=build
+    api=1, summary="Publish a run on the Hugging Face Hub, with a model card.", options=Options, build=build
 )

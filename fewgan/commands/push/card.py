@@ -138,9 +138,18 @@ def _training(config: Mapping[str, Any], model: Any) -> dict[str, Any]:
 
 
 def _scores(place: Path, step: int | None) -> list[str]:
-    """A table of what `fewgan fid` found, where it did, without the scores of generators of other steps."""
+    """A table of the newest scores by `fewgan fid` of the generator of that step against the photos of the run."""
+    kept = (path for path in (place / "fid").glob("*-*/scores.json") if path.is_file())
+    newest = sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)
+    tables = (_table(path, step) for path in (place / "fid" / "scores.json", *newest))
+    return next(filter(None, tables), [])
+
+
+def _table(path: Path, step: int | None) -> list[str]:
     try:
-        facts = json.loads((place / "fid" / "scores.json").read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if facts.get("own_photos") is False:
+            return []
         name = f"{facts['score_name']}"
         rows = [
             [plain(row["against"]), "" if row["truncation"] is None else f"{row['truncation']:g}",
@@ -149,7 +158,7 @@ def _scores(place: Path, step: int | None) -> list[str]:
             if row.get("step") in (None, step)
         ]  # fmt: skip
         note = f"Features: {plain(facts['features'])}. Lower is better for {plain(name)} and KID."
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
     if not rows:
         return []
@@ -162,11 +171,11 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) and math.isfinite(value) else ""
 
 
-def sheet(images: Tensor, config: Mapping[str, Any]) -> Image.Image:
-    """uint8 [N, 3, S, S] -> one picture, a grid on white, in the shape of the photos."""
+def sheet(images: Tensor) -> Image.Image:
+    """uint8 [N, 3, H, W] -> one picture, a grid on white."""
     from PIL import Image
 
-    pictures = [_shaped(Image.fromarray(image.permute(1, 2, 0).numpy()), config) for image in images]
+    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
     columns, (width, height) = math.ceil(math.sqrt(len(pictures))), pictures[0].size
     gap, rows = max(2, width // 32), math.ceil(len(pictures) / columns)
     made = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
@@ -174,15 +183,3 @@ def sheet(images: Tensor, config: Mapping[str, Any]) -> Image.Image:
         row, column = divmod(index, columns)
         made.paste(picture, (gap + column * (width + gap), gap + row * (height + gap)))
     return made
-
-
-def _shaped(picture: Image.Image, config: Mapping[str, Any]) -> Image.Image:
-    """What `prepare --crop` did to the photos, undone: stretch by a longer side, fit by cutting the padding away."""
-    crop, aspect, side = config.get("crop"), config.get("aspect", 1.0), picture.width
-    if crop not in ("fit", "stretch") or not isinstance(aspect, float) or not 1 / 64 <= aspect <= 64:
-        return picture
-    if crop == "stretch":
-        return picture.resize((round(side * max(aspect, 1)), round(side * max(1 / aspect, 1))))
-    width, height = max(1, round(side * min(aspect, 1))), max(1, round(side / max(aspect, 1)))
-    left, top = (side - width) // 2, (side - height) // 2
-    return picture.crop((left, top, left + width, top + height))

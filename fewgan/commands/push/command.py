@@ -15,7 +15,7 @@ from fewgan.plugin import FewganError, UsageError
 
 if TYPE_CHECKING:
     from fewgan.commands.push import Options
-    from fewgan.screen import Screen
+    from fewgan.plugin import Screen
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,16 @@ def push(options: Options, screen: Screen) -> Pushed:
     Photos, and pictures with photos in them, stay. Raises UsageError where the licence is unknown, before anything is
     computed; FewganError where the upload fails.
     """
-    if options.repository is None and options.folder is None and _named(options.run) and not Path(options.run).exists():
-        options = replace(options, run="", repository=options.run)  # one word: that of the latest run
+    if options.repository is None and options.folder is None and options.run and not Path(options.run).exists():
+        if Path(options.run).parent.is_dir() and Path(options.run).parent != Path():
+            raise UsageError(f"{options.run}: no such run; for a repository of this name, give the run before it")
+        options = replace(options, run=None, repository=options.run)  # one word: that of the latest run
     if (options.repository is None) == (options.folder is None):
         raise UsageError("give the repository as owner/name, or --folder to write its files without a network")
     if options.repository is not None and not _named(options.repository):
         raise UsageError(f"{options.repository}: write the repository as owner/name")
     hub = _package() if options.folder is None else None
-    model = fewgan.load(options.run or None, screen)
+    model = fewgan.load(options.run, screen)
     if "network_classes" not in model.config:
         raise UsageError(f"{model.path}: push is for what fewgan trained; these files were published by others")
     licence = card.licence(model.config, options.licence)
@@ -67,7 +69,7 @@ def _write(folder: Path, model: Any, options: Options, licence: str, screen: Scr
     screen.note(f"Drawing samples: {options.samples}")
     images = model.sample(options.samples, truncation=options.truncation, seed=options.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    card.sheet(images, model.config).save(folder / card.SAMPLES)
+    card.sheet(model.shaped(images)).save(folder / card.SAMPLES)
     where = f"hf:{options.repository}" if options.repository is not None else "hf:OWNER/NAME"
     title = (options.repository or model.name).rpartition("/")[2]
     text = card.text(model, licence, title=title, where=where, truncation=options.truncation)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewgan.plugin import API, Plugin
+from fewgan.plugin import Plugin
 
 if TYPE_CHECKING:
-    from fewgan.screen import Screen
+    from fewgan.plugin import Screen
 
 from fewgan.plugin import option
 
@@ -35,4 +35,4 @@ def build(options: Options) -> Report:
     return Report()
 
 
-plugin = Plugin(api=API, summary="Make a page of a run: samples, curves, scores", options=Options, build=build)
+plugin = Plugin(api=1, summary="Make a page of a run: samples, curves, scores", options=Options, build=build)

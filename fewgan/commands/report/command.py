@@ -12,7 +12,7 @@ from fewgan.plugin import FewganError, UsageError
 
 if TYPE_CHECKING:
     from fewgan.commands.report import Options
-    from fewgan.screen import Screen
+    from fewgan.plugin import Screen
 
 
 class Written(dict[str, Any]):

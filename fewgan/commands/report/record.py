@@ -18,7 +18,7 @@ WATCHED = ("", "config.json", "metrics.jsonl", "real.png", "samples", "generator
 
 @dataclass
 class Record:
-    """path: as it was given, for commands. nearest: of the newest scores."""
+    """path: as it was given, for commands. nearest: of the newest scores. generators: the steps of those there are."""
 
     path: Path
     name: str
@@ -28,6 +28,7 @@ class Record:
     photos: Picture | None
     nearest: Picture | None
     scores: list[Scores]
+    generators: set[int]
     has: set[str]
     notes: list[str]
 
@@ -56,17 +57,19 @@ def read(path: Path, room: int) -> Record:
     if isinstance(form, int) and form > 1:
         raise UsageError(f"{path / 'config.json'}: written by a newer fewgan; upgrade fewgan")
     fraction = room // 100
-    found = scores.read(folder)
+    found, seen = scores.read(folder), series.read(folder)
+    generators = _generators(folder, seen)
     record = Record(
         path=path,
         name=path.resolve().name,
         config=config,
-        series=series.read(folder),
+        series=seen,
         samples=pictures.samples(folder, 60 * fraction),
         photos=pictures.picture(folder, "real.png", min(20 * fraction, 200_000)),
         nearest=pictures.picture(folder, "fid/nearest.png", min(20 * fraction, 500_000)),
         scores=found,
-        has=_has(folder, found),
+        generators=generators,
+        has=_has(folder, found, generators),
         notes=folder.notes,
     )
     record.has |= {"exhausted"} if _exhausted(record) else set()
@@ -79,11 +82,20 @@ def _exhausted(run: Record) -> bool:
     return patience is not None and bool(kids) and len(kids) - 1 - kids.index(min(kids)) >= patience
 
 
-def _has(folder: Folder, found: list[Scores]) -> set[str]:
+def _generators(folder: Folder, seen: Series) -> set[int]:
+    """The steps of the last generator, the best and the kept ones."""
+    kept = [name.removesuffix(".safetensors") for name in folder.names("generators")]
+    steps, kids = seen.columns.get("kid", [[], []])
+    best = [int(steps[kids.index(min(kids))])] if kids else []
+    return {seen.step, *best, *(int(name) for name in kept if name.isdecimal())}
+
+
+def _has(folder: Folder, found: list[Scores], generators: set[int]) -> set[str]:
     has = {name for name in ("generator", "best") if folder.file(f"{name}.safetensors")}
     has |= {"generators"} if len(folder.names("generators")) > 1 else set()
-    has |= {"scores"} if found else set()
-    has |= {{"step": "snapshots", "truncation": "sweep"}[one.varied] for one in found if one.varied}
+    current = [one for one in found if one.of(generators)]
+    has |= {"scores"} if current else set()
+    has |= {{"step": "snapshots", "truncation": "sweep"}[one.varied] for one in current if one.varied}
     return has
 
 

@@ -18,7 +18,9 @@ def scores(runs: list[Record]) -> Html:
     parts, drawn = [tag("h2", "Scores")], set()
     for run, one in found:
         title = {"step": "Generators over the steps: ", "truncation": "Truncation sweep: "}.get(one.varied or "", "")
-        name = f"{title}{one.name}{f', {run.name}' if len(runs) > 1 else ''}"
+        steps = {row["step"] for row in one.rows} - {None}
+        step = f", step {steps.pop():,}" if len(steps) == 1 else ""
+        name = f"{title}{one.name}{f', {run.name}' if len(runs) > 1 else ''}{step}"
         parts.append(tag("h3", name))
         if one.charts and one.charts not in drawn:
             drawn.add(one.charts)

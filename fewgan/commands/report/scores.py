@@ -31,6 +31,11 @@ class Scores:
     facts: dict[str, Any] = field(default_factory=dict)
     charts: str = ""
 
+    def of(self, steps: set[int]) -> list[dict[str, Any]]:
+        """The rows against the photos of the run that are of generators of these steps, or of unknown ones."""
+        own = self.facts.get("own_photos") is not False
+        return [row for row in self.rows if own and row["step"] in {None, *steps}]
+
 
 def read(folder: Folder) -> list[Scores]:
     """Every set of scores of a run, newest settings first where that is known, without doubles."""

@@ -35,7 +35,7 @@ def head(runs: list[Record], *, live: bool) -> Html:
         tag("p", _recipe(first), class_="soft"),
         tag("p", keys) if keys else None,
         tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in _tiles(first)], class_="tiles"),
-        tag("p", "Renews itself while this page is open." if live else "", class_="live", id="live", role="status")
+        tag("p", "This page updates itself." if live else "", class_="live", id="live", role="status")
         if live
         else None,
     ]
@@ -72,11 +72,12 @@ def _tiles(run: Record) -> list[tuple[str, str]]:
 
 
 def _lowest(run: Record) -> float | None:
-    """Of the training, else of one command's scores against the run's own photos: the newest, if it has them."""
+    """Of the training, else of the newest scores of generators that are still there against the run's own photos."""
     found: list[float] = run.series.columns.get("kid", [[], []])[1]
     for scores in run.scores:
-        for name in ("held-out", "train") if "-against-" not in scores.name else ():
-            found = found or [r["kid"] for r in scores.rows if r["against"] == name and r["kid"] is not None]
+        for name in ("held-out", "train"):
+            rows = scores.of(run.generators)
+            found = found or [r["kid"] for r in rows if r["against"] == name and r["kid"] is not None]
     return min(found, default=None)
 
 
@@ -137,8 +138,8 @@ def signs(runs: list[Record]) -> Html:
         for run in runs for step, name in run.series.signs
     ]  # fmt: skip
     if not rows:
-        return tag("section", tag("h2", "Signs"), tag("p", "No sign of trouble was told.", class_="soft"))
-    return tag("section", tag("h2", "Signs"), tag("ul", rows, class_="signs"), class_="warn")
+        return tag("section", tag("h2", "Warnings"), tag("p", "No warnings were recorded.", class_="soft"))
+    return tag("section", tag("h2", "Warnings"), tag("ul", rows, class_="signs"), class_="warn")
 
 
 def _flagged(text: str) -> list[Html | str]:

@@ -20,7 +20,7 @@ from fewgan.commands.report import page, record
 from fewgan.plugin import FewganError, UsageError
 
 if TYPE_CHECKING:
-    from fewgan.screen import Screen
+    from fewgan.plugin import Screen
 
 ADDRESS = "127.0.0.1"
 MOST = 16  # requests at once

@@ -57,7 +57,7 @@ async function renew() {
       startSamples(last ? frames().length - 1 : player.index);
       if (byId("smooth")) byId("smooth").checked = smooth;
       startCharts();
-      byId("live").textContent = "Renewed at " + new Date().toLocaleTimeString() + ".";
+      byId("live").textContent = "Updated at " + new Date().toLocaleTimeString() + ".";
     }
   } catch {
     byId("live").textContent = "The server has stopped; this is what it showed last.";
