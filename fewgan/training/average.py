@@ -30,16 +30,17 @@ class Average:
         return Networks(self.generator, players.discriminator, players.networks.defaults)
 
     @torch.no_grad()
-    def update(self, players: Players, images_seen: int, new_images: int, batch: int) -> None:
+    def update(self, players: Players, seen_before: int, new_images: int, batch: int) -> None:
         """After a G step that came with `new_images` photos; batch: photos of one optimizer step, all processes.
 
         Half-life in images: the architecture's `ema_images` at batch 32, in proportion, but with a ramp never more than
-        `ema_ramp` (5 %) of the images seen, so that the average of a short run is its own and not the source's.
+        `ema_ramp` (5 %) of the images seen before the step (stylegan2-ada-pytorch's training loop), so that the average
+        of a short run is its own and not the source's. After the first step it is a copy.
         """
         defaults = players.networks.defaults
         half_life = defaults.ema_images * batch / 32
         if defaults.ema_ramp is not None:
-            half_life = min(half_life, defaults.ema_ramp * images_seen)
+            half_life = min(half_life, defaults.ema_ramp * seen_before)
         weight = 1 - 0.5 ** (new_images / max(half_life, 1e-8))
         pairs = [(self.generator, players.generator), (self.mapper, players.transfer.mapper)]
         for average, live in pairs:

@@ -14,8 +14,7 @@ from fewgan import distributed, run
 from fewgan.photos import dataset
 from fewgan.sampling import generate
 from fewgan.scoring import distances
-from fewgan.scoring.extract import cache_key, extract, of_tensor, reference
-from fewgan.scoring.fid import FEW_PHOTOS, learned
+from fewgan.scoring.extract import extract, of_tensor
 from fewgan.screen import Screen, counted, duration
 from fewgan.sources.model import Model
 from fewgan.training import checked, checkpoint
@@ -36,25 +35,22 @@ class Best:
         self._told = bool(self._scores)
         if work.config.score_every is None:
             return
-        if work.features is None:
+        if work.scorer is None:
             raise ValueError("a run with score_every has features")  # Config sees to it
-        self._name, origin, self._features = work.features
+        self._scorer = work.scorer
         self._against, photos = _photos(work)
-        self._real: Tensor = reference(
-            self._features, cache_key(self._features, origin), photos, device=work.device, screen=Screen(quiet=True)
-        )
+        self._real: Tensor = self._scorer.reference(photos, device=work.device, screen=Screen(quiet=True))
         if self._against == "training":
             screen.warn(
-                "--score-every: no photos are held out, so scores are against the training photos and favour copies "
-                "of them; prepare the dataset with --holdout"
+                "--score-every: fewer than 2 photos are held out, so scores are against the training photos and favour "
+                "copies of them; prepare the dataset with --holdout"
             )
-        elif photos.count < FEW_PHOTOS:
+        elif photos.count < distances.FEW_PHOTOS:
             screen.warn(f"--score-every: {photos.count} held-out photos are few to tell the best generator")
-        identity = str(getattr(self._features, "identity", ""))
-        if learned(identity, work.record.get("learned_from", ())):
+        if self._scorer.is_among(work.record.get("learned_from", ())):
             screen.warn(
-                f"--score-every: D learns from the weights of the {self._name} features, which makes scores too good; "
-                "choose others with --features"
+                f"--score-every: D learns from the weights of the {self._scorer.name} features, which makes scores too "
+                "good; choose others with --features"
             )
 
     @property
@@ -76,7 +72,7 @@ class Best:
             chosen = checked.trainable(players, step, config.planned_steps)
             return chosen is None or any(id(parameter) in own for parameter in chosen)
 
-        return not learns(self._work.state.step - 1) and learns((config.planned_steps or config.steps) - 1)
+        return not learns(self._work.state.step - 1) and learns(config.planned - 1)
 
     @property
     def step(self) -> int | None:
@@ -106,18 +102,20 @@ class Best:
         def groups(first: int, stop: int) -> Any:
             return generate.pictures(model, stop, first=first, seed=work.config.seed) if first < stop else ()
 
-        made = extract(self._features, groups, PICTURES, device=work.device, label="score", screen=Screen(quiet=True))
+        made = extract(
+            self._scorer.module, groups, PICTURES, device=work.device, label="score", screen=Screen(quiet=True)
+        )
         kid = distances.kid(self._real, made, subsets=1).full
         score = _comparable(kid)
         self._scores.append((work.state.step, score))
         if score == math.inf:
-            self._screen.warn(f"step {work.state.step}: the score is not finite, so it counts as none of the best")
+            self._screen.warn(f"step {work.state.step}: the score is NaN or infinite and is ignored")
         if self.step == work.state.step and distributed.rank() == 0:
             checkpoint.save_generator(self._folder / run.BEST, work.state, work.record, kid=kid)
         seconds = time.monotonic() - started
         if not self._told:
             self._screen.note(
-                f"Score at step {work.state.step}: KID {kid:.4f} ({self._name} features, {PICTURES} pictures, "
+                f"Score at step {work.state.step}: KID {kid:.4f} ({self._scorer.name} features, {PICTURES} pictures, "
                 f"{counted(len(self._real), f'{self._against} photo')}); each takes {duration(seconds)}"
             )
             self._told = True

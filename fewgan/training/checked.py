@@ -34,7 +34,7 @@ def plugin(kind: str, name: str, module: Any) -> Any:
     for attribute in REQUIRED.get(kind, ()):
         if not hasattr(module, attribute):
             raise fault(kind, name, f"it has no attribute {attribute!r}")
-    hooks = HOOKS[kind] | (LOSS_OF_ITS_OWN if replaces(module) else {})
+    hooks = HOOKS[kind] | (LOSS_OF_ITS_OWN if brings_losses(module) else {})
     for hook, count in hooks.items():
         if hasattr(module, hook):
             _check_call(kind, name, hook, getattr(module, hook), count)
@@ -59,18 +59,18 @@ def _check_every(kind: str, name: str, every: Any) -> None:
     raise fault(kind, name, f"its `every` is {every!r} and not a whole number of 1 or more")
 
 
-def replacing(regularizers: Mapping[str, Any]) -> list[str]:
+def loss_plugins(regularizers: Mapping[str, Any]) -> list[str]:
     """The names of those that bring the losses of D and G in place of the core's."""
-    return [name for name, module in regularizers.items() if replaces(module)]
+    return [name for name, module in regularizers.items() if brings_losses(module)]
 
 
-def replaces(module: Any) -> bool:
+def brings_losses(module: Any) -> bool:
     return not getattr(module, "adversarial", True)
 
 
 def together(regularizers: dict[str, Any], augmentation: Any, augmentation_name: str) -> None:
     """Raises UsageError where one regularizer replaces what another plugin needs."""
-    found = replacing(regularizers)
+    found = loss_plugins(regularizers)
     if len(found) > 1:
         raise UsageError(f"{found[0]} and {found[1]} both replace the loss of D: choose one of them")
     if not found or hasattr(regularizers[found[0]], "logits"):

@@ -90,9 +90,14 @@ class Config:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """Every plugin of the run."""
+        """Architecture, transfer, augmentation and regularizers, which name the run: all that weights depend on."""
         optional = () if self.augmentation is None else (self.augmentation,)
         return (self.architecture, self.transfer, *optional, *self.regularizers)
+
+    @property
+    def planned(self) -> int:
+        """Steps that schedules refer to."""
+        return self.planned_steps or self.steps
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -11,9 +11,7 @@ LONG = 200  # steps that a sign must last
 NO_GAP = 0.05  # mean logit of photos minus that of samples below which D hardly separates them
 NO_LOSS = 0.05  # D's loss below which it separates nearly all of them
 SKIPPED = 0.1  # updates that were not finite, for each step
-LIKE_FAKES = (
-    0.9  # of the way from photos to samples, in D's logits, at which held-out photos count as judged like fakes
-)
+LIKE_FAKES = 0.9  # of the way from photos to samples, in D's logits: held-out photos there are judged like fakes
 LEAKS = 0.5  # of the way from photos to augmented photos
 ALIKE = 0.1  # spread of samples relative to that of the photos
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fewgan import distributed, run
-from fewgan.errors import FewganError
+from fewgan.errors import FewganError, UsageError
 from fewgan.screen import Screen, command, counted, say
 from fewgan.training import batches, checked, checkpoint, session
 from fewgan.training.config import Config
@@ -20,7 +21,7 @@ from fewgan.training.session import Session
 from fewgan.training.steps import Clock, discriminator_step, generator_step
 from fewgan.training.ticks import Ticks, save_photos, save_samples
 
-PATIENCE = 10  # steps in a row that may be skipped because they were not finite
+MOST_SKIPPED = 10  # steps in a row whose updates may be skipped because they were not finite
 
 
 class Stopped(FewganError):
@@ -62,7 +63,12 @@ def train(config: Config, screen: Screen, *, resume_unfinished: bool = False) ->
             if distributed.rank() == 0:
                 save_photos(new, folder)
                 save_samples(new, folder)
-            return _loop(new, folder, screen)
+            try:
+                return _loop(new, folder, screen)
+            except UsageError:  # a plugin cannot serve the first step
+                if started is None and distributed.rank() == 0 and not run.checkpoints(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+                raise
     return resume(str(started), screen)
 
 
@@ -79,13 +85,14 @@ def resume(
 ) -> Trained:
     """Resumes a run as if it had never stopped. name: a run folder, or `latest`. data: its dataset, where it moved."""
     folder = Path(distributed.broadcast_object(run.latest(wanted="checkpoints") if name == "latest" else name))
-    changes = {"save_every": save_every, "sample_every": sample_every, "patience": patience}
-    run.read_config(folder)
+    given = {"steps": steps, "data": data, "device": device}
+    given |= {"save_every": save_every, "sample_every": sample_every, "patience": patience}
+    run.read_config(folder)  # before the lock, which would put a file into a folder that is no run
     with _held(folder):
-        old = session.resume(folder, screen, steps=steps, data=data, device_name=device, **changes)
+        old = session.resume(folder, screen, {name: value for name, value in given.items() if value is not None})
         screen.note(f"Run: {folder}, resumed at step {old.state.step} of {old.config.steps}")
         if old.state.step >= old.config.steps:
-            screen.note("All its steps are made; train on with a larger --steps")
+            screen.note("This run has made all its steps; to train longer, give a larger --steps")
         return _loop(old, folder, screen)
 
 
@@ -97,7 +104,7 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     config, state, players = work.config, work.state, work.state.players
     learning = [p for module in players.modules.values() for p in module.parameters() if p.requires_grad]
     counts = generator_batches(config, players.networks.defaults.generator_batch)
-    planned_images = (config.planned_steps or config.steps) * work.images_per_step
+    planned_images = config.planned * work.images_per_step
     ticks = Ticks(work, folder, screen)
     started, ended_by = time.monotonic(), 0
     with _signals() as stopping, screen.progress("train", config.steps - state.step, "steps") as advance, ticks:
@@ -108,23 +115,22 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             freeze(checked.trainable(players, state.step, config.planned_steps), learning)
 
             # Discriminator
-            skipped_d = []
             for _ in range(config.d_steps or 1):
                 photos = [batches.batch(work) for _ in range(config.grad_accumulation)]
                 clock = Clock(state.step, state.images_seen, planned_images)
                 stats = discriminator_step(players, state.optimizers["discriminator"], photos, clock)
                 state.meter.add(stats, "discriminator")
-                skipped_d.append(stats["skipped_d"])
 
             # Generator
             reals = batches.reals_for_generator(photos, counts) if players.needs_real else ()
             stats = generator_step(players, state.optimizers["generator"], counts, clock, reals)
             state.meter.add(stats, "generator")
-            state.meter.end_step(skipped_d, stats["skipped_g"])
+            state.meter.end_step()
 
-            # EMA
+            # EMA: its ramp follows the images seen before this step, as in the loops that define it
             batch = config.batch_size * config.grad_accumulation
-            state.average.update(players, state.images_seen, work.images_per_step, batch)
+            seen_before = state.images_seen - work.images_per_step
+            state.average.update(players, seen_before, work.images_per_step, batch)
             state.step += 1
 
             # Tick: the loop waits for the device nowhere else
@@ -142,11 +148,11 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     if ended_by and state.step < config.steps:
         name = signal.Signals(ended_by).name
         again = command("fewgan", "train", "--resume", str(folder))
-        raise Stopped(f"stopped by {name} at step {state.step}, saved; go on with '{again}'", ended_by)
+        raise Stopped(f"stopped by {name} at step {state.step}; the run is saved. Resume it with '{again}'", ended_by)
     if ticks.exhausted:
         screen.note(
-            f"Stopped at step {state.step}: {counted(config.patience or 0, 'score')} since step {ticks.best_step}, and "
-            "none better; go on with a larger --patience if you want to"
+            f"Stopped at step {state.step}: no better score in the last {counted(config.patience or 0, 'score')} "
+            f"(best: step {ticks.best_step}); to train longer, resume the run with a larger --patience"
         )
     return Trained(folder, state.step, time.monotonic() - started, ticks.last, ticks.best_step)
 
@@ -161,7 +167,7 @@ def _check_finite(work: Session, folder: Path) -> None:
     """Raises FewganError where no step has been finite for long; the skipped ones have changed nothing."""
     state, config = work.state, work.config
     for name, count in zip(("loss_d", "loss_g"), state.meter.failing.tolist(), strict=True):
-        if count >= min(PATIENCE, config.steps):
+        if count >= min(MOST_SKIPPED, config.steps):
             raise FewganError(
                 f"{name} or its gradients have been NaN or infinite since step {state.step - int(count) + 1}: training "
                 f"diverged; checkpoints in {folder} are intact; start again with lower --lr-g and --lr-d"

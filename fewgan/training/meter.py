@@ -20,6 +20,7 @@ class Meter:
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.failing = torch.zeros(2)
+        self._skipped: dict[str, Tensor] = {}  # in this step, by side: 1 where every update was skipped so far
 
     def add(self, stats: Mapping[str, Tensor], side: str) -> None:
         """Adds the 0-d tensors of one update of a network; does not wait for the device."""
@@ -28,10 +29,12 @@ class Meter:
         values |= {SKIPPED[side]: skipped, f"updates_{side[0]}": 1 - skipped}
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self._skipped[side] = torch.minimum(self._skipped[side], skipped) if side in self._skipped else skipped
 
-    def end_step(self, skipped_d: list[Tensor], skipped_g: Tensor) -> None:
-        """Counts a step whose updates were skipped on one side; skipped_d: of each update of D."""
-        all_skipped = torch.stack((torch.stack(skipped_d).amin(), skipped_g))
+    def end_step(self) -> None:
+        """Counts a step in which every update of a network was skipped."""
+        all_skipped = torch.stack([self._skipped[side] for side in SKIPPED])
+        self._skipped = {}
         self.failing = (self.failing.to(all_skipped.device) + 1) * all_skipped
 
     def take_means(self) -> dict[str, float | None]:

@@ -25,19 +25,19 @@ class HeldOut:
     @torch.no_grad()
     def logit(self) -> float | None:
         """D's mean logit for a batch of them, augmented as photos are; another batch each step."""
-        work, team = self._work, self._work.state.players
-        batched = getattr(team.discriminator, "separate", False)  # then a logit depends on the rest of its batch
-        if self._images is None or batched or team.replaces_adversarial is not None:
+        work, players = self._work, self._work.state.players
+        batched = getattr(players.discriminator, "separate", False)  # then a logit depends on the rest of its batch
+        if self._images is None or batched or players.loss_plugin is not None:
             return None
         rows = dataset.indices(len(self._images), work.state.step * BATCH, BATCH, work.config.seed)
         images = self._images[rows].to(work.device).float().div(127.5).sub(1)
-        labels = self._labels[rows].to(work.device) if team.conditional else None
-        team.discriminator.eval()  # buffers stay as they are
+        labels = self._labels[rows].to(work.device) if players.conditional else None
+        players.discriminator.eval()  # buffers stay as they are
         try:
-            augmented = team.augment(images.contiguous(memory_format=work.memory_format))
-            return team.discriminate(augmented, labels).mean().item()
+            augmented = players.augment(images.contiguous(memory_format=work.memory_format))
+            return players.discriminate(augmented, labels).mean().item()
         finally:
-            team.discriminator.train()
+            players.discriminator.train()
 
 
 def leak(photos: Tensor, augmented: Tensor, samples: Tensor) -> float:

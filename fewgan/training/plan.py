@@ -46,7 +46,7 @@ def plan(config: Config, screen: Screen) -> dict[str, Any]:
             "batch_size": config.batch_size,
             "d_steps": config.d_steps,
             "grad_accumulation": config.grad_accumulation,
-            "photos_shown": config.steps * config.batch_size * config.grad_accumulation * (config.d_steps or 1),
+            "photos_shown": config.steps * work.images_per_step,
             "learning_rates": f"G {config.lr_g:g}, D {config.lr_d:g}",
             "precision": config.precision,
             "device": str(work.device),
@@ -57,7 +57,7 @@ def plan(config: Config, screen: Screen) -> dict[str, Any]:
 
 def _loss(players: Players) -> str:
     """The adversarial loss, or the regularizer that brings both losses in its place."""
-    return players.loss if players.replacing is None else f"of {players.replacing}"
+    return players.loss if players.loss_plugin_name is None else f"of {players.loss_plugin_name}"
 
 
 def _count(module: nn.Module) -> int:

@@ -40,11 +40,11 @@ class Players:
     frequencies: Tensor | None = None
     random: torch.Generator | None = None
     steps: int = 1
-    conditional: bool = field(init=False)
 
-    def __post_init__(self) -> None:
-        # D gets labels where the generator has classes and the transfer does not replace them.
-        self.conditional = self.transfer.conditional and self.networks.generator.classes > 0
+    @property
+    def conditional(self) -> bool:
+        """Whether D gets labels: the generator has classes, and the transfer does not replace them."""
+        return bool(self.transfer.conditional) and self.generator.classes > 0
 
     @property
     def generator(self) -> Any:
@@ -63,19 +63,19 @@ class Players:
         return found | {f"regularizer.{name}": module for name, module in self.regularizers.items()}
 
     @property
-    def replacing(self) -> str | None:
+    def loss_plugin_name(self) -> str | None:
         """The name of the regularizer that brings the losses of D and G in place of the core's, or None."""
-        return next(iter(checked.replacing(self.regularizers)), None)
+        return next(iter(checked.loss_plugins(self.regularizers)), None)
 
     @property
-    def replaces_adversarial(self) -> Any | None:
+    def loss_plugin(self) -> Any | None:
         """That regularizer itself."""
-        return None if self.replacing is None else self.regularizers[self.replacing]
+        return None if self.loss_plugin_name is None else self.regularizers[self.loss_plugin_name]
 
     @property
     def judge(self) -> Any:
         """(images, labels) -> logits: D, or what the regularizer that brings the losses has in its place."""
-        return getattr(self.replaces_adversarial, "discriminator", self.discriminator)
+        return getattr(self.loss_plugin, "discriminator", self.discriminator)
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -216,7 +216,7 @@ def assemble(config: Config, networks: Networks) -> Players:
         names=names,
         precision=config.precision,
         orthogonal=config.orthogonal,
-        steps=config.planned_steps or config.steps,
+        steps=config.planned,
     )
 
 

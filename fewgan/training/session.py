@@ -20,21 +20,22 @@ from fewgan.networks import Networks
 from fewgan.options import fields_of
 from fewgan.photos import dataset
 from fewgan.sampling.generate import truncates
-from fewgan.scoring.fid import built
-from fewgan.screen import Screen, counted
+from fewgan.scoring.scorer import Scorer
+from fewgan.screen import Screen, command, counted
 from fewgan.sources import load, transfer
 from fewgan.sources.model import Model
-from fewgan.training import checkpoint, players, settle
+from fewgan.training import checkpoint, settle
 from fewgan.training.average import Average
 from fewgan.training.checkpoint import State
 from fewgan.training.config import Config
+from fewgan.training.players import apply_schedules, assemble, optimizers
 
 
 @dataclass
 class Session:
     """A training that is ready to step. record: the content of config.json. data: where photos and labels come from.
 
-    features: name, origin and module of those that score it, see `scoring.fid.built`; None without --score-every.
+    scorer: of its pictures while it trains; None without --score-every.
     """
 
     config: Config
@@ -43,7 +44,7 @@ class Session:
     photos: Tensor
     labels: Tensor
     state: State
-    features: tuple[str, str, Any] | None = None
+    scorer: Scorer | None = None
 
     @property
     def device(self) -> torch.device:
@@ -76,9 +77,8 @@ def begin(config: Config, screen: Screen) -> Session:
     networks: Networks = plugin.build(options, size=config.size, classes=classes).with_discriminator()
     config = settle.with_defaults(config, networks)
     state = _state(config, networks, target, data, source=model, new=True)
-    replacing = state.players.replacing
-    if asked["loss"] is not None and replacing is not None:
-        raise UsageError(f"--loss {asked['loss']}: {replacing} brings a loss of its own; leave --loss out")
+    if asked["loss"] is not None and (name := state.players.loss_plugin_name) is not None:
+        raise UsageError(f"--loss {asked['loss']}: {name} brings a loss of its own; leave --loss out")
     _check_space(config, state, Path(config.out))
     photos, labels = settle.photos(config, data, screen, target)
     record = settle.record(config, data, classes, model, target) | {
@@ -86,11 +86,13 @@ def begin(config: Config, screen: Screen) -> Session:
         "learned_from": _pretrained_parts(state),
         "truncates": truncates(networks.generator),
     }
-    return Session(config, record, data, photos, labels, state, _features(config, target))
+    return Session(config, record, data, photos, labels, state, _scorer(config, target))
 
 
-def _features(config: Config, target: torch.device) -> tuple[str, str, Any] | None:
-    return built(config.features, target) if config.score_every is not None and config.features is not None else None
+def _scorer(config: Config, target: torch.device) -> Scorer | None:
+    if config.score_every is None or config.features is None:
+        return None
+    return Scorer.of(config.features, target)
 
 
 def _pretrained_parts(state: State) -> list[str]:
@@ -147,6 +149,7 @@ def _holds_others(data: Path, record: Mapping[str, Any]) -> bool:
 def _asked(content: dict[str, Any]) -> dict[str, Any]:
     """A command's config, from a file or not, to be compared: complete, and without versions."""
     content = {field.name: field.default for field in dataclasses.fields(Config)} | content
+    content |= {name: os.path.normpath(content[name]) for name in ("data", "out")}  # a shell completes them with a /
     return {name: _plain(value) for name, value in json.loads(json.dumps(content, default=str)).items()}
 
 
@@ -162,34 +165,31 @@ def _plain(value: Any) -> Any:
     return choice.kind, choice.name, choice.package, options
 
 
-def resume(
-    folder: Path, screen: Screen, *, steps: int | None, data: str | None, device_name: str | None, **changes: Any
-) -> Session:
+def resume(folder: Path, screen: Screen, given: Mapping[str, Any]) -> Session:
     """A training as its newest checkpoint left it.
 
-    steps: a new goal, no fewer than are made. data: the dataset in another place. changes: config fields that may go
-    with a resume.
+    given: config fields that replace the run's. steps: a new goal, no fewer than are made; data: the dataset in another
+    place.
     """
     record = run.read_config(folder)
     config = Config.from_dict(record)
-    if config.score_every is None and changes.get("patience") is not None:
+    if config.score_every is None and "patience" in given:
         raise UsageError(f"--patience: {folder} was started without --score-every and has no scores; leave it out")
-    given = {"steps": steps, "data": data, "device": device_name, **changes}
-    config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
+    config = dataclasses.replace(config, **given)
     if not run.checkpoints(folder):
         raise UsageError(f"{folder}: has no checkpoint to resume from; start it again with 'fewgan train'")
     target = device.resolve(config.device)
     distributed.bind(target)
     config = dataclasses.replace(config, precision=settle.precision(config, target, screen, resumed=True))
     settle.check_batch(config)
-    photos_of = _dataset(folder, record, data)
+    photos_of = _dataset(folder, record, given.get("data"))
     plugin, options = config.architecture.plugin()
     networks = load.build_empty(plugin, options, size=config.size, classes=record["network_classes"])
     state = _state(config, networks.with_discriminator(), target, photos_of, source=None, new=False)
     _restore(folder, state, screen)
-    if steps is not None and steps < state.step:
+    if "steps" in given and config.steps < state.step:
         made = counted(state.step, "step")
-        raise UsageError(f"--steps {steps}: {folder} has made {made} already; give {state.step} or more")
+        raise UsageError(f"--steps {config.steps}: {folder} has made {made} already; give {state.step} or more")
     _check_space(config, state, folder)
     photos, labels = settle.photos(config, photos_of, screen, target)
     record |= config.as_dict()
@@ -199,7 +199,11 @@ def resume(
         run.cut_metrics(folder, state.step)
         run.write_json(folder / "config.json", record)
     distributed.barrier()  # all ranks count the same scores
-    return Session(config, record, photos_of, photos, labels, state, _features(config, target))
+    work = Session(config, record, photos_of, photos, labels, state, _scorer(config, target))
+    # The rates of the last step, whose line of metrics may still be missing.
+    before, planned = state.images_seen - work.images_per_step, config.planned * work.images_per_step
+    apply_schedules(state.players, state.optimizers, before, planned)
+    return work
 
 
 def _dataset(folder: Path, record: Mapping[str, Any], given: str | None) -> dataset.Dataset:
@@ -214,16 +218,18 @@ def _dataset(folder: Path, record: Mapping[str, Any], given: str | None) -> data
         try:
             data = dataset.load(place)
         except UsageError:
-            if place is places[-1] and found is None:
+            if place is places[-1] and found is None and (given is not None or place.exists()):
                 raise
             continue
         if data.fingerprint == record["fingerprint"]:
             return data
         found = data
-    where = found.folder if found is not None else places[-1]
+    again = command("fewgan", "train", "DATASET", "--resume", str(folder))
+    if found is None:
+        raise UsageError(f"{places[-1]}: the dataset of {folder} is not there; name it, as in '{again}'")
     raise UsageError(
-        f"{where}: not the photos that {folder} was trained on; name their dataset, as in 'fewgan train DATASET "
-        f"--resume {folder}', or prepare them again with the same options"
+        f"{found.folder}: not the photos that {folder} was trained on; name their dataset, as in '{again}', or prepare "
+        "them again with the same options"
     )
 
 
@@ -247,14 +253,15 @@ def _restore(folder: Path, state: State, screen: Screen) -> None:
                 problem = str(error)
         problem = distributed.broadcast_object(problem)
         if problem is None:
-            return None if distributed.rank() == 0 else checkpoint.restore(path, state)
+            if distributed.rank() > 0:
+                checkpoint.restore(path, state)
+            return
         if not found:
             raise storage.Damaged(problem)
         screen.warn(f"{problem}; resuming from the checkpoint before it, step {found[-1][0]} instead of {step}")
         if distributed.rank() == 0:
             path.rename(path.with_suffix(".damaged"))
         distributed.barrier()
-    raise UsageError(f"{folder}: has no checkpoint to resume from; start it again with 'fewgan train'")
 
 
 def _check_space(config: Config, state: State, folder: Path) -> None:
@@ -274,20 +281,20 @@ def _state(
     new: bool,
 ) -> State:
     """Networks and plugins on their device, alike in all processes, with the source's weights in a new run."""
-    team = players.assemble(config, networks)
-    keeps, model = getattr(team.transfer, "keeps_source", False), source
+    players = assemble(config, networks)
+    keeps, model = getattr(players.transfer, "keeps_source", False), source
     if model is None and keeps and config.source is not None:
         model = load.load(config.source)
     if new and model is not None:
         transfer.copy_weights(model, networks, data.classes)
-    for module in team.modules.values():
+    for module in players.modules.values():
         module.to(target).to(memory_format=device.memory_format(target))
         module.train()
-    if model is not None and (new or keeps) and hasattr(team.transfer, "start"):
-        team.transfer.start(networks, [model.to(target)])
-    distributed.broadcast_parameters(team.modules.values())
+    if model is not None and (new or keeps) and hasattr(players.transfer, "start"):
+        players.transfer.start(networks, [model.to(target)])
+    distributed.broadcast_parameters(players.modules.values())
     if distributed.world_size() > 1:
-        team.random = torch.Generator(target)
+        players.random = torch.Generator(target)
     if networks.generator.classes == len(data.classes) > 1:
-        team.frequencies = data.class_counts.to(target, torch.float32)
-    return State(team, Average(team), players.optimizers(team, config))
+        players.frequencies = data.class_counts.to(target, torch.float32)
+    return State(players, Average(players), optimizers(players, config))

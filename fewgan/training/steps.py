@@ -55,7 +55,7 @@ def discriminator_step(
     snapshot, parameters = _begin(players, optimizer)
     seen: list[tuple[Tensor, Tensor]] = []
     total = torch.zeros((), device=players.device)
-    replaced = players.replaces_adversarial
+    replaced = players.loss_plugin
     for number, (real, labels) in enumerate(batches, start=1):
         step = _discriminator_forward(players, real, labels, clock)
         if step.logits_real is not None and step.logits_fake is not None:
@@ -103,7 +103,7 @@ def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, clock
         logits_fake=None,
         **_common(players, clock),
     )
-    replaced = players.replaces_adversarial
+    replaced = players.loss_plugin
     if replaced is not None:
         if not hasattr(replaced, "logits"):
             return step
@@ -131,7 +131,7 @@ def generator_step(
     """
     snapshot, parameters = _begin(players, optimizer)
     total = torch.zeros((), device=players.device)
-    replaced = players.replaces_adversarial
+    replaced = players.loss_plugin
     for number, count in enumerate(counts):
         z, labels = players.draw(count)
         fake = players.generate(z, labels)
@@ -245,9 +245,10 @@ def add_orthogonal_gradient(players: Players, parameters: Sequence[nn.Parameter]
     BigGAN (arXiv 1809.11096), section 3.1, equation 3, in gradient form.
     """
     tables = {
-        id(module.weight)
+        id(parameter)
         for module in chain.from_iterable(module.modules() for module in players.modules.values())
-        if isinstance(module, nn.Embedding)
+        if isinstance(module, nn.Embedding) or hasattr(module, "set_rows")
+        for parameter in module.parameters(recurse=False)
     }
     own = {id(parameter) for parameter in players.generator.parameters()}
     for parameter in parameters:

@@ -91,7 +91,7 @@ def test_the_best_is_kept_and_taken(tmp_path, scripted, capsys):
     assert (done.best_step, done.step, steps_of(done.folder / run.BEST)) == (20, 20, 20)
     error = capsys.readouterr().err
     assert error.count("Score at step 4: KID 0.5000 (means features, 16 pictures, 12 training photos); each takes") == 1
-    assert "no photos are held out" in error
+    assert "fewer than 2 photos are held out" in error
     made = sample(done.folder, count=1, out=tmp_path / "pictures", device="cpu", screen=Screen())
     assert len(made.files) == 1
     assert "Generator: best.safetensors of step 20, the one with the best score" in capsys.readouterr().err
@@ -110,14 +110,14 @@ def test_patience_counts_scores_that_are_not_numbers(tmp_path, monkeypatch, caps
     monkeypatch.setattr("fewgan.training.best.distances.kid", lambda *_, **__: SimpleNamespace(full=next(found)))
     done = train(scored(tmp_path, patience=2), Screen(quiet=False))
     assert (done.step, done.best_step) == (12, 4)
-    assert capsys.readouterr().err.count("the score is not finite, so it counts as none of the best") == 2
+    assert capsys.readouterr().err.count("the score is NaN or infinite and is ignored") == 2
 
 
 def test_patience_ends_the_run_with_everything_saved(tmp_path, scripted, capsys):
     done = train(scored(tmp_path, patience=2), Screen(quiet=False))
     assert (done.step, done.best_step, steps_of(done.folder / run.BEST)) == (16, 8, 8)
     assert run.checkpoints(done.folder)[-1][0] == 16
-    assert "Stopped at step 16: 2 scores since step 8, and none better" in capsys.readouterr().err
+    assert "Stopped at step 16: no better score in the last 2 scores (best: step 8)" in capsys.readouterr().err
     again = resume(str(done.folder), Screen(quiet=True))
     assert (again.step, again.best_step) == (16, 8)
     further = resume(str(done.folder), Screen(quiet=True), patience=3)
@@ -225,6 +225,6 @@ def test_wrong_use(tmp_path):
 
 
 def test_features_that_d_learned_from_are_told(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("fewgan.training.best.learned", lambda identity, learned_from: True)
+    monkeypatch.setattr("fewgan.scoring.scorer.Scorer.is_among", lambda scorer, identities: True)
     train(scored(tmp_path, features=Choice(**vars(choose("features", "means")))), Screen(quiet=True))
     assert "D learns from the weights of the means features" in capsys.readouterr().err

@@ -113,7 +113,7 @@ def test_requests_that_cannot_be_served(data, source, tmp_path, changes, message
 
 
 def test_a_loss_beside_a_plugin_that_brings_its_own(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(Players, "replacing", "alone")
+    monkeypatch.setattr(Players, "loss_plugin_name", "alone")
     with pytest.raises(UsageError, match="--loss hinge: alone brings a loss of its own; leave --loss out"):
         session.begin(config(data, tmp_path, loss="hinge"), QUIET)
     session.begin(config(data, tmp_path), QUIET)

@@ -1,13 +1,15 @@
 """Learning rates: groups of their own, schedules, and what else the optimizers do to gradients."""
 
 import dataclasses
+import functools
 
 import pytest
 import torch
 from small import plain, step_d, team
 from torch import nn
 
-from fewgan.networks import Adam
+from fewgan import run
+from fewgan.networks import Adam, Defaults
 from fewgan.plugin import Group
 from fewgan.registry import choose
 from fewgan.testing import tiny
@@ -109,6 +111,17 @@ def test_a_group_is_asked_at_the_steps_of_the_run(tmp_path, monkeypatch):
     loop.train(config(tmp_path, steps=4, d_steps=3, grad_accumulation=2, save_every=4, sample_every=4), QUIET)
     assert own.asked == [(index, 4) for index in range(4)]
     assert asked == [1, 1, 0.1, 0.1]
+
+
+def test_a_line_that_was_still_missing_has_the_rates_of_the_last_step(tmp_path, monkeypatch):
+    """A run that is killed between its last checkpoint and its last line makes no step when it is resumed."""
+    falling = Adam(learning_rate=1e-4, schedule=lambda seen, planned: 1 - 0.5 * seen / planned)
+    monkeypatch.setattr(tiny, "Defaults", functools.partial(Defaults, generator=falling))
+    folder = loop.train(config(tmp_path, steps=2, save_every=1), QUIET).folder
+    expected = run.read_metrics(folder)[-1]["learning_rates"]
+    (folder / "metrics.jsonl").unlink()
+    loop.resume(str(folder), QUIET)
+    assert run.read_metrics(folder)[-1]["learning_rates"] == expected
 
 
 def test_a_gradient_clip_is_that_of_the_network():

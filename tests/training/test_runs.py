@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import pytest
@@ -14,7 +15,7 @@ from fewgan.errors import UsageError
 from fewgan.networks import Networks
 from fewgan.photos.prepare import prepare
 from fewgan.regularizers.cr import Options
-from fewgan.screen import Screen
+from fewgan.screen import Screen, command
 from fewgan.sources.load import load
 from fewgan.sources.model import name_of
 from fewgan.testing import tiny
@@ -132,7 +133,7 @@ def test_a_project_that_was_moved_resumes_and_a_dataset_may_be_named(tmp_path):
     assert loop.resume(str(folder), QUIET).step == 4
     run.checkpoints(folder)[-1][1].unlink()
     shutil.move(moved / "dataset", tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="is not a dataset"):
+    with pytest.raises(UsageError, match=r"the dataset of .* is not there; name it"):
         loop.resume(str(folder), QUIET)
     assert loop.resume(str(folder), QUIET, data=str(tmp_path / "elsewhere")).step == 4
 
@@ -176,7 +177,7 @@ def test_other_photos_in_the_dataset_start_a_new_run(tmp_path, capsys):
 def test_a_resume_of_what_is_finished_says_so(tmp_path, capsys):
     folder = loop.train(config(tmp_path, steps=2), QUIET).folder
     assert loop.resume(str(folder), Screen()).step == 2
-    assert "All its steps are made; train on with a larger --steps" in capsys.readouterr().err
+    assert "This run has made all its steps; to train longer, give a larger --steps" in capsys.readouterr().err
 
 
 def test_a_newer_version_resumes_what_the_older_one_began(tmp_path):
@@ -213,6 +214,50 @@ def test_the_same_command_beside_one_that_runs_takes_nothing_from_it(tmp_path):
     with run.locked(folder), pytest.raises(UsageError, match="being trained by another process"):
         loop.train(asked, QUIET, resume_unfinished=True)
     assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_trailing_slash_makes_no_other_command(tmp_path):
+    asked = config(tmp_path, steps=1)
+    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
+    completed = dataclasses.replace(asked, data=f"{asked.data}/", out=f"{asked.out}/")
+    assert loop.train(completed, QUIET, resume_unfinished=True).folder == folder
+
+
+def test_a_dataset_that_has_moved_is_asked_for_by_a_command_that_works(tmp_path):
+    asked = config(tmp_path, steps=1, out=str(tmp_path / "my runs"))
+    folder = loop.train(asked, QUIET).folder
+    shutil.move(asked.data, tmp_path / "elsewhere")
+    again = re.escape(command("fewgan", "train", "DATASET", "--resume", str(folder)))
+    with pytest.raises(UsageError, match=f"the dataset of .* is not there; name it, as in '{again}'"):
+        loop.resume(str(folder), QUIET, steps=2)
+    shutil.move(tmp_path / "elsewhere", asked.data)
+    record = json.loads((folder / "config.json").read_text()) | {"fingerprint": "of others"}
+    (folder / "config.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match=f"not the photos that .*, as in '{again}'"):
+        loop.resume(str(folder), QUIET, steps=2)
+
+
+def test_a_request_that_the_first_step_refuses_leaves_no_run(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise UsageError("two photos at least")
+
+    monkeypatch.setattr(loop, "discriminator_step", refuse)
+    with pytest.raises(UsageError, match="two photos"):
+        loop.train(config(tmp_path, steps=1), QUIET)
+    assert not list((tmp_path / "runs").glob("0*"))
+
+
+def test_the_average_is_a_copy_after_the_first_step_and_its_ramp_counts_the_steps_before(tmp_path):
+    """As in the published loops, where images are counted after the average has moved."""
+    asked = config(tmp_path, steps=2, save_every=1)
+    folder = loop.train(asked, QUIET).folder
+    (_, first), (_, second) = run.checkpoints(folder)
+    name = next(key for key in storage.read_tensors(first)[0] if key.startswith("generator.") and "weight" in key)
+    averaged = "average." + name
+    one, two = (storage.read_tensors(path)[0] for path in (first, second))
+    torch.testing.assert_close(one[averaged], one[name], rtol=0, atol=0)
+    kept = 0.5 ** (1 / 0.05)  # of the half-life, 5 % of the images of the one step before
+    torch.testing.assert_close(two[averaged], kept * one[averaged] + (1 - kept) * two[name])
 
 
 def test_a_file_of_a_run_is_no_run_and_says_which_it_is_of(tmp_path):

@@ -148,6 +148,18 @@ def test_orthogonal_regularisation_is_of_g_alone():
     assert all(torch.equal(tensor, state[name]) for name, tensor in players.discriminator.state_dict().items())
 
 
+def test_orthogonal_regularisation_leaves_tables_of_classes_alone():
+    players = team()
+    players.orthogonal, players.generator.table = 0.1, nn.Linear(3, 8)
+    players.generator.table.set_rows = print  # as StyleGAN2's embedding of one-hot labels has it
+    own = [*players.generator.parameters()]
+    for parameter in own:
+        parameter.grad = torch.zeros_like(parameter)
+    add_orthogonal_gradient(players, own)
+    assert any(parameter.grad.any() for parameter in own)
+    assert not players.generator.table.weight.grad.any()
+
+
 def test_orthogonal_regularisation_leaves_a_mapper_alone():
     """Which learns in G's step, beside G."""
     players, mapper = team(), nn.Linear(8, 8)
@@ -166,7 +178,7 @@ def test_buffers_of_the_average_are_averaged_or_copied(how, buffers):
     players = team(defaults=dataclasses.replace(defaults, ema_buffers=how, ema_ramp=None))
     average = Average(players)
     players.generator.norm.mean.fill_(1)
-    average.update(players, images_seen=10, new_images=4, batch=32)
+    average.update(players, seen_before=10, new_images=4, batch=32)
     assert (average.generator.norm.mean == 1).all() == buffers
     expected = 1 - 0.5 ** (4 / 10_000)  # no ramp: the half-life is the whole one
     if not buffers:
