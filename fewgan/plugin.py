@@ -64,6 +64,7 @@ API = 1
 class Plugin:
     """What an entry point names.
 
+    api: the api that the plugin was written for, as a number: 1. Not `API`, which is that of the installed fewgan.
     summary: one line for `--help` and `fewgan plugins`. options: a frozen keyword-only dataclass of `option` fields.
     build: makes the module or networks (see the top of this file); raises UsageError for what it cannot serve.
     needs_source: transfers only; a pretrained source must be given. It is here, and not on the built module,

@@ -41,6 +41,7 @@ def must(kind: str, form: str, callers: str, when: str) -> Hook:
 PLAYERS, STEPS, LOOP = "training/players.py", "training/steps.py", "training/loop.py"
 SESSION, GENERATE, MODEL = "training/session.py", "sampling/generate.py", "sources/model.py"
 LOAD, EXTRACT, FID = "sources/load.py", "scoring/extract.py", "scoring/fid.py"
+SCORER = "scoring/scorer.py"
 ANY, PLUGIN, GROUP, G, D = "every module", "`Plugin`", "`Group`", "generator", "discriminator"
 OTHERS = "transfers, the conformance kit"
 TRANSFER, AUGMENTATION, REGULARIZER, FEATURES = "transfer", "augmentation", "regularizer", "features"
@@ -70,7 +71,7 @@ HOOKS = (
     must(G, "condition_dim: int", OTHERS, "any time; 0 is allowed"),
     must(G, "embed(labels [N]) → condition [N, C]", f"{PLAYERS}:generate {MODEL}:conditions",
          "before each forward, unless the transfer has a mapper"),
-    must(G, "forward(z [N, Z], condition [N, C]) → images [N, 3, S, S]", f"{PLAYERS}:generate {MODEL}:generate",
+    must(G, "forward(z [N, Z], condition [N, C]) → images [N, 3, S, S]", f"{PLAYERS}:generate {MODEL}:images",
          "each micro-batch of D (without gradient) and of G; sampling"),
     must(G, "blocks() → modules", OTHERS, "any time; from latent to image, every parameter in exactly one"),
     may(G, "moving: tuple of names = ()", f"{STEPS}:_all_reduce_moving",
@@ -79,7 +80,7 @@ HOOKS = (
         "in place of N(0, 1): each micro-batch, and pictures of `sample` and `fid`"),
     may(G, "mapped: bool", f"{PLAYERS}:assemble",
         "True where a mapper comes before the network, which then draws no latents of its own"),
-    may(G, "sample(z, condition, truncation) → images", f"{MODEL}:generate {GENERATE}:_blended",
+    may(G, "sample(z, condition, truncation) → images", f"{MODEL}:images",
         "in place of forward, with `--truncation`; z is not truncated then"),
     may(G, "from_w(w [N, W] or [N, layers, W]) → images", "sampling/stored.py:draw",
         "`--latents` of `sample` with a file of w, and projections"),
@@ -96,7 +97,7 @@ HOOKS = (
     must(D, "blocks() → modules", OTHERS, "any time; from image to logit, every parameter in exactly one"),
     may(D, "separate: bool = False", f"{STEPS}:_discriminator_forward",
         "True: fakes and photos are judged in two forwards, in this order"),
-    must(TRANSFER, "conditional: bool", f"{PLAYERS}:__post_init__", "once; False: labels are None for D"),
+    must(TRANSFER, "conditional: bool", f"{PLAYERS}:conditional", "each step; False: labels are None for D"),
     must(TRANSFER, "mapper: module or None", f"{PLAYERS}:generate training/average.py:__init__ {MODEL}:conditions",
          "(z, labels) → (z, condition) before each forward of G; averaged and stored with G"),
     may(TRANSFER, "start(networks, sources)", f"{SESSION}:_state",
@@ -132,14 +133,14 @@ HOOKS = (
         "each micro-batch of G; added to G's loss"),
     may(REGULARIZER, "needs_real: bool = False", f"{PLAYERS}:needs_real {LOOP}:_loop",
         "True: photos and their labels in G's steps, too"),
-    may(REGULARIZER, "adversarial: bool = True", "training/checked.py:replaces",
+    may(REGULARIZER, "adversarial: bool = True", "training/checked.py:brings_losses",
         "False: no adversarial loss and no forward of D by the core, in either step"),
     must(FEATURES, "forward(uint8 [N, 3, H, W]) → float32 [N, dim]", f"{EXTRACT}:extract",
          "each batch of pictures and photos"),
     must(FEATURES, "dim: int", f"{EXTRACT}:extract", "before the first batch"),
     must(FEATURES, "score_name: str", f"{FID}:score",
          "the name of the Fréchet distance; FID only for the standard weights"),
-    may(FEATURES, "identity: str", f"{FID}:score {EXTRACT}:cache_key",
+    may(FEATURES, "identity: str", f"{SCORER}:identity {SCORER}:cache_key",
         "scores are marked as not comparable if D learned from the same weights"),
     may(FEATURES, "maps(float [N, 3, H, W]) → [maps [N, C, H, W]]", "`fewgan project`",
         "each step of a projection, with gradient; images in [0, 255]"),

@@ -1,6 +1,7 @@
 """The rooms of the house: which file may import which. Every import counts, those inside functions too."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,21 @@ def test_built_ins_import_what_a_stranger_would(kind):
 def test_files_are_short():
     long = {str(path.relative_to(ROOT)): count for path in SHIPPED if (count := lines(path)) > 300}
     assert not long
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_plugin_says_its_api_as_a_number(path):
+    """`api=API` would be the api of the installed fewgan, whatever the plugin was written for."""
+    assert "api=API" not in path.read_text(encoding="utf-8")
+
+
+def test_the_map_shows_every_file():
+    """CONTRIBUTING.md; the files of built-in plugins, of the reader of pickles and of the kit are not in it."""
+    whole = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\w+", whole.partition("    fewgan/\n")[2].partition("\n\n")[0]))
+    inside = (*BUILT_IN, "testing", "pickles")
+    files = {path.stem for path in FILES.values() if not set(path.relative_to(PACKAGE).parts) & set(inside)}
+    assert files - {"__init__", "__main__"} <= shown, files - shown
 
 
 def lines(path: Path) -> int:

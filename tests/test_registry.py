@@ -16,7 +16,7 @@ from packages import PLUGIN, install
 from fewgan import registry
 from fewgan.cli.commands import core_flags
 from fewgan.options import checked, fields_of, flags_of
-from fewgan.plugin import API, Plugin, UsageError, option
+from fewgan.plugin import Plugin, UsageError, option
 
 ROOT = Path(__file__).parents[1]
 _serial = count()
@@ -52,7 +52,7 @@ def test_built_ins_come_through_their_entry_points():
         found = registry.find(kind)
         for name in declared.get(f"fewgan.{kind}", {}):
             assert [entry.package for entry in found[name]] == ["fewgan"]
-            assert registry.load(kind, name).api == API
+            assert registry.load(kind, name).api == 1
     assert [registry.default(kind) for kind in ("architectures", "augmentations")] == ["biggan", None]
     assert all(error is None for _, error in registry.check())
 
@@ -76,7 +76,7 @@ def test_the_same_package_seen_twice_is_one(place):
     sys.path[:0] = [str(place / "here"), str(place / "there")]  # undone by the fixture
     try:
         assert [entry.version for entry in registry.find("transfers")["calm"]] == ["1.0"]
-        assert registry.load("transfers", "calm").api == API
+        assert registry.load("transfers", "calm").api == 1
     finally:
         del sys.path[:2]
 
@@ -151,7 +151,7 @@ def test_two_packages_claim_a_name(place, kind, name):
 )
 def test_broken_plugins(place, source, message):
     assert re.search(message, broken(place, source))
-    assert registry.load("regularizers", "cr").api == API
+    assert registry.load("regularizers", "cr").api == 1
     assert [(entry.name, error is None) for entry, error in registry.check() if error] == [("odd", False)]
 
 
@@ -187,7 +187,7 @@ class Options:
     secret: int = option(2, "Derived", min=0, hidden=True)
 
 
-SOME = Plugin(api=API, summary="Some", options=Options, build=print)
+SOME = Plugin(api=1, summary="Some", options=Options, build=print)
 
 
 def test_options_from_values():

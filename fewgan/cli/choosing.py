@@ -10,6 +10,7 @@ import shlex
 import shutil
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -232,10 +233,16 @@ def _chooser(kind: str) -> inspect.Parameter:
 
 
 def _switch(name: str, entry: Entry, plugin: Plugin | None) -> inspect.Parameter:
-    more = command("fewgan", "plugins", "show", name)
+    """plugin: where it is chosen. Of the others fewgan's own are loaded to say what they do."""
+    summary = plugin.summary if plugin else f"From {entry.origin}"
+    if plugin is None:
+        if entry.package == "fewgan":
+            with suppress(FewganError):  # another package claims the name; the command may not want either
+                summary = registry.load("regularizers", name).summary
+        summary += f"; its options: {command('fewgan', 'plugins', 'show', name)}"
     return keyword(
         f"switch_{name}", bool | None, None, f"{flag(name)}/{flag(f'no-{name}')}", metavar="", show_default=False,
-        help=plugin.summary if plugin else f"From {entry.origin}; its options: {more}", rich_help_panel="Regularizers",
+        help=summary, rich_help_panel="Regularizers",
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def prepare(
     holdout: Annotated[int, whole(0, "Number of photos to hold out from training, for fid.")] = 0,
     duplicates: Annotated[
         str,
-        text("NAME", "Copies to leave out: near, mirror images too; exact; keep.", among=("near", "exact", "keep")),
+        text("NAME", "Duplicates to leave out: near, resized ones too; exact; keep.", among=("near", "exact", "keep")),
     ] = "near",
     seed: Seed = 0,
     workers: Annotated[int | None, whole(1, "Processes that decode photos; default: one per core.")] = None,
@@ -165,7 +165,7 @@ def sample(
     truncation: Annotated[float | None, real("Scale of the latents; lower values trade variety for quality.")] = None,
     seed: Seed = 0,
     classes: Annotated[str | None, text("NAMES", "Comma-separated class names or indices.")] = None,
-    latents: Annotated[Path | None, text("FILE", "Draw the latents in a file, such as fewgan project writes.")] = None,
+    latents: Annotated[Path | None, text("FILE", "Draw from the latents in a safetensors file.")] = None,
     grid: Annotated[bool, switch("--grid", "Make one picture, a grid of all.")] = False,
     interpolate: Annotated[bool, switch("--interpolate", "Make a seamlessly looping animation.")] = False,
     standing_stats: StandingStats = 0,

@@ -14,7 +14,7 @@ from fewgan.errors import FewganError, UsageError
 from fewgan.installed import KINDS
 
 OUT_OF_MEMORY = {
-    "train": "use a smaller --batch-size (with --grad-accumulation 2 the updates stay the same for half of it), a "
+    "train": "use a smaller --batch-size (half of it with --grad-accumulation 2 gives the same update), a "
     "smaller --size, or ",
     "sample": "take fewer with --count, or ",
     "fid": "take fewer with --count, or ",

@@ -108,7 +108,7 @@ def scoring(context: typer.Context, features: Any, every: int | None) -> Any:
         return features
     for name, parameter in _on_the_line(context):
         if name == "plugin_features" or name.startswith(f"option_{features.name}_".replace("-", "_")):
-            raise UsageError(f"{parameter.opts[0]} is for scores while it trains; add --score-every N")
+            raise UsageError(f"{parameter.opts[0]} has an effect only with --score-every; add --score-every N")
     return None
 
 

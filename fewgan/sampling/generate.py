@@ -143,15 +143,9 @@ def in_one_noise(model: Model, seed: int, count: int, frames: Callable[[slice], 
 
 @torch.no_grad()
 def _blended(model: Model, z: Tensor, ends: tuple[Tensor, Tensor], share: Tensor, truncation: float | None) -> Tensor:
-    generator, device = model.generator, model.device
-    start, end = (generator.embed(labels.to(device)) for labels in ends)
-    condition = torch.lerp(start, end, share.to(device)[:, None])
-    made: Tensor
-    if truncation is not None and hasattr(generator, "sample"):
-        made = generator.sample(z.to(device), condition, truncation)
-    else:
-        made = generator(z.to(device), condition)
-    return made
+    start, end = (model.generator.embed(labels.to(model.device)) for labels in ends)
+    condition = torch.lerp(start, end, share.to(model.device)[:, None])
+    return model.images(z.to(model.device), condition, truncation)
 
 
 @torch.no_grad()
@@ -163,9 +157,8 @@ def standing_statistics(
     Brock et al. 2018 (arXiv 1809.11096), section 3.1. Classes are drawn as often as the photos had them. Raises
     UsageError for a generator that keeps no such statistics.
     """
+    check_served(model, standing_stats=batches)
     generator = model.generator
-    if not hasattr(generator, "standing_statistics"):
-        raise UsageError("--standing-stats: this generator keeps no batch statistics; leave it out")
 
     def drawn() -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(0, batches * STATISTICS_BATCH, STATISTICS_BATCH):
@@ -177,6 +170,14 @@ def standing_statistics(
 
     with screen.progress("Standing statistics", batches, "batches") as advance:
         generator.standing_statistics(drawn())
+
+
+def check_served(model: Model, *, truncation: float | None = None, standing_stats: int = 0) -> None:
+    """Raises UsageError for an option that this generator cannot serve."""
+    if truncation is not None and not truncates(model.generator):
+        raise UsageError("--truncation: this generator's latents have a law of their own; leave it out")
+    if standing_stats and not hasattr(model.generator, "standing_statistics"):
+        raise UsageError("--standing-stats: this generator keeps no batch statistics; leave it out")
 
 
 def truncates(generator: Any) -> bool:
@@ -191,8 +192,7 @@ def _of_latents(model: Model, truncation: float | None) -> float | None:
     """
     if hasattr(model.generator, "sample"):
         return None
-    if truncation is not None and not truncates(model.generator):
-        raise UsageError("--truncation: this generator's latents have a law of their own; leave it out")
+    check_served(model, truncation=truncation)
     return truncation
 
 

@@ -94,7 +94,7 @@ def sample(
     check_seed(seed)
     _check(count=count, grid=grid, interpolate=interpolate, standing_stats=standing_stats)
     kind = _kind(format, out, interpolate)
-    model = source.load(path if path is not None else run.latest(), screen).to(resolve(device))
+    model = source.load(path, screen).to(resolve(device))
     if given is not None:
         stored.check(given, model, screen)
     chosen = choose_classes(classes, model) if classes is not None else None
@@ -194,8 +194,9 @@ def choose_classes(text: str, model: Model) -> list[int]:
     chosen = []
     parts = unicodedata.normalize("NFC", text).split(",")
     while parts:
-        longer = (",".join(parts[:length]).strip() for length in range(len(parts), 0, -1))
-        part = next((name for name in longer if name in names), parts[0].strip())
+        longer = (",".join(parts[:length]) for length in range(len(parts), 0, -1))
+        either = (name for whole in longer for name in (whole, whole.strip()))  # a name may end in a blank
+        part = next((name for name in either if name in names), parts[0].strip())
         parts = parts[part.count(",") + 1 :]
         if part in names:
             chosen.append(names.index(part))

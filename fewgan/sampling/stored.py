@@ -83,11 +83,13 @@ def read(path: Path) -> Stored:
     if path.is_dir() and (path / LATENTS).is_file():
         path = path / LATENTS
     if not path.is_file():
-        raise UsageError(f"--latents {path}: no such file; give the latents.safetensors of fewgan project")
+        raise UsageError(f"--latents {path}: no such file")
     shapes = storage.read_facts(path)[1]  # before anything is allocated
     rows = {shape[:1] for shape in shapes.values()}
     if set(shapes) not in FORMS or len(rows) != 1 or not (rows - {()}) or not 0 < min(rows)[0] <= MOST:
-        raise UsageError(f"--latents {path}: holds no latents; give the latents.safetensors of fewgan project")
+        raise UsageError(
+            f"--latents {path}: holds no latents; give a safetensors file with w, or with z and condition or labels"
+        )
     tensors, facts = storage.read_tensors(path)
     for name, tensor in tensors.items():
         if tensor.dtype != (torch.int64 if name == "labels" else torch.float32):

@@ -14,9 +14,15 @@ from torch import Tensor, nn
 from fewgan import registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
-from fewgan.sampling import generate
+from fewgan.sampling import generate, imagefile
 
 DISCRIMINATOR = "discriminator.safetensors"
+# Of a config, what may name places on this machine, and what stands for it in files to share.
+PRIVATE: Mapping[str, Any] = {
+    **dict.fromkeys(("data", "data_path", "out"), ""),
+    **dict.fromkeys(("data_relative", "asked", "source", "features", "score_every", "patience")),
+    "trackers": [],  # options of these and of features may be paths
+}
 
 
 class Model:
@@ -93,12 +99,17 @@ class Model:
 
         truncation acts here only in a generator that has one of its own; for others z comes truncated already.
         """
-        z, condition = self.conditions(z.to(self.device), labels.to(self.device))
+        return self.images(*self.conditions(z.to(self.device), labels.to(self.device)), truncation)
+
+    @torch.no_grad()
+    def images(self, z: Tensor, condition: Tensor, truncation: float | None = None) -> Tensor:
+        """What the generator makes of what `conditions` gives, as `generate` returns it."""
+        made: Tensor
         if truncation is not None and hasattr(self.generator, "sample"):
-            images: Tensor = self.generator.sample(z, condition, truncation)
+            made = self.generator.sample(z, condition, truncation)
         else:
-            images = self.generator(z, condition)
-        return images
+            made = self.generator(z, condition)
+        return made
 
     def sample(
         self, count: int, *, truncation: float | None = None, seed: int = 0, labels: Tensor | None = None
@@ -111,6 +122,10 @@ class Model:
         made = generate.pictures(self, count, truncation=truncation, seed=seed, chosen=labels)
         return torch.cat(list(made))
 
+    def shaped(self, pictures: Tensor) -> Tensor:
+        """uint8 [N, 3, S, S] -> uint8 [N, 3, H, W], in the shape that the photos had before `prepare` made squares."""
+        return imagefile.shaped(pictures, self.config)
+
     def save(self, folder: str | Path, *, half: bool = False) -> None:
         """Writes generator.safetensors, and discriminator.safetensors where there is one: a source, small to share.
 
@@ -122,12 +137,7 @@ class Model:
             raise UsageError(f"{folder}: is a run, whose generator would be replaced; give another folder")
         if "network_classes" not in self.config:
             raise UsageError(f"{self.path}: has no description to save with its weights; use export instead")
-        private: dict[str, Any] = {
-            **dict.fromkeys(("data", "data_path", "out"), ""),
-            **dict.fromkeys(("data_relative", "asked", "source", "features", "score_every", "patience")),
-            "trackers": [],  # options of these and of features may be paths
-        }
-        facts = {"config": {**self.config, **private}}
+        facts = {"config": {**self.config, **PRIVATE}}
         sides = {"generator": self.generator, "mapper": self.mapper, "discriminator": self.discriminator}
         tensors = {name: _tensors(module, half) for name, module in sides.items() if module is not None}
         joined = {
@@ -136,6 +146,8 @@ class Model:
         storage.write_tensors(Path(folder) / run.GENERATOR, dict(sorted(joined.items())), facts)
         if self.discriminator is not None:
             storage.write_tensors(Path(folder) / DISCRIMINATOR, tensors["discriminator"], facts)
+        else:  # that of another generator, which was here before
+            (Path(folder) / DISCRIMINATOR).unlink(missing_ok=True)
 
     def export(self, folder: str | Path) -> None:
         """Writes the networks in the architecture's foreign layout, as .pth state dicts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,13 @@ def matches(count: int, names: Sequence[str], wanted: Sequence[str]) -> list[int
         return list(range(count))
     if len(wanted) <= 1:
         return [0 if count == 1 else None]
-    places = {name.casefold(): index for index, name in enumerate(names)}
-    return [places.get(name.casefold()) for name in wanted]
+    places = {_plain(name): index for index, name in enumerate(names)}
+    return [places.get(_plain(name)) for name in wanted]
+
+
+def _plain(name: str) -> str:
+    """A name to compare: without upper case, and accents written in one way, which file systems do in two."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def about_classes(count: int, names: Sequence[str], wanted: Sequence[str]) -> str | None:

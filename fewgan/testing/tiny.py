@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewgan.errors import UsageError
-from fewgan.plugin import API, Defaults, Networks, Plugin, SpectralConv2d, SpectralLinear, batch_norm
+from fewgan.plugin import Defaults, Networks, Plugin, SpectralConv2d, SpectralLinear, batch_norm
 
 SIZE, LATENT, CONDITION, WIDTH = 16, 6, 4, 6
 
@@ -86,7 +86,7 @@ class Discriminator(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """None."""
+    """No options."""
 
 
 def build(options: Options, *, size: int, classes: int) -> Networks:
@@ -95,4 +95,4 @@ def build(options: Options, *, size: int, classes: int) -> Networks:
     return Networks(Generator(classes), Discriminator(classes), Defaults(discriminator_steps=1))
 
 
-plugin = Plugin(api=API, summary="The kit's own networks", options=Options, build=build)
+plugin = Plugin(api=1, summary="The kit's own networks", options=Options, build=build)

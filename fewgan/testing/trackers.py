@@ -24,7 +24,7 @@ class TrackerTests(PluginTests):
         done = train(config(tmp_path / "tracked", steps=10, planned_steps=20, trackers=(self.choice,)), QUIET)
         done = resume(str(done.folder), QUIET, steps=20)
         warnings = capsys.readouterr().err
-        self.must("does not work" not in warnings, "no hook raises an error", warnings)
+        self.must(f"tracker {self.plugin}" not in warnings, "no hook raises an error", warnings)
         alike = run.read_metrics(plain.folder)[-1]["loss_d"] == run.read_metrics(done.folder)[-1]["loss_d"]
         self.must(alike, "a run is the same with the tracker and without it")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin
+from fewgan.plugin import Networks, Plugin
 
 if TYPE_CHECKING:
     from fewgan.transfers.whole import Whole
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """None."""
+    """No options."""
 
 
 def build(options: Options, *, networks: Networks) -> Whole:
@@ -23,7 +23,7 @@ def build(options: Options, *, networks: Networks) -> Whole:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="TransferGAN: start from a pretrained GAN, train all weights",
     options=Options,
     build=build,

@@ -33,8 +33,11 @@ from fewgan.plugin import FewganError, UsageError
         ("train --aug faraway", "in fewgan's repository, run pip install ./plugins/fewgan-faraway\n"),
         ("faraway x", "No such command 'faraway'. For that of the package fewgan-faraway: in fewgan's repository, run"),
         ("train --stepz 3", "--steps"),
-        ("train --features random", "--features is for scores while it trains; add --score-every N\n"),
-        ("train --inception-weights x", "--inception-weights is for scores while it trains; add --score-every N\n"),
+        ("train --features random", "--features has an effect only with --score-every; add --score-every N\n"),
+        (
+            "train --inception-weights x",
+            "--inception-weights has an effect only with --score-every; add --score-every N\n",
+        ),
         ("train --cr --cr-weight nan", "'--cr-weight'"),
         ("train --cr --cr-weight -1", "'--cr-weight'"),
         ("train --minegan-x", "minegan has no option --minegan-x"),

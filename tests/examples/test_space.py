@@ -12,6 +12,18 @@ import fewgan
 ROOT = Path(__file__).parents[2]
 
 
+def test_it_has_no_truncation_where_the_model_has_none_and_the_shape_of_the_photos(monkeypatch, tmp_path):
+    gradio = MagicMock()
+    monkeypatch.setitem(sys.modules, "gradio", gradio)
+    model = fewgan.load("embedded")
+    model.config |= {"truncates": False, "crop": "stretch", "aspect": 2.0}
+    monkeypatch.setattr(fewgan, "load", lambda _: model)
+    drawn = runpy.run_path(str(ROOT / "examples" / "space" / "app.py"))["draw"](3, 0.5, "any")
+    assert (drawn[0][0] == model.shaped(model.sample(9, seed=3))[0].permute(1, 2, 0).numpy()).all()
+    assert drawn[0][0].shape == (64, 128, 3)
+    assert gradio.Slider.call_args.kwargs["visible"] is False
+
+
 def test_it_draws_what_the_model_samples(monkeypatch):
     gradio = MagicMock()
     monkeypatch.setitem(sys.modules, "gradio", gradio)

@@ -74,7 +74,10 @@ class Model:
     @torch.no_grad()
     def generate(self, z: Tensor, labels: Tensor, truncation: float | None = None) -> Tensor:
         self.largest = max(self.largest, len(z))
-        z, condition = self.conditions(z, labels)
+        return self.images(*self.conditions(z, labels), truncation)
+
+    @torch.no_grad()
+    def images(self, z: Tensor, condition: Tensor, truncation: float | None = None) -> Tensor:
         if truncation is not None and hasattr(self.generator, "sample"):
             return self.generator.sample(z, condition, truncation)  # type: ignore[no-any-return]
         return self.generator(z, condition)  # type: ignore[no-any-return]

@@ -196,6 +196,8 @@ def test_choose_classes() -> None:
     assert choose_classes("tulip, 0 ,1,2", model) == [1, 0, 2, 2]  # a name comes before a number
     commas: Any = Model(classes=("a", "a,b", "c, d,e"))
     assert choose_classes("a,b,a,2,c, d,e", commas) == [1, 0, 2, 2]
+    blank: Any = Model(classes=("cat ", "dog"))
+    assert choose_classes("dog,cat , dog", blank) == [1, 0, 1]
     with pytest.raises(UsageError, match="no classes to choose from"):
         choose_classes("0", Model())  # type: ignore[arg-type]
 

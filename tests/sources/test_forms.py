@@ -1,6 +1,7 @@
 """The forms that state dicts come in: compiled, safetensors, another protocol, half downloaded, of a live run."""
 
 import shutil
+import typing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import fewgan
 from fewgan import run, storage
 from fewgan.plugin import UsageError
 from fewgan.sources import load as source
+from fewgan.sources.model import PRIVATE
+from fewgan.training.config import Config
 
 OWN = Path(__file__).parents[1] / "golden" / "biggan-32"
 
@@ -60,3 +63,21 @@ def test_a_checkpoint_that_is_removed_meanwhile_is_no_error(tmp_path, monkeypatc
     model = fewgan.load(tmp_path)
     (tmp_path / "checkpoints" / "000400.safetensors").unlink()  # before D is asked for
     assert model.discriminator is not None
+
+
+def test_pictures_get_the_shape_of_the_photos_back():
+    model, pictures = fewgan.load("embedded"), torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    for config, size in (
+        ({}, (64, 64)),
+        ({"crop": "stretch", "aspect": 1.5}, (64, 96)),
+        ({"crop": "fit", "aspect": 0.5}, (64, 32)),
+    ):
+        model.config = config
+        assert model.shaped(pictures).shape == (2, 3, *size)
+
+
+def test_no_setting_that_may_be_a_path_is_shared():
+    """A new field of text belongs to one of the two."""
+    harmless = {"loss", "precision", "device"}
+    texts = {name for name, kind in typing.get_type_hints(Config).items() if kind in (str, str | None)}
+    assert texts <= harmless | PRIVATE.keys()

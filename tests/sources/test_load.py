@@ -112,6 +112,7 @@ def test_classes_of_the_same_name_start_from_it_wherever_they_stand(foreign):
     assert torch.allclose(ours[1], table.mean(0), atol=1e-6)
     assert about_classes(10, model.classes, ["a", "x"]).endswith("of the same name: a")
     assert about_classes(10, model.classes, list("jihgfedcba")) is None
+    assert about_classes(2, ["caf\u00e9", "b"], ["B", "cafe\u0301"]) is None  # file systems write accents in two ways
     assert "by number" in about_classes(10, (), list("jihgfedcba"))
 
 
@@ -193,6 +194,8 @@ def test_a_source_of_two_small_files(foreign, tmp_path):
         folder = tmp_path / f"half-{half}"
         model.save(folder, half=half)
         assert sorted(file.name for file in folder.iterdir()) == ["discriminator.safetensors", "generator.safetensors"]
+        with pytest.raises(UsageError, match=r"discriminator.safetensors: holds no generator, but a discriminator"):
+            fewgan.load(folder / "discriminator.safetensors")
         again = fewgan.load(folder)
         assert all(parameter.dtype == torch.float32 for parameter in again.generator.parameters())
         difference = again.sample(4).float() - model.sample(4).float()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fewgan.architectures.biggan.build import Options, build
-from fewgan.plugin import API, Networks, Plugin, Pretrained
+from fewgan.plugin import Networks, Plugin, Pretrained
 
 
 def read(files: Mapping[str, Any]) -> Pretrained | None:
@@ -22,7 +22,7 @@ def write(networks: Networks) -> dict[str, dict[str, Any]]:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="BigGAN: class-conditional convolutional GAN with self-attention, 32 to 256 px",
     options=Options,
     build=build,

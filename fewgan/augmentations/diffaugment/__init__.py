@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Plugin, UsageError, option
+from fewgan.plugin import Plugin, UsageError, option
 
 if TYPE_CHECKING:
     from fewgan.augmentations.diffaugment.operations import DiffAugment
@@ -33,5 +33,5 @@ def build(options: Options, *, size: int) -> DiffAugment:
 
 
 plugin = Plugin(
-    api=API, summary="DiffAugment: color, translation and cutout on what D sees", options=Options, build=build
+    api=1, summary="DiffAugment: color, translation and cutout on what D sees", options=Options, build=build
 )

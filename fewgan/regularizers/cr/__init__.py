@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, option
+from fewgan.plugin import Networks, Plugin, option
 
 if TYPE_CHECKING:
     from fewgan.regularizers.cr.consistency import Consistency
@@ -34,4 +34,4 @@ def build(options: Options, *, networks: Networks) -> Consistency:
     return Consistency(options.weight, options.weight)
 
 
-plugin = Plugin(api=API, summary="CR: penalise changes of D's output under augmentation", options=Options, build=build)
+plugin = Plugin(api=1, summary="CR: penalise changes of D's output under augmentation", options=Options, build=build)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewgan.plugin import API, Networks, Plugin, UsageError, option
+from fewgan.plugin import Networks, Plugin, UsageError, option
 
 if TYPE_CHECKING:
     from fewgan.transfers.minegan.miner import MineGAN
@@ -46,7 +46,7 @@ def build(options: Options, *, networks: Networks) -> MineGAN:
 
 
 plugin = Plugin(
-    api=API,
+    api=1,
     summary="MineGAN: a miner before a pretrained generator",
     options=Options,
     build=build,
