@@ -73,8 +73,7 @@ def begin(config: Config, screen: Screen) -> Session:
     config = settle.with_size(config, data, model)
     classes = settle.classes(data, model, screen)
     torch.manual_seed(config.seed)
-    plugin, options = config.architecture.plugin()
-    networks: Networks = plugin.build(options, size=config.size, classes=classes).with_discriminator()
+    networks = settle.networks(config, data, classes).with_discriminator()
     config = settle.with_defaults(config, networks)
     state = _state(config, networks, target, data, source=model, new=True)
     if asked["loss"] is not None and (name := state.players.loss_plugin_name) is not None:

@@ -130,6 +130,19 @@ def classes(data: dataset.Dataset, model: Model | None, screen: Screen) -> int:
     return max(wanted, 1)
 
 
+def networks(config: Config, data: dataset.Dataset, classes: int) -> Networks:
+    """The architecture's networks. Raises UsageError where it has none of that size."""
+    plugin, options = config.architecture.plugin()
+    try:
+        built: Networks = plugin.build(options, size=config.size, classes=classes)
+        return built
+    except UsageError as error:
+        if config.source is not None or f"{config.size} px" not in str(error):
+            raise
+        has = f"the photos have {data.size} px; for a larger size prepare them again with --size"
+        raise UsageError(f"{error} ({has})") from None
+
+
 def with_defaults(config: Config, networks: Networks) -> Config:
     defaults = networks.defaults
     on = {choice.name for choice in config.regularizers}
