@@ -15,8 +15,9 @@ def shaped(square: Image.Image) -> Image.Image:
     if facts["crop"] == "stretch":
         return square.resize((round(side * max(aspect, 1)), round(side * max(1 / aspect, 1))))
     if facts["crop"] == "fit":
-        left, top = (round((side - length) / 2) for length in (side * min(aspect, 1), side / max(aspect, 1)))
-        return square.crop((left, top, side - left, side - top))
+        width, height = max(1, round(side * min(aspect, 1))), max(1, round(side / max(aspect, 1)))
+        left, top = (side - width) // 2, (side - height) // 2
+        return square.crop((left, top, left + width, top + height))
     return square
 
 

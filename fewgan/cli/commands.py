@@ -43,7 +43,7 @@ def prepare(
     holdout: Annotated[int, whole(0, "Number of photos to hold out from training, for fid.")] = 0,
     duplicates: Annotated[
         str,
-        text("NAME", "Duplicates to leave out: near, resized ones too; exact; keep.", among=("near", "exact", "keep")),
+        text("NAME", "Duplicates to leave out: near, mirrored too; exact; keep.", among=("near", "exact", "keep")),
     ] = "near",
     seed: Seed = 0,
     workers: Annotated[int | None, whole(1, "Processes that decode photos; default: one per core.")] = None,

@@ -140,7 +140,7 @@ def score(
             standing_stats=standing_stats,
             notes=tuple(_few(scored[0].rows)),
             not_comparable=_not_comparable(scorer.name) if taught else None,
-            own_photos=sides.are_own(subject, real[0], against),
+            own_photos=sides.are_own(subject, real[0]),
             files=tuple(folder / file for file in files.names(variations)),
             seconds=time.monotonic() - started,
         )

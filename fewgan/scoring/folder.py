@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -29,6 +30,11 @@ class Cut:
 
     crop: str = "center"
     aspect: float | None = None
+
+    def like(self, other: Cut) -> bool:
+        """Whether squares of the same photos would look the same, but for what medians of shapes differ by."""
+        same = math.isclose(self.aspect or 1.0, other.aspect or 1.0, rel_tol=0.01)
+        return self.crop == other.crop and (same or self.crop != "stretch")
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:

@@ -110,7 +110,8 @@ def variations(subject: Subject, truncations: Sequence[float], snapshots: bool, 
     folder = subject.model.path
     kept = run.kept_generators(folder) if folder.is_dir() else []
     if not kept and not folder.is_dir():
-        raise UsageError(f"{folder}: is one generator; --snapshots takes a run, such as {_run_folder(folder)}")
+        hint = f", such as {_run_folder(folder)}" if run.is_run(_run_folder(folder)) else ""
+        raise UsageError(f"{folder}: is one generator; --snapshots takes a run{hint}")
     if not kept:
         raise UsageError(f"{folder}: no kept generators; --snapshots needs a run trained with --keep-generators")
     return [Variation(truncations[0] if truncations else None, step, file) for step, file in kept]
@@ -158,7 +159,8 @@ def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Sc
     elif is_dataset(against):
         data = dataset.load(against)
         found = _of_dataset(data, subject.size, screen)
-        if data.crop != subject.cut.crop or (data.crop == "stretch" and data.aspect != subject.cut.aspect):
+        known = subject.model is None or "crop" in subject.model.config  # foreign ones do not say
+        if known and not subject.cut.like(_cut(data)):
             screen.warn(
                 f"{safe(str(against))} was prepared with --crop {data.crop}, the scored pictures with --crop "
                 f"{subject.cut.crop}, or for another shape: the scores include the difference in shape"
@@ -175,16 +177,19 @@ def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Sc
     return found
 
 
-def are_own(subject: Subject, real: Pictures, against: Path | None) -> bool:
-    """Whether the generator was trained on these pictures. against: where they are from, None for its own dataset."""
+def are_own(subject: Subject, real: Pictures) -> bool:
+    """Whether these are the photos that the generator was trained on."""
     config = subject.model.config if subject.model is not None else {}
-    return against is None or real.fingerprint == config.get("fingerprint", "")
+    return real.fingerprint is not None and real.fingerprint == config.get("fingerprint")
 
 
 def trained_flipped(subject: Subject, real: Pictures, against: Path | None) -> bool:
-    """Whether it was trained on mirror images of these pictures too: a copy may be of one of those."""
+    """Whether it was trained on mirror images of these pictures too: a copy may be of one of those.
+
+    against: where they are from, None for its dataset, whose photos may have been divided anew since.
+    """
     config = subject.model.config if subject.model is not None else {}
-    return are_own(subject, real, against) and bool(config.get("flip", False))
+    return (against is None or are_own(subject, real)) and bool(config.get("flip", False))
 
 
 def step_of(subject: Subject, variation: Variation) -> int | None:

@@ -85,7 +85,7 @@ def _load_run(file: Path, folder: Path | None) -> Model:
     content = facts["config"]
     config = Config.from_dict(content)
     if not storage.part(shapes, "generator."):
-        raise UsageError(f"{file}: holds no generator, but a discriminator; give the folder with both")
+        raise UsageError(f"{file}: holds no generator; give the file or the folder that has it")
     plugin, options = config.architecture.plugin()
     size, classes = config.size, content["network_classes"]
     _check_header(partial(plugin.build, options, size=size, classes=classes), storage.part(shapes, "generator."), file)

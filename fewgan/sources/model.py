@@ -130,8 +130,8 @@ class Model:
         """Writes generator.safetensors, and discriminator.safetensors where there is one: a source, small to share.
 
         half: weights as float16, which fewgan computes with as float32; buffers (batch statistics, u) stay as they
-        are. Paths of this machine are left out. Raises UsageError for a model of a foreign layout, and for the folder
-        of a run, whose generator would be replaced.
+        are. Paths of this machine are left out. A discriminator of another model that lies there is removed. Raises
+        UsageError for a model of a foreign layout, and for the folder of a run, whose generator would be replaced.
         """
         if run.is_run(Path(folder)):
             raise UsageError(f"{folder}: is a run, whose generator would be replaced; give another folder")

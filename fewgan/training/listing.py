@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewgan import registry, run
+from fewgan import registry, run, storage
 from fewgan.errors import UsageError
 
 
@@ -52,7 +52,7 @@ def _listed(folder: Path, config: Mapping[str, Any]) -> Listed:
     saved = run.checkpoints(folder)
     # Without checkpoints, which may be removed to save space, the metrics tell it.
     step = max([step for step, _ in saved] or [line["step"] for line in lines], default=0)
-    kid, against = _kid(folder, step, lines)
+    kid, against = _kid(folder, lines)
     return Listed(
         folder=folder,
         step=step,
@@ -75,24 +75,29 @@ def _names(config: Mapping[str, Any]) -> Iterable[str]:
                 yield choice["name"]
 
 
-def _kid(folder: Path, step: int, lines: Iterable[Mapping[str, Any]]) -> tuple[float | None, str | None]:
+def _kid(folder: Path, lines: Iterable[Mapping[str, Any]]) -> tuple[float | None, str | None]:
     """The lowest score and where it is from: the training, else `fewgan fid` on a generator that is still there."""
     scores = [line["kid"] for line in lines if isinstance(line.get("kid"), float)]
     if scores:
         return min(scores), "training"
     kept = (path for path in (folder / "fid").glob("*-*/scores.json") if path.is_file())  # none of other generators
     newest = sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)
+    there = _steps_of_generators(folder)
     for path in (folder / "fid" / "scores.json", *newest):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             scores = json.loads(path.read_text(encoding="utf-8"))
-            if scores.get("own_photos") is False:
+            if not scores.get("own_photos", "-against-" not in str(scores.get("settings"))):
                 continue
             own = (row for row in scores["rows"] if row["against"] in ("held-out", "train"))
-            measured = (row for row in own if isinstance(row["kid"], float) and _exists(folder, row.get("step"), step))
+            measured = (row for row in own if isinstance(row["kid"], float) and row.get("step") in there)
             return min(measured, key=lambda row: (row["against"] != "held-out", row["kid"]))["kid"], "fid"
     return None, None
 
 
-def _exists(folder: Path, scored: object, step: int) -> bool:
-    """Whether the generator that was scored, of that step, has not been replaced by a later one; None: not known."""
-    return scored in (None, step) or any(scored == kept for kept, _ in run.kept_generators(folder))
+def _steps_of_generators(folder: Path) -> set[int | None]:
+    """The steps of the generators of a run, and None for what is of an unknown one."""
+    found: set[int | None] = {None, *(step for step, _ in run.kept_generators(folder))}
+    for name in (run.GENERATOR, run.BEST):
+        with suppress(UsageError, OSError):
+            found.add(storage.read_facts(folder / name)[0].get("step"))
+    return found

@@ -20,6 +20,7 @@ from fewgan.training.players import apply_schedules, freeze
 from fewgan.training.session import Session
 from fewgan.training.steps import Clock, discriminator_step, generator_step
 from fewgan.training.ticks import Ticks, save_photos, save_samples
+from fewgan.training.unfinished import unfinished
 
 MOST_SKIPPED = 10  # steps in a row whose updates may be skipped because they were not finite
 
@@ -49,7 +50,7 @@ def train(config: Config, screen: Screen, *, resume_unfinished: bool = False) ->
     resume_unfinished: where the same command has started a run already, that one is resumed (or found finished).
     Raises UsageError, FewganError, Stopped.
     """
-    started = session.unfinished(config, screen) if resume_unfinished else None
+    started = unfinished(config, screen) if resume_unfinished else None
     started = distributed.broadcast_object(started)
     with ExitStack() as held:
         if started is not None:
@@ -60,14 +61,15 @@ def train(config: Config, screen: Screen, *, resume_unfinished: bool = False) ->
             if started is None:
                 held.enter_context(_held(folder))
             screen.note(f"Run: {folder}")
-            if distributed.rank() == 0:
-                save_photos(new, folder)
-                save_samples(new, folder)
             try:
+                if distributed.rank() == 0:
+                    save_photos(new, folder)
+                    save_samples(new, folder)
                 return _loop(new, folder, screen)
-            except UsageError:  # a plugin cannot serve the first step
-                if started is None and distributed.rank() == 0 and not run.checkpoints(folder):
+            except UsageError:  # a plugin cannot serve the request, which its first call tells
+                if started is None and distributed.rank() == 0 and new.state.step == 0:
                     shutil.rmtree(folder, ignore_errors=True)
+                    screen.note(f"{folder} is removed: no step was made")
                 raise
     return resume(str(started), screen)
 

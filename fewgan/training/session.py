@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from fewgan import device, distributed, registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.layers import Frozen
 from fewgan.networks import Networks
-from fewgan.options import fields_of
 from fewgan.photos import dataset
 from fewgan.sampling.generate import truncates
 from fewgan.scoring.scorer import Scorer
@@ -118,52 +116,6 @@ def create_folder(session: Session, folder: Path | None) -> Path:
     return Path(distributed.broadcast_object(folder))
 
 
-def unfinished(config: Config, screen: Screen) -> Path | None:
-    """The newest run that the same command has started, finished or not; None where there is none.
-
-    Versions of packages may differ, and options that the older ones did not have count as their defaults. A run on
-    other photos than the dataset holds now is passed over with a note.
-    """
-    asked = _asked(config.as_dict())
-    for folder in reversed(run.runs_in(Path(config.out))):
-        try:
-            record = run.read_config(folder)
-            same = _asked(record.get("asked", {})) == asked
-        except (UsageError, TypeError):  # not a run that this version can read
-            continue
-        if same and _holds_others(Path(config.data), record):
-            screen.note(f"{folder} is left as it is: {config.data} holds other photos now than it was trained on")
-        elif same:
-            return folder
-    return None
-
-
-def _holds_others(data: Path, record: Mapping[str, Any]) -> bool:
-    try:
-        return dataset.load(data).fingerprint != record.get("fingerprint")
-    except UsageError:  # moved or removed: the run may know another place
-        return False
-
-
-def _asked(content: dict[str, Any]) -> dict[str, Any]:
-    """A command's config, from a file or not, to be compared: complete, and without versions."""
-    content = {field.name: field.default for field in dataclasses.fields(Config)} | content
-    content |= {name: os.path.normpath(content[name]) for name in ("data", "out")}  # a shell completes them with a /
-    return {name: _plain(value) for name, value in json.loads(json.dumps(content, default=str)).items()}
-
-
-def _plain(value: Any) -> Any:
-    """A choice with all options that the plugin has now, and no version; anything else as it is."""
-    if isinstance(value, list):
-        return list(map(_plain, value))
-    if not isinstance(value, dict):
-        return value
-    choice = registry.Choice(**value)
-    fields = fields_of(choice.found().options)
-    options = {item.name: choice.options.get(item.name, item.default) for item in fields}
-    return choice.kind, choice.name, choice.package, options
-
-
 def resume(folder: Path, screen: Screen, given: Mapping[str, Any]) -> Session:
     """A training as its newest checkpoint left it.
 
@@ -213,17 +165,19 @@ def _dataset(folder: Path, record: Mapping[str, Any], given: str | None) -> data
             places.append(folder / record["data_relative"])
         places.append(Path(record["data_path"]))
     found: dataset.Dataset | None = None
+    damaged: UsageError | None = None
     for place in places:
         try:
             data = dataset.load(place)
-        except UsageError:
-            if place is places[-1] and found is None and (given is not None or place.exists()):
-                raise
+        except UsageError as error:
+            damaged = error if given is not None or place.exists() else damaged
             continue
         if data.fingerprint == record["fingerprint"]:
             return data
         found = data
     again = command("fewgan", "train", "DATASET", "--resume", str(folder))
+    if found is None and damaged is not None:
+        raise damaged
     if found is None:
         raise UsageError(f"{places[-1]}: the dataset of {folder} is not there; name it, as in '{again}'")
     raise UsageError(

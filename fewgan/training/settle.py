@@ -139,8 +139,7 @@ def networks(config: Config, data: dataset.Dataset, classes: int) -> Networks:
     except UsageError as error:
         if config.source is not None or f"{config.size} px" not in str(error):
             raise
-        has = f"the photos have {data.size} px; for a larger size prepare them again with --size"
-        raise UsageError(f"{error} ({has})") from None
+        raise UsageError(f"{error} (the photos have {data.size} px and are not enlarged)") from None
 
 
 def with_defaults(config: Config, networks: Networks) -> Config:

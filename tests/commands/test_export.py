@@ -147,6 +147,9 @@ def test_a_discriminator_of_another_generator_does_not_stay(tmp_path, capsys):
     words = ["export", str(alone.path), "--to", "safetensors", "--out", str(tmp_path / "exports"), "--force"]
     alone.save(tmp_path / "alone")
     words[1] = str(tmp_path / "alone")
+    (tmp_path / "exports" / "generator.safetensors").unlink()
+    assert command(words[:-1], tmp_path) == 2  # not without --force
+    assert (tmp_path / "exports" / "discriminator.safetensors").exists()
     assert command(words, tmp_path) == 0
     assert not fewgan.load(tmp_path / "exports").has_discriminator
     model.save(tmp_path / "again")

@@ -298,3 +298,5 @@ def test_the_run_may_be_left_out_and_a_mistyped_one_is_no_repository(home, run, 
     capsys.readouterr()
     assert command(["push", "runs/00009-typo"], home) == 2
     assert "runs/00009-typo: no such run; for a repository of this name" in capsys.readouterr().err
+    assert command(["push", "./typo"], home) == 2
+    assert "give the repository as owner/name, or --folder" in capsys.readouterr().err

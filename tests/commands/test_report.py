@@ -13,6 +13,7 @@ import pytest
 from report_page import Page, page_of
 from report_runs import EVIL, choice, config, lines, picture, row, scores, write, write_evil
 
+from fewgan import storage
 from fewgan.cli import commands as cli
 from fewgan.commands.report import Options, files, page, plugin, record, sections, words
 from fewgan.commands.report.markup import script_data, tag
@@ -228,6 +229,18 @@ def test_files_of_others_are_not_overwritten(shown_run, tmp_path, capsys):
 def test_a_longer_resume_is_told_with_its_steps():
     longer = config(asked={**config(), "steps": 4}, steps=8)
     assert "--steps 8" in words.training(longer)
+
+
+def test_the_step_of_a_generator_is_that_in_its_header(tmp_path):
+    """Which need not be that of the last line of metrics: a run was stopped, or goes on."""
+    unscored = [{key: value for key, value in line.items() if key != "kid"} for line in lines()]
+    shown_run = write(tmp_path / "00003-x", metrics=unscored)
+    storage.write_tensors(shown_run / "generator.safetensors", {}, {"step": 1234})
+    (shown_run / "fid" / "scores.json").write_text(json.dumps(scores([row(kid=0.3, step=1234), row(kid=0.1, step=1)])))
+    shown = record.read(shown_run, 10**6)
+    assert shown.generators == {1234}
+    assert sections._lowest(shown) == pytest.approx(0.3)
+    assert "scores" in shown.has
 
 
 def test_the_best_kid_is_of_the_newest_scores_against_the_runs_own_photos(tmp_path):

@@ -29,6 +29,7 @@ def made(tmp_path_factory) -> Path:
     data = dataset.load(root / "dataset")
     config = Config(architecture=model.architecture, transfer=registry.choose("transfers", "none"), size=32)
     facts = {"data_path": str(data.folder), "fingerprint": data.fingerprint, "classes": [], "network_classes": 10}
+    facts |= {"crop": data.crop, "aspect": data.aspect}
     record = {"format": run.FORMAT, **config.as_dict(), **facts}
     folder = root / "runs" / "00001-dataset-biggan"
     run.write_json(folder / "config.json", record)

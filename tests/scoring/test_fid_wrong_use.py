@@ -51,8 +51,9 @@ def test_options_that_a_generator_cannot_serve_are_refused_before_anything_is_co
 
 
 def test_a_dataset_that_changed_is_told(here, capsys):
+    assert scored().own_photos
     prepare(here / "photos", here / "dataset", size=40, holdout=3, force=True, screen=QUIET)
-    scored()
+    assert not scored().own_photos
     assert "or on another version of this one" in capsys.readouterr().err
 
 

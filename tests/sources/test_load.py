@@ -194,7 +194,7 @@ def test_a_source_of_two_small_files(foreign, tmp_path):
         folder = tmp_path / f"half-{half}"
         model.save(folder, half=half)
         assert sorted(file.name for file in folder.iterdir()) == ["discriminator.safetensors", "generator.safetensors"]
-        with pytest.raises(UsageError, match=r"discriminator.safetensors: holds no generator, but a discriminator"):
+        with pytest.raises(UsageError, match=r"discriminator.safetensors: holds no generator; give the file"):
             fewgan.load(folder / "discriminator.safetensors")
         again = fewgan.load(folder)
         assert all(parameter.dtype == torch.float32 for parameter in again.generator.parameters())

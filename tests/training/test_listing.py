@@ -1,9 +1,11 @@
 """What `fewgan runs` shows."""
 
 import json
+import shutil
 
 import pytest
 
+from fewgan import run, storage
 from fewgan.cli import show
 from fewgan.plugin import UsageError
 from fewgan.registry import choose
@@ -52,12 +54,24 @@ def test_scores_against_other_pictures_are_not_the_best(two):
 
 def test_scores_of_a_generator_that_was_trained_on_are_not_the_best(two):
     first = listing(two)[0]
+    storage.write_tensors(first.folder / run.GENERATOR, {}, {"step": first.step})
     (first.folder / "fid").mkdir()
     (first.folder / "generators").mkdir()
     (first.folder / "generators" / "000001.safetensors").touch()
     rows = [{"against": "train", "kid": kid, "step": step} for step, kid in ((0, 0.1), (1, 0.5), (first.step, 0.6))]
     (first.folder / "fid" / "scores.json").write_text(json.dumps({"rows": rows}))
     assert listing(two)[0].kid == 0.5
+    shutil.rmtree(first.folder / "checkpoints")  # nor where the metrics end before the generator
+    (first.folder / "metrics.jsonl").write_text("")
+    assert listing(two)[0].kid == 0.5
+
+
+@pytest.mark.parametrize("said", [{"own_photos": False}, {"settings": "x-against-y"}])
+def test_scores_against_others_are_told_by_old_files_too(two, said):
+    first = listing(two)[0].folder
+    (first / "fid").mkdir()
+    (first / "fid" / "scores.json").write_text(json.dumps(said | {"rows": [{"against": "train", "kid": 0.1}]}))
+    assert listing(two)[0].kid is None
 
 
 def test_a_run_without_its_checkpoints_has_the_steps_of_its_metrics(two):

@@ -122,7 +122,9 @@ def test_a_loss_beside_a_plugin_that_brings_its_own(data, tmp_path, monkeypatch)
 def test_networks_larger_than_the_photos(data, tmp_path):
     with pytest.raises(UsageError, match=r"64.*32|32.*64"):
         session.begin(config(data, tmp_path, size=64), QUIET)
-    with pytest.raises(UsageError, match=r"choose --size 32, 64, 128, 256 \(the photos have 32 px; for a larger size"):
+    with pytest.raises(
+        UsageError, match=r"choose --size 32, 64, 128, 256 \(the photos have 32 px and are not enlarged"
+    ):
         session.begin(config(data, tmp_path, size=48), QUIET)
 
 

@@ -7,14 +7,11 @@ import shutil
 
 import pytest
 import torch
-from drawn import draw
 
 import fewgan
 from fewgan import distributed, registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
-from fewgan.photos.prepare import prepare
-from fewgan.regularizers.cr import Options
 from fewgan.screen import Screen, command
 from fewgan.sources.load import load
 from fewgan.sources.model import name_of
@@ -148,79 +145,10 @@ def test_a_source_is_found_from_another_folder(tmp_path, monkeypatch):
     assert load(run.read_config(folder)["source"]).path == source.resolve()
 
 
-def test_the_same_command_resumes_its_unfinished_run(tmp_path):
-    asked = config(tmp_path, steps=4, save_every=2)
-    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
-    expected, _ = storage.read_tensors(folder / run.GENERATOR)
-    run.checkpoints(folder)[-1][1].unlink()
-    assert loop.train(asked, QUIET, resume_unfinished=True).folder == folder
-    found, _ = storage.read_tensors(folder / run.GENERATOR)
-    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
-    assert loop.train(asked, QUIET, resume_unfinished=True).step == 4  # finished: nothing is done again
-    shutil.rmtree(folder / "checkpoints")  # stopped before its first checkpoint: started again in the same folder
-    assert loop.train(asked, QUIET, resume_unfinished=True).folder == folder
-    other = dataclasses.replace(asked, seed=1)
-    assert loop.train(other, QUIET, resume_unfinished=True).folder != folder
-    assert loop.train(asked, QUIET).folder not in (folder,)
-
-
-def test_other_photos_in_the_dataset_start_a_new_run(tmp_path, capsys):
-    asked = config(tmp_path, steps=2)
-    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
-    prepare(draw(tmp_path / "others", 5, seed=70), tmp_path / "dataset", size=16, force=True, workers=1, screen=QUIET)
-    newer = loop.train(asked, Screen(), resume_unfinished=True).folder
-    assert newer != folder
-    assert "is left as it is" in capsys.readouterr().err
-    assert loop.train(asked, QUIET, resume_unfinished=True).folder == newer
-
-
 def test_a_resume_of_what_is_finished_says_so(tmp_path, capsys):
     folder = loop.train(config(tmp_path, steps=2), QUIET).folder
     assert loop.resume(str(folder), Screen()).step == 2
     assert "This run has made all its steps; to train longer, give a larger --steps" in capsys.readouterr().err
-
-
-def test_a_newer_version_resumes_what_the_older_one_began(tmp_path):
-    asked = config(tmp_path, steps=4, save_every=2, regularizers=(registry.choose("regularizers", "cr"),))
-    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
-    record = run.read_config(folder)
-    record["asked"]["regularizers"][0]["version"] = "0.0.9"
-    record["asked"]["regularizers"][0]["options"].popitem()  # an option that came later
-    record["asked"].pop("patience")  # and a flag
-    run.write_json(folder / "config.json", record)
-    assert loop.train(asked, QUIET, resume_unfinished=True).folder == folder
-    heavier = (registry.choose("regularizers", "cr", Options(weight=5.0)),)
-    other = dataclasses.replace(asked, regularizers=heavier)
-    assert loop.train(other, QUIET, resume_unfinished=True).folder != folder
-
-
-def test_options_that_a_newer_version_lacks_or_refuses_start_no_new_run(tmp_path):
-    asked = config(tmp_path, steps=4, save_every=2, regularizers=(registry.choose("regularizers", "cr"),))
-    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
-    record = run.read_config(folder)
-    for choice in (record["asked"]["regularizers"][0], record["regularizers"][0]):
-        choice |= {"package": "fewgan", "options": {"weight": None, "old": 9}}
-    run.write_json(folder / "config.json", record)
-    with pytest.raises(UsageError, match="cr has no option 'old'"):
-        loop.train(asked, QUIET, resume_unfinished=True)
-    assert len(list(folder.parent.glob("0*"))) == 1
-
-
-def test_the_same_command_beside_one_that_runs_takes_nothing_from_it(tmp_path):
-    asked = config(tmp_path, steps=4, save_every=2)
-    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
-    shutil.rmtree(folder / "checkpoints")  # it has not come to its first one
-    before = (folder / "metrics.jsonl").read_bytes()
-    with run.locked(folder), pytest.raises(UsageError, match="being trained by another process"):
-        loop.train(asked, QUIET, resume_unfinished=True)
-    assert (folder / "metrics.jsonl").read_bytes() == before
-
-
-def test_a_trailing_slash_makes_no_other_command(tmp_path):
-    asked = config(tmp_path, steps=1)
-    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
-    completed = dataclasses.replace(asked, data=f"{asked.data}/", out=f"{asked.out}/")
-    assert loop.train(completed, QUIET, resume_unfinished=True).folder == folder
 
 
 def test_a_dataset_that_has_moved_is_asked_for_by_a_command_that_works(tmp_path):
@@ -241,10 +169,17 @@ def test_a_request_that_the_first_step_refuses_leaves_no_run(tmp_path, monkeypat
     def refuse(*_):
         raise UsageError("two photos at least")
 
+    step, refused = loop.discriminator_step, []
     monkeypatch.setattr(loop, "discriminator_step", refuse)
     with pytest.raises(UsageError, match="two photos"):
         loop.train(config(tmp_path, steps=1), QUIET)
     assert not list((tmp_path / "runs").glob("0*"))
+    monkeypatch.setattr(
+        loop, "discriminator_step", lambda *now: refuse() if refused else refused.append(1) or step(*now)
+    )
+    with pytest.raises(UsageError, match="two photos"):
+        loop.train(config(tmp_path, steps=9), QUIET)
+    assert list((tmp_path / "runs").glob("0*/samples"))  # one that has made a step stays
 
 
 def test_the_average_is_a_copy_after_the_first_step_and_its_ramp_counts_the_steps_before(tmp_path):

@@ -62,6 +62,8 @@ def export(options: Options, screen: Screen) -> Exported:
     folder = Path(options.out) if options.out is not None else Path("exports") / f"{model.name}-{options.to}"
     if folder.is_file():
         raise UsageError(f"--out {folder}: is a file; give a folder")
+    if (folder / "checkpoints").is_dir():
+        raise UsageError(f"--out {folder}: is a run, whose generator would be replaced; give another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside its place first, because the names of the files are the architecture's to say.
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
@@ -70,12 +72,14 @@ def export(options: Options, screen: Screen) -> Exported:
         else:
             model.export(temporary)
         made = sorted(Path(temporary).iterdir())
-        refuse(options, *(folder / file.name for file in made))
+        # Without a discriminator of its own, one beside it would be another generator's.
+        alone = options.to == SAFETENSORS and DISCRIMINATOR not in [file.name for file in made]
+        refuse(options, *(folder / file.name for file in made), *([folder / DISCRIMINATOR] if alone else []))
         folder.mkdir(exist_ok=True)
-        if options.to == SAFETENSORS:  # a discriminator of another generator, where this one has none
-            (folder / DISCRIMINATOR).unlink(missing_ok=True)
         for file in made:
             file.replace(folder / file.name)
+        if alone:
+            (folder / DISCRIMINATOR).unlink(missing_ok=True)
     return Exported(folder, [file.name for file in made], options.to, model.name, {})
 
 
@@ -85,8 +89,9 @@ def _onnx(model: Any, options: Options, screen: Screen) -> Exported:
     out = Path(options.out) if options.out is not None else Path("exports")
     path = out if out.suffix.lower() == ".onnx" and not out.is_dir() else out / f"{model.name}.onnx"
     refuse(options, path)
-    if path.parent.is_file():
-        raise UsageError(f"--out {path.parent}: is a file; give a folder, or a name that ends in .onnx")
+    for place in path.parents:
+        if place.is_file():
+            raise UsageError(f"--out {place}: is a file; give a folder, or a name that ends in .onnx")
     facts = onnx.write(model, path, truncation=options.truncation, screen=screen)
     return Exported(path.parent, [path.name], ONNX, model.name, facts)
 

@@ -148,7 +148,7 @@ def _scores(place: Path, step: int | None) -> list[str]:
 def _table(path: Path, step: int | None) -> list[str]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        if facts.get("own_photos") is False:
+        if not facts.get("own_photos", "-against-" not in str(facts.get("settings"))):
             return []
         name = f"{facts['score_name']}"
         rows = [

@@ -36,10 +36,11 @@ def push(options: Options, screen: Screen) -> Pushed:
     Photos, and pictures with photos in them, stay. Raises UsageError where the licence is unknown, before anything is
     computed; FewganError where the upload fails.
     """
-    if options.repository is None and options.folder is None and options.run and not Path(options.run).exists():
-        if Path(options.run).parent.is_dir() and Path(options.run).parent != Path():
-            raise UsageError(f"{options.run}: no such run; for a repository of this name, give the run before it")
-        options = replace(options, run=None, repository=options.run)  # one word: that of the latest run
+    one = options.run if options.repository is None and options.folder is None else None
+    if one is not None and _named(one) and not Path(one).exists():
+        if Path(one).parent.is_dir():
+            raise UsageError(f"{one}: no such run; for a repository of this name, give the run before it")
+        options = replace(options, run=None, repository=one)  # one word: that of the latest run
     if (options.repository is None) == (options.folder is None):
         raise UsageError("give the repository as owner/name, or --folder to write its files without a network")
     if options.repository is not None and not _named(options.repository):
@@ -62,7 +63,7 @@ def push(options: Options, screen: Screen) -> Pushed:
 
 
 def _named(text: str) -> bool:
-    return re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text) is not None
 
 
 def _write(folder: Path, model: Any, options: Options, licence: str, screen: Screen) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fewgan.commands.report import pictures, scores, series
-from fewgan.commands.report.files import Folder, latest, number
+from fewgan.commands.report.files import LARGEST_JSON, Folder, latest, number
 from fewgan.commands.report.pictures import Picture
 from fewgan.commands.report.scores import Scores
 from fewgan.commands.report.series import Series
@@ -83,11 +84,23 @@ def _exhausted(run: Record) -> bool:
 
 
 def _generators(folder: Folder, seen: Series) -> set[int]:
-    """The steps of the last generator, the best and the kept ones."""
+    """The steps of the kept generators, the last and the best one; where these do not tell, that of the metrics."""
     kept = [name.removesuffix(".safetensors") for name in folder.names("generators")]
-    steps, kids = seen.columns.get("kid", [[], []])
-    best = [int(steps[kids.index(min(kids))])] if kids else []
-    return {seen.step, *best, *(int(name) for name in kept if name.isdecimal())}
+    told = {_step_of(folder, name) for name in ("generator.safetensors", "best.safetensors")} - {None}
+    return {step for step in told or {seen.step} if step is not None} | {int(one) for one in kept if one.isdecimal()}
+
+
+def _step_of(folder: Folder, name: str) -> int | None:
+    """The step that the header of a generator's file tells."""
+    try:
+        with open(folder.path / name, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > LARGEST_JSON:
+                return None
+            step = json.loads(json.loads(file.read(length))["__metadata__"]["fewgan"])["step"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return step if type(step) is int else None
 
 
 def _has(folder: Folder, found: list[Scores], generators: set[int]) -> set[str]:

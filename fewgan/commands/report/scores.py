@@ -33,7 +33,7 @@ class Scores:
 
     def of(self, steps: set[int]) -> list[dict[str, Any]]:
         """The rows against the photos of the run that are of generators of these steps, or of unknown ones."""
-        own = self.facts.get("own_photos") is not False
+        own = self.facts.get("own_photos", "-against-" not in self.name)
         return [row for row in self.rows if own and row["step"] in {None, *steps}]
 
 

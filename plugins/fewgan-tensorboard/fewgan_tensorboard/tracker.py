@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ RESULTS = ("kid", "loss_d", "loss_g", "sample_spread")  # stand beside the optio
 class TensorBoard:
     """folder: for the event files; None: `tensorboard` in the run's folder.
 
-    `<run>/tensorboard.json` holds a folder elsewhere: a resume may come from another working directory.
+    `<run>/tensorboard.json` holds where a folder elsewhere is: a resume may come from another working directory, and
+    the run may have been moved or copied together with it.
     """
 
     def __init__(self, folder: str | None) -> None:
@@ -27,12 +30,7 @@ class TensorBoard:
 
     def start(self, record: Mapping[str, Any]) -> None:
         """After a resume, TensorBoard leaves out what was written of steps that did not happen."""
-        place, kept = Path(record["folder"]) / "tensorboard", Path(record["folder"]) / "tensorboard.json"
-        if kept.is_file():
-            place = Path(json.loads(kept.read_text(encoding="utf-8"))["folder"])
-        elif self.folder is not None:
-            place = Path(self.folder).resolve()
-            kept.write_text(json.dumps({"format": 1, "folder": str(place)}), encoding="utf-8")
+        place = _place(Path(record["folder"]), self.folder)
         step = record["step"]
         self._writer = SummaryWriter(str(place), purge_step=step + 1 if step else None)
         self._options = dict(options(record))
@@ -51,6 +49,22 @@ class TensorBoard:
             results = {f"final/{name}": value for name, value in self._results.items()}
             self._writer.add_hparams(self._options, results, run_name=".")
         self._writer.close()
+
+
+def _place(run: Path, folder: str | None) -> Path:
+    """Where the event files are, or will be."""
+    if folder is None:
+        return run / "tensorboard"
+    kept = run / "tensorboard.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(kept.read_text(encoding="utf-8"))
+        for place in (run / known["relative"], Path(known["folder"])):
+            if place.is_dir():
+                return place
+    place = Path(folder).resolve()
+    facts = {"format": 1, "folder": str(place), "relative": os.path.relpath(place, run.resolve())}
+    kept.write_text(json.dumps(facts), encoding="utf-8")
+    return place
 
 
 def numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -1,6 +1,7 @@
 """What the event files hold, read back; a resume without double points; the conformance kit."""
 
 import math
+import shutil
 
 import pytest
 from fewgan_tensorboard import Options
@@ -42,6 +43,17 @@ def test_a_folder_elsewhere_is_the_same_after_a_resume_from_another_place(tmp_pa
     resume(str(done.folder), QUIET, steps=20)
     assert not (tmp_path / "there" / "logs").exists()
     assert [event.step for event in read(tmp_path / "here" / "logs").Scalars("loss_d")] == [10, 20]
+
+
+def test_the_copy_of_a_project_has_its_own_folder(tmp_path, monkeypatch):
+    (tmp_path / "one").mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    chosen = (choose("trackers", "tensorboard", Options(folder="logs")),)
+    done = train(config(tmp_path / "one", steps=10, trackers=chosen), QUIET)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    resume(str(tmp_path / "two" / done.folder.relative_to(tmp_path / "one")), QUIET, steps=20)
+    assert sorted(event.step for event in read(tmp_path / "two" / "logs").Scalars("loss_d")) == [10, 20]
+    assert [event.step for event in read(tmp_path / "one" / "logs").Scalars("loss_d")] == [10]
 
 
 def test_scalars_and_grids_are_those_of_the_run(tmp_path, capsys):
