@@ -84,8 +84,9 @@ def _limits(axes: Any, panel: Panel) -> None:
         return
     values = [y for line in panel.lines for _, y in _finite(line.points)]
     low, high = min(values, default=0.0), max(values, default=1.0)
-    if low == high:
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+    if low == high:  # a flat line is drawn over the way from zero
+        low, high = min(low, 0.0), max(high, 0.0)
+    high = high if high > low else 1.0  # of nothing but zeros
     room = 0.08 * (high - low)
     # Zero belongs on the axis where it is near, so that heights can be compared.
     bottom = 0.0 if 0 <= low < 0.6 * (high - low) else low - 2 * room

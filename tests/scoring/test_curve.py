@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from scored import size_of
 
@@ -47,6 +48,15 @@ def test_the_best_point_is_marked():
 )
 def test_odd_values_are_drawn(points):
     assert has(drawn(Panel("FID", [Line("a", points, best=0)])), figures.COLOURS[0])
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(0.0, 0, 1), (0.5, 0, 0.5), (-2.0, -2, 0)])
+def test_a_flat_line_has_zero_on_its_axis(value, low, high):
+    axes = Figure().subplots()
+    curve._limits(axes, Panel("share", [Line("flat", [(0.0, value), (1.0, value)])]))
+    bottom, top = axes.get_ylim()
+    assert bottom <= low < high <= top
+    assert bottom == 0 or value < 0
 
 
 def test_nothing_to_draw_is_an_error():
