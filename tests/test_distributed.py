@@ -220,7 +220,7 @@ def test_a_signal_stops_all_after_the_same_step_and_saves(place):
     assert job.returncode != 0
     assert stderr.count("stopped by SIGTERM at step") == 1
     (step, _) = run.checkpoints(metrics[0].parent)[-1]
-    assert f"at step {step}; the run is saved" in stderr
+    assert f"at step {step}, saved" in stderr
 
 
 def test_other_commands_run_once(place):

@@ -150,7 +150,7 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
     if ended_by and state.step < config.steps:
         name = signal.Signals(ended_by).name
         again = command("fewgan", "train", "--resume", str(folder))
-        raise Stopped(f"stopped by {name} at step {state.step}; the run is saved. Resume it with '{again}'", ended_by)
+        raise Stopped(f"stopped by {name} at step {state.step}, saved; go on with '{again}'", ended_by)
     if ticks.exhausted:
         screen.note(
             f"Stopped at step {state.step}: no better score in the last {counted(config.patience or 0, 'score')} "

@@ -33,7 +33,7 @@ def test_a_signal_finishes_the_step_and_saves(data, tmp_path, monkeypatch, signu
         train.train(config(data, tmp_path / "My Drive", steps=50, save_every=50), QUIET)
     assert caught.value.exit_code == 128 + signum
     folder = tmp_path / "My Drive" / "00001-dataset-biggan"
-    told = str(caught.value).split("Resume it with '")[1].removesuffix("'")  # a command that works as it stands
+    told = str(caught.value).split("go on with '")[1].removesuffix("'")  # a command that works as it stands
     assert shlex.split(told) == ["fewgan", "train", "--resume", str(folder)]
     assert [step for step, _ in run.checkpoints(folder)] == [3]
     monkeypatch.setattr(train, "generator_step", real)
@@ -53,7 +53,7 @@ def test_a_signal_between_steps_is_saved_too(data, tmp_path, monkeypatch, during
         return real(work, *rest)
 
     monkeypatch.setattr(ticks, during, interrupted)
-    with pytest.raises(train.Stopped, match="at step 2; the run is saved"):
+    with pytest.raises(train.Stopped, match="at step 2, saved"):
         train.train(config(data, tmp_path, steps=50, save_every=50, sample_every=2), QUIET)
     (folder,) = run.runs_in(tmp_path)
     assert [step for step, _ in run.checkpoints(folder)] == [2]
