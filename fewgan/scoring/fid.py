@@ -116,7 +116,8 @@ def score(
         scored = [one(variation) for variation in variations]
         distributed.exit_other_ranks()
         rows = tuple(row for some in scored for row in some.rows)
-        best = next(some for some in scored if main_row(rows) in some.rows)
+        main = main_row(rows)
+        best = next(some for some in scored if main in some.rows)
         taught = scorer.is_among(sides.learned_from(subject))
         report = Report(
             target=subject.name,

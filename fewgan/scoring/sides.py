@@ -135,7 +135,6 @@ def groups(
     if subject.pictures is not None:
         yield from subject.pictures.groups(first, stop)
         return
-
     model = source.load(variation.file) if variation.file is not None else subject.model
     if model is None:
         return

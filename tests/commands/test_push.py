@@ -268,30 +268,6 @@ def test_licences():
     assert '"none"' not in head
 
 
-def test_scores_of_other_steps_are_not_those_of_the_generator(tmp_path):
-    (tmp_path / "fid").mkdir()
-    row = {"against": "held-out", "truncation": None, "precision": 0.5, "recall": 0.5, "count": 100, "kid": 0.1}
-    rows = [{**row, "step": step, "frechet_distance": float(step)} for step in (500, 1000)]
-    facts = {"score_name": "FID", "features": "inception", "rows": rows}
-    (tmp_path / "fid" / "scores.json").write_text(json.dumps(facts))
-    table = [line for line in card._scores(tmp_path, 1000) if line.startswith("| held-out")]
-    assert [line.split(" | ")[2] for line in table] == ["1000"]
-    assert card._scores(tmp_path, 600) == []
-    (tmp_path / "fid" / "scores.json").write_text(json.dumps(facts | {"own_photos": False}))
-    assert card._scores(tmp_path, 1000) == []  # against other photos
-    (tmp_path / "fid" / "own-5").mkdir()
-    (tmp_path / "fid" / "own-5" / "scores.json").write_text(json.dumps(facts))
-    assert len(card._scores(tmp_path, 1000)) > 0
-
-
-def test_names_are_never_markdown():
-    assert card.plain("a](x)\n# <img src=x> `b`") == r"a\](x) \# &lt;img src=x&gt; \`b\`"
-
-
-def test_a_sheet_of_samples():
-    assert card.sheet(torch.zeros(2, 3, 32, 48, dtype=torch.uint8)).size == (2 * 50 + 2, 32 + 2 * 2)
-
-
 def test_the_run_may_be_left_out_and_a_mistyped_one_is_no_repository(home, run, tmp_path, capsys):
     assert command(["push", "--folder", str(tmp_path / "out"), "--quiet"], home) == 0
     assert (tmp_path / "out" / "generator.safetensors").is_file()

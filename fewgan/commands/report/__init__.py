@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewgan.plugin import Plugin
+from fewgan.plugin import Plugin, option
 
 if TYPE_CHECKING:
     from fewgan.plugin import Screen
-
-from fewgan.plugin import option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,8 +86,9 @@ def _exhausted(run: Record) -> bool:
 def _generators(folder: Folder, seen: Series) -> set[int]:
     """The steps of the kept generators, the last and the best one; where these do not tell, that of the metrics."""
     kept = [name.removesuffix(".safetensors") for name in folder.names("generators")]
-    told = {_step_of(folder, name) for name in ("generator.safetensors", "best.safetensors")} - {None}
-    return {step for step in told or {seen.step} if step is not None} | {int(one) for one in kept if one.isdecimal()}
+    headers = [_step_of(folder, name) for name in ("generator.safetensors", "best.safetensors")]
+    told = {step for step in headers if step is not None} or {seen.step}
+    return told | {int(one) for one in kept if one.isdecimal()}
 
 
 def _step_of(folder: Folder, name: str) -> int | None:

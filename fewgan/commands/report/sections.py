@@ -75,8 +75,8 @@ def _lowest(run: Record) -> float | None:
     """Of the training, else of the newest scores of generators that are still there against the run's own photos."""
     found: list[float] = run.series.columns.get("kid", [[], []])[1]
     for scores in run.scores:
+        rows = scores.of(run.generators)
         for name in ("held-out", "train"):
-            rows = scores.of(run.generators)
             found = found or [r["kid"] for r in rows if r["against"] == name and r["kid"] is not None]
     return min(found, default=None)
 

@@ -100,9 +100,8 @@ def test_what_the_published_code_writes_is_read_as_a_source():
     torch.manual_seed(0)
     made = build(Options(width=4, side=224, separable=False), size=64, classes=0).with_discriminator()
     files = write(made)
-    found = read(
-        {"G_ema.pth": files["G_ema.pth"], "snapshot.pkl:D": files["D.pth"]}
-    )  # the published code writes no more
+    # The published code writes no more.
+    found = read({"G_ema.pth": files["G_ema.pth"], "snapshot.pkl:D": files["D.pth"]})
     assert (found.size, found.options.width, found.options.separable, found.options.side) == (64, 4, False, 224)
     again = build(found.options, size=found.size, classes=found.classes).with_discriminator()
     again.generator.load_state_dict(found.generator)
