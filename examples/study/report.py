@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
-from study import EVERY, FASTGAN, HERE, PACKAGES, PATIENCE, PICTURES, RECIPES, RESULTS, SCRATCH, STEPS
+from study import ALL, EVERY, FASTGAN, HERE, PATIENCE, PICTURES, RESULTS, SCRATCH, STEPS
 
 from fewgan.scoring.curve import Line, Panel, draw
 from fewgan.transfers.minegan import MINER_STEPS
@@ -24,7 +24,6 @@ ABOUT = {
     "sunflowers": "400 photos of sunflowers, high variety; 290 held out",
     "ringed": "100 rendered ringed planets; 500 held out",
 }
-ORDER = [*RECIPES, *PACKAGES]
 CLAIMS = [
     ("TC", SCRATCH, "transfer"),
     ("TC+AD", "TC", "DiffAugment"),
@@ -32,13 +31,16 @@ CLAIMS = [
     ("TC+ADA", "TC+AD", "ADA in the place of DiffAugment"),
     ("TC+AD+CR+VA", "TC+AD+CR", "discriminators on features beside D"),
     (FASTGAN, SCRATCH, "FastGAN from scratch"),
+    ("TC+AD-cutout", "TC+AD", "DiffAugment without cutout"),
+    ("TC+AD+CR+1D", "TC+AD+CR", "one D step in the place of two"),
 ]
 HEAD = f"""# The study
 
 Written by `report.py` from `results`, which `study.py` makes; what it means is said [below](#in-words).
 
 - TC: MineGAN from a pretrained source. AD: DiffAugment. CR: consistency regularization. Scratch: none of them. ADA: in
-  the place of DiffAugment. VA: `--visionaided --d-steps 1`. FastGAN: `--arch fastgan`, from scratch.
+  the place of DiffAugment. VA: `--visionaided --d-steps 1`. FastGAN: `--arch fastgan`, from scratch. TC+AD-cutout: only
+  colour and translation. 1D: `--d-steps 1`.
 - At most {STEPS:,} steps, fewer where KID had no better value for {EVERY * PATIENCE:,}; batch 16, 64 px, else the
   defaults of `fewgan train`. A score every {EVERY} steps: {PICTURES} pictures against held-out photos, on features of
   EfficientNet-Lite2, which no D has learned from.
@@ -62,7 +64,7 @@ class Part:
         return [result for result in self.results if result["recipe"] == recipe]
 
     def shown(self) -> list[str]:
-        return [recipe for recipe in ORDER if self.of(recipe)]
+        return [recipe for recipe in ALL if self.of(recipe)]
 
 
 def rows(result: Result, of: str = "rows") -> list[Result]:
