@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fewgan.architectures.biggan import studiogan
 from fewgan.architectures.biggan.build import Options, build
@@ -23,7 +23,7 @@ from fewgan.architectures.biggan.networks import (
     discriminator_sizes,
     generator_sizes,
 )
-from fewgan.plugin import Networks, Pretrained, UsageError
+from fewgan.plugin import Networks, Pretrained, UsageError, check_shapes
 
 State = Mapping[str, Tensor]
 _FILE = re.compile(r"(G_ema|G|D)(_\w+)?(\.(?:pth|pt|bin|safetensors))")
@@ -218,22 +218,12 @@ def _attention(state: State, sides: list[int]) -> str:
 
 
 def _check(state: dict[str, Tensor], network: Any, file: str) -> dict[str, Tensor]:
-    """The state dict in the network's names; raises UsageError at the first tensor that does not fit."""
-    module: nn.Module = network
-    expected = module.state_dict()
-    state.setdefault("embed.gain", torch.ones(())) if "embed.gain" in expected else None
-    for name, tensor in expected.items():
-        if name not in state:
-            raise UsageError(f"{file}: tensor {name} is missing ({list(tensor.shape)} expected)")
-        if state[name].shape != tensor.shape:
-            raise UsageError(f"{file}: tensor {name} is {list(state[name].shape)}, {list(tensor.shape)} expected")
+    """The state dict in the network's names and types; raises UsageError at the first tensor that does not fit."""
+    expected = network.state_dict()
+    state = {**({"embed.gain": torch.ones(())} if "embed.gain" in expected else {}), **state}
+    check_shapes(network, {name: tuple(tensor.shape) for name, tensor in state.items()}, file)
     _check_finite(state, file)
-    extra = next((name for name in state if name not in expected), None)
-    if extra is not None:
-        raise UsageError(
-            f"{file}: tensor {extra} {list(state[extra].shape)} belongs to no part of a BigGAN of this size"
-        )
-    return {name: state[name].to(expected[name].dtype) for name in expected}
+    return {name: state[name].to(tensor.dtype) for name, tensor in expected.items()}
 
 
 def _check_finite(state: State, file: str) -> None:

@@ -26,20 +26,14 @@ class Whole(nn.Module):
 
     def __init__(self, model: Any, truncation: float | None) -> None:
         super().__init__()
-        self.generator, self.mapper, self.truncation = model.generator, model.mapper, truncation
+        self.model, self.truncation = model, truncation
+        self.generator, self.mapper = model.generator, model.mapper
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if labels is None:
             labels = torch.zeros(z.shape[0], dtype=torch.int64)
         with SameNoise():
-            if self.mapper is not None:
-                z, condition = self.mapper(z, labels)
-            else:
-                condition = self.generator.embed(labels)
-            if self.truncation is not None:
-                images: Tensor = self.generator.sample(z, condition, self.truncation)
-            else:
-                images = self.generator(z, condition)
+            images: Tensor = self.model.images(*self.model.conditions(z, labels), self.truncation)
         return images
 
 
