@@ -140,7 +140,8 @@ def read_config(run: Path) -> dict[str, Any]:
         hint = f"; did you mean {above}?" if above else ""
         raise UsageError(f"{run}: not a fewgan run (no config.json){hint}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}); the file is damaged") from None
+        what = signatures.instead(path, signatures.JSON)
+        raise UsageError(f"{path}: {what or f'cannot be read ({error}); the file is damaged'}") from None
     return check_format(content, path)
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fewgan import run
+from fewgan import run, signatures
 from fewgan.errors import FewganError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
             facts = run.check_format(json.loads((file.metadata() or {}).get("fewgan", "null")), path)
             yield file, facts
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise Damaged(f"{path}: cannot be read ({error}); the file is damaged or not a safetensors file") from None
+        what = signatures.instead(path, signatures.SAFETENSORS)
+        unread = f"cannot be read ({error}); the file is damaged or not a safetensors file"
+        raise Damaged(f"{path}: {what or unread}") from None
 
 
 def read_facts(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
@@ -91,7 +93,8 @@ def tensor_names(path: Path) -> list[str]:
         with safe_open(run.regular(path), framework="pt") as file:
             return list(file.keys())
     except (SafetensorError, OSError) as error:
-        raise Damaged(f"{path}: cannot be read ({error}); the file is damaged") from None
+        what = signatures.instead(path, signatures.SAFETENSORS)
+        raise Damaged(f"{path}: {what or f'cannot be read ({error}); the file is damaged'}") from None
 
 
 def read_tensors(path: Path, prefixes: str | Sequence[str] = "") -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -48,7 +48,7 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
         file: IO[bytes] = stack.enter_context(open_file(Path(os.path.realpath(source))))
         magic = file.read(6)
         file.seek(0)
-        if magic[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        if magic[:4] in (b"PK\x03\x04", b"PK\x05\x06") or _is_late_zip(file):
             try:
                 packed = zipfile.ZipFile(file)
             except zipfile.BadZipFile:  # its table of contents is at the end
@@ -71,6 +71,14 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's trouble, not the archive's
         raise UsageError(f"{name} is damaged or cut short: download or pack it again") from None
+
+
+def _is_late_zip(file: IO[bytes]) -> bool:
+    """Whether it is a zip that something stands before, such as the program that unpacks it; and no tar with a zip."""
+    head = file.read(HEAD)
+    late = head[257:262] != b"ustar" and not is_picture(head) and zipfile.is_zipfile(file)
+    file.seek(0)
+    return late
 
 
 def _check_tar(file: IO[bytes], name: str) -> None:

@@ -76,8 +76,9 @@ def load(folder: Path) -> Dataset:
     except FileNotFoundError:
         raise UsageError(f"{safe(str(path))} is missing: {again}") from None
     except (SafetensorError, OSError) as error:
-        words = " ".join(str(error).split())
-        raise UsageError(f"{safe(str(path))} is damaged or cut short ({words}): {again}") from None
+        what = signatures.instead(path, signatures.SAFETENSORS)
+        damaged = f"damaged or cut short ({' '.join(str(error).split())}): {again}"
+        raise UsageError(f"{safe(str(path))} is {what or damaged}") from None
     if tuple(images.shape) != (count, 3, size, size) or images.dtype != torch.uint8:
         raise UsageError(
             f"{safe(str(path))} holds {images.dtype} {list(images.shape)} where {FACTS} says uint8 "
@@ -169,6 +170,8 @@ def _facts(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{safe(str(folder))} is not a dataset: make one with fewgan prepare PHOTOS") from None
     except (ValueError, OSError, RecursionError) as error:
+        if what := signatures.instead(path, signatures.JSON):
+            raise UsageError(f"{name} is {what}") from None
         raise UsageError(f"{name} cannot be read ({' '.join(str(error).split())}): run fewgan prepare again") from None
     if isinstance(facts, dict) and isinstance(facts.get("format"), int) and facts["format"] > FORMAT:
         raise UsageError(f"{name} was written by fewgan {facts.get('fewgan', 'of a later version')}: update fewgan")

@@ -32,6 +32,7 @@ _UNPACK = "unpack it first"
 _RAW_WHAT = ("unsupported", "a RAW photo of a camera", _EXPORT)
 _FRAMES = "extract frames as PNG or JPEG"
 _AGAIN = "download or copy it again"
+_EACH = "save each picture as a file"
 
 # (start of the file, kind, what it is, what to do). The kind "" is that of a file that is no picture.
 _STARTS: tuple[tuple[bytes, str, str, str], ...] = (
@@ -65,9 +66,15 @@ _STARTS: tuple[tuple[bytes, str, str, str], ...] = (
     (b"OggS", "", "an Ogg file", ""),
     (b"ID3", "", "a sound file", ""),
     (b"fLaC", "", "a sound file", ""),
-    (b"\x93NUMPY", "", "a NumPy array", "save each picture as PNG"),
-    (b"\x89HDF\r\n\x1a\n", "", "an HDF5 file", "save each picture as PNG"),
-    (b"PAR1", "", "a Parquet table", "save each picture as a file"),
+    (b"\x93NUMPY", "", "a NumPy array", _EACH),
+    (b"\x89HDF\r\n\x1a\n", "", "an HDF5 file", _EACH),
+    (b"PAR1", "", "a Parquet table", _EACH),
+    (b"ARROW1", "", "an Arrow table", _EACH),
+    (b"\x0a\x23\xd7\xce", "", "an MXNet RecordIO file", _EACH),
+    (b"\x00\x00\x08\x01", "", "labels of MNIST", ""),
+    (b"\x00\x00\x08\x03", "", "pictures of MNIST in one file", _EACH),
+    (b"\x00\x00\x01\x00", "unsupported", "a Windows icon", _EXPORT),
+    (b"II\xbc", "unsupported", "a JPEG XR picture", _EXPORT),
     (b"SQLite format 3\x00", "", "an SQLite database", ""),
     (b"SIMPLE  =", "unsupported", "a FITS file", _EXPORT),
     (b"\x80\x02", "", "a Python pickle (weights or a whole module)", ""),
@@ -84,6 +91,7 @@ NOTHING = ("", "", "")
 _PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 _FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".wmv")
 _WEIGHTS = (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".pickle")
+_RECORDS = (".tfrecord", ".tfrecords")
 _OFFICE = (".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".npz", ".jar", ".apk", ".epub")
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
@@ -149,6 +157,10 @@ def _known(head: bytes, extension: str) -> tuple[str, str, str]:
         found = ("video", "an AVI video", _FRAMES)
     elif head[257:262] == b"ustar":
         found = ("archive", "a tar file", _UNPACK)
+    elif extension in _RECORDS or extension.startswith(".tfrecord-"):
+        found = ("", "TFRecords of TensorFlow", _EACH)
+    elif head[16:20] == b"\xde\xc0\xef\xbe":
+        found = ("", "an LMDB database", _EACH)
     elif head[128:132] == b"DICM":
         found = ("unsupported", "a DICOM file", _EXPORT)
     elif head and not head.strip(b"\0"):
@@ -171,6 +183,8 @@ def _of_boxes(head: bytes) -> tuple[str, str, str]:
 
 
 def _of_text(head: bytes) -> tuple[str, str, str]:
+    if is_picture(head):  # one that begins with a long comment
+        return NOTHING
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         return "", "a web page (HTML), not a picture", "download the picture itself"
@@ -180,10 +194,12 @@ def _of_text(head: bytes) -> tuple[str, str, str]:
         return "", "a JSON file", ""
     if start and b"\0" not in head and not start.startswith((b"p1", b"p2", b"p3", b"p4", b"p5", b"p6", b"p7", b"pf")):
         try:
-            text = head.decode("utf-8", "strict" if len(head) < HEAD else "ignore")
-        except UnicodeDecodeError:
-            return NOTHING
-        if sum(c.isprintable() or c.isspace() for c in text) == len(text) and len(text) > len(head) // 4:
+            text = head.decode("utf-8")
+        except UnicodeDecodeError as error:
+            if len(head) < HEAD or error.start < len(head) - 3:  # the head may end within a letter
+                return NOTHING
+            text = head[: error.start].decode("utf-8")
+        if all(letter.isprintable() or letter.isspace() for letter in text):
             return "", "a text file", ""
     return NOTHING
 

@@ -1,4 +1,4 @@
-"""PNG files with more metadata than Pillow agrees to read: the picture is sound, so the metadata goes."""
+"""PNG files with metadata that Pillow refuses to read: the picture is sound, so the metadata goes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _PER_CHUNK, _IN_ALL = 1024**2, 16 * 1024**2  # bytes unpacked; Pillow's limits are 1 MiB and 64 MiB
 _PROFILE = 16 * 1024**2
+_SHORTEST = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}  # bytes
+_SHORTEST_TRANSPARENCY = {0: 2, 2: 6}  # by the type of colour: grey and RGB
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # the picture is that of IDAT, as without them
 
 
 def readable(file: BinaryIO) -> tuple[BinaryIO, bytes | None]:
-    """(the file, or a copy without oversized texts and profile; the ICC profile that was taken out).
+    """(the file, or a copy without metadata that is oversized or wrong; the ICC profile that was taken out).
 
     A profile of up to 16 MiB is given back, a larger one is dropped as a decompression bomb. Files of other kinds, and
     damaged ones, come back as they are. The file is rewound.
@@ -21,7 +24,7 @@ def readable(file: BinaryIO) -> tuple[BinaryIO, bytes | None]:
     if file.read(8) != _SIGNATURE:
         file.seek(0)
         return file, None
-    dropped, profile = _oversized(file)
+    dropped, profile = _left_out(file)
     file.seek(0)
     if not dropped:
         return file, None
@@ -37,9 +40,11 @@ def readable(file: BinaryIO) -> tuple[BinaryIO, bytes | None]:
     return copy, profile
 
 
-def _oversized(file: BinaryIO) -> tuple[list[tuple[int, int]], bytes | None]:
+def _left_out(file: BinaryIO) -> tuple[list[tuple[int, int]], bytes | None]:
     """Where the chunks to leave out start and end, and the profile among them."""
     end = file.seek(0, 2)
+    file.seek(25)
+    colour = file.read(1)
     place, total = 8, 0
     dropped: list[tuple[int, int]] = []
     profile = None
@@ -50,21 +55,33 @@ def _oversized(file: BinaryIO) -> tuple[list[tuple[int, int]], bytes | None]:
         after = place + length + 12
         if after > end or kind == b"IEND":
             break
-        if kind in _TEXT:
-            size = _text_size(kind, file.read(length)) if length <= _PER_CHUNK else _PER_CHUNK + 1
-            total += size
-            if size >= _PER_CHUNK or total > _IN_ALL:
+        if kind[:1].islower():  # not needed for the picture
+            most = _PROFILE if kind == b"iCCP" else _PER_CHUNK
+            data = file.read(length) if length <= most and kind not in _ANIMATION else None
+            if data is None or not _sound(kind, data, file.read(4), colour):
                 dropped.append((place, after))
-        elif kind == b"iCCP" and length <= _PROFILE:
-            _, _, packed = file.read(length).partition(b"\0")
-            unpacked = _unpacked(packed[1:], _PROFILE + 1)
-            if len(unpacked) >= _PER_CHUNK:
-                dropped.append((place, after))
-                profile = unpacked if len(unpacked) <= _PROFILE else None
-        elif kind == b"iCCP":
-            dropped.append((place, after))
+            elif kind in _TEXT:
+                size = _text_size(kind, data)
+                total += size
+                if size >= _PER_CHUNK or total > _IN_ALL:
+                    dropped.append((place, after))
+            elif kind == b"iCCP":
+                unpacked = _unpacked(data.partition(b"\0")[2][1:], _PROFILE + 1)
+                if len(unpacked) >= _PER_CHUNK:
+                    dropped.append((place, after))
+                    profile = unpacked if len(unpacked) <= _PROFILE else None
         place = after
     return dropped, profile
+
+
+def _sound(kind: bytes, data: bytes, checksum: bytes, colour: bytes) -> bool:
+    """Whether a chunk is what was written, and as long and as packed as its kind must be."""
+    if zlib.crc32(kind + data) != int.from_bytes(checksum, "big"):
+        return False
+    if kind in (b"iCCP", b"zTXt"):
+        return data.partition(b"\0")[2][:1] == b"\0"  # the one method there is
+    shortest = _SHORTEST_TRANSPARENCY.get(colour[0], 0) if kind == b"tRNS" else _SHORTEST.get(kind, 0)
+    return len(data) >= shortest
 
 
 def _text_size(kind: bytes, chunk: bytes) -> int:

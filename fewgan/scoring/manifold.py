@@ -26,27 +26,28 @@ class Coverage:
 def coverage(real: Features, fake: Features, *, k: int = 3, dense_k: int = 5) -> Coverage:
     """Precision, recall, density and coverage of fake [m, d] against real [n, d].
 
-    The ball of a picture reaches to its k-th nearest other picture of its own set, border included.
+    The ball of a picture reaches to its k-th nearest other picture of its own set.
     Precision: the share of fakes in the ball of some real picture. Recall: the share of real pictures in the ball of
-    some fake. Both by Kynkäänniemi et al. 2019 (arXiv 1904.06991), with k = 3 as there.
+    some fake. Both by Kynkäänniemi et al. 2019 (arXiv 1904.06991), with k = 3 and the border included, as there.
     Density: the number of balls of real pictures that hold a fake, a mean over the fakes, divided by their k.
     Coverage: the share of real pictures whose ball holds a fake. Both by Naeem et al. 2020 (arXiv 2002.09797), with
-    k = dense_k = 5 as there. With k or fewer pictures on a side, k is one less than there are.
+    k = dense_k = 5 and without the border, as in their code. With k or fewer pictures on a side, k is one less than
+    there are.
     Raises UsageError with fewer than 2 rows on a side.
     """
     real, fake = check_pair(real, fake)
-    radii, dense_radii = _radii(real, (k, dense_k))
+    (radii, _), (_, dense_radii) = _radii(real, (k, dense_k))
     held, dense, reached = 0, 0, torch.zeros(len(real), dtype=torch.bool)
     for rows in tiles(fake):
         inside = torch.zeros(len(rows), dtype=torch.bool)
         for first, tile in square_distances(rows, real):
             columns = slice(first, first + tile.shape[1])
             inside |= (tile <= radii[columns]).any(dim=1)
-            balls = tile <= dense_radii[columns]
+            balls = tile < dense_radii[columns]
             dense += int(balls.sum())
             reached[columns] |= balls.any(dim=0)
         held += int(inside.sum())
-    (fake_radii,) = _radii(fake, (k,))
+    ((fake_radii, _),) = _radii(fake, (k,))
     recalled = sum(int(_inside(rows, fake, fake_radii).sum()) for rows in tiles(real))
     return Coverage(
         precision=held / len(fake),
@@ -108,16 +109,17 @@ def _mean_vendi(x: Tensor, size: int) -> float:
     return sum(vendi(x[start :: len(x) // size][:size]) for start in range(groups)) / groups
 
 
-def _radii(x: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
-    """Squared distances of each row to its k-th nearest other row, for each k.
+def _radii(x: Tensor, ks: tuple[int, ...]) -> list[tuple[Tensor, Tensor]]:
+    """Squared distances of each row to its k-th nearest other row, for each k: one above the border, one below it.
 
-    A ball includes its border, on which exact copies lie. Rounding in the expanded square, some 1e-14 of a row's own
-    square, must not decide about them.
+    Exact copies lie on the border. Rounding in the expanded square, some 1e-14 of a row's own square, must not decide
+    about them.
     """
     found = torch.cat([smallest(rows, x, max(ks), index * distances.TILE)[0] for index, rows in enumerate(tiles(x))])
     found = found.sort(dim=1).values
     slack = torch.cat([1e-12 * rows.square().sum(1) for rows in tiles(x)])
-    return [found[:, min(k, found.shape[1]) - 1] + slack for k in ks]
+    borders = [found[:, min(k, found.shape[1]) - 1] for k in ks]
+    return [(border + slack, border - slack) for border in borders]
 
 
 def _inside(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fewgan import run
+from fewgan import run, signatures
 from fewgan.errors import UsageError
 from fewgan.sources import pickles
 from fewgan.sources.pickles.records import printable
@@ -56,4 +56,5 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(run.regular(path))
     except (SafetensorError, OSError) as error:
-        raise UsageError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
+        what = signatures.instead(path, signatures.SAFETENSORS)
+        raise UsageError(f"{path}: {what or f'not a safetensors file, or a damaged one ({error})'}") from None

@@ -43,7 +43,7 @@ def test_coverage_counts_balls(pair, k, dense_k, tile):
 
     held = between(fake, real) <= radii(real, k)[None]
     recalled = between(real, fake) <= radii(fake, k)[None]
-    dense = between(fake, real) <= radii(real, dense_k)[None]
+    dense = between(fake, real) < radii(real, dense_k)[None]  # without the border
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distances, "TILE", tile)
         found = manifold.coverage(real, fake, k=k, dense_k=dense_k)
@@ -83,16 +83,16 @@ def test_closed_forms():
     assert manifold.vendi(torch.eye(7)) == pytest.approx(7)
     assert manifold.vendi(torch.eye(7).repeat(5, 1)) == pytest.approx(7)
     assert manifold.vendi(torch.ones(9, 4)) == pytest.approx(1)
-    # On a line with photos at 0, 1, …, 9, each ball of k = 1 reaches to the neighbours.
+    # On a line with photos at 0, 1, …, 9, each ball of k = 1 reaches to the neighbours, which precision alone includes.
     photos = torch.arange(10.0).unsqueeze(1)
-    assert manifold.coverage(photos, photos, k=1, dense_k=1) == manifold.Coverage(1.0, 1.0, 2.8, 1.0)
+    assert manifold.coverage(photos, photos, k=1, dense_k=1) == manifold.Coverage(1.0, 1.0, 1.0, 1.0)
     assert manifold.authentic(photos, photos) == 0
     assert manifold.authentic(photos, torch.tensor([[0.1], [4.4], [-0.9], [-1.1], [12.0]])) == pytest.approx(2 / 5)
-    # One fake in the balls of three photos: precise, and it covers three of ten.
-    one = manifold.coverage(photos, torch.tensor([[4.0], [4.0]]), k=1, dense_k=1)
-    assert (one.precision, one.density, one.coverage) == (1.0, 3.0, pytest.approx(0.3))
-    # Of three photos none has five neighbours: k is 2, the balls of 0 and 2 hold all, that of 1 holds all too.
-    assert manifold.coverage(photos[:3], photos[:3]).density == pytest.approx(3 / 2)
+    # Fakes in the balls of two photos: precise, and they cover two of ten.
+    one = manifold.coverage(photos, torch.tensor([[4.5], [4.5]]), k=1, dense_k=1)
+    assert (one.precision, one.density, one.coverage) == (1.0, 2.0, pytest.approx(0.2))
+    # Of three photos none has five neighbours: k is 2, the balls of 0 and 2 hold two photos, that of 1 its own.
+    assert manifold.coverage(photos[:3], photos[:3]).density == pytest.approx(5 / 6)
 
 
 def test_a_collapsed_generator_is_precise_and_dense_and_covers_little():
@@ -116,7 +116,8 @@ def test_two_sets_of_one_law_have_density_and_vendi_ratio_1():
 
 @pytest.mark.parametrize(("count", "dim"), [(20, 2048), (100, 640), (200, 64)])
 def test_exact_copies_lie_on_the_border_of_a_ball_whatever_is_rounded(count, dim):
-    """A ball holds its own photo and five others, the last one on its border."""
+    """A ball holds its own photo and four others; the fifth is on its border, which precision alone includes."""
     photos = 10 + torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
     order = torch.randperm(count, generator=torch.Generator().manual_seed(1))
-    assert manifold.coverage(photos, photos[order]).density == pytest.approx(6 / 5)
+    found = manifold.coverage(photos, photos[order])
+    assert (found.density, found.coverage, found.precision) == (1.0, 1.0, 1.0)

@@ -1,5 +1,7 @@
-"""PyTorch-StudioGAN's BigGAN checkpoints, turned into the names of BigGAN-PyTorch; the function is the same.
+"""PyTorch-StudioGAN's BigGAN checkpoints, turned into the names of BigGAN-PyTorch.
 
+G is the same function. D is that of its layers as they are written, whose shortcuts see the input of a block. There the
+ReLU before them works in place, so that they saw its output: a transferred D starts from another function than it was.
 Files `model={G, G_ema, D}-{best, current}-weights-step=N.pth`, each a dict whose `state_dict` is meant.
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import stat
 import struct
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fewgan import signatures
 from fewgan.errors import UsageError
 from fewgan.sources.pickles.opcodes import evaluate
 from fewgan.sources.pickles.records import Unreadable, printable
@@ -25,28 +25,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 """What the old format of torch.save starts with, as a pickle of its own."""
 
 _CHUNK = 2**20
-_KINDS = (
-    (rb"\x1f\x8b", "a gzip file; unpack it first"),
-    (rb"BZh", "a bzip2 file; unpack it first"),
-    (rb"\xfd7zXZ\x00", "an xz file; unpack it first"),
-    (rb"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"),
-    (rb"7z\xbc\xaf", "a 7z archive; unpack it first"),
-    (rb"Rar!", "a RAR archive; unpack it first"),
-    (rb"(?s:.{257})ustar", "a tar archive; unpack it first"),
-    (rb"(?s:.{8})\{\s*\"", "a safetensors file; its name must end in .safetensors"),
-    (rb"version https://git-lfs", "a Git LFS pointer, not the file itself; get that with `git lfs pull`"),
-    (
-        rb"(?i:\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|\?xml))",
-        "a web page, not the file that was to be downloaded",
-    ),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF(?s:....)WEBP|(?s:....)ftyp", "a picture or film, not a checkpoint"),
-    (rb"\x89HDF", "an HDF5 file, as Keras writes it, not a checkpoint of PyTorch"),
-    (rb"\x93NUMPY", "a NumPy array, not a checkpoint"),
-    (rb"GGUF", "a GGUF file, not a checkpoint of PyTorch"),
-    (rb"%PDF", "a PDF document, not a checkpoint"),
-    (rb"\s*[\[{]\s*[\"\]}\[{]", "a JSON file, not a checkpoint"),
-)
-"""What a file is, by its first bytes."""
+
 
 
 def read(path: str | os.PathLike[str]) -> Any:
@@ -80,7 +59,7 @@ def _read(path: Path) -> Any:
         if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             return _read_zip(file, budget)
         if not head.startswith(b"\x80"):
-            raise Unreadable(_kind(head))
+            raise Unreadable(signatures.known(head) or "neither a pickle nor a file of torch.save, or damaged")
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
             with memoryview(mapped) as data:
@@ -93,15 +72,6 @@ def _read(path: Path) -> Any:
 def _open(path: str, flags: int) -> int:
     """Does not wait for the other end of a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _kind(head: bytes) -> str:
-    if not head:
-        return "an empty file"
-    return next(
-        (what for pattern, what in _KINDS if re.match(pattern, head)),
-        "neither a pickle nor a file of torch.save, or damaged",
-    )
 
 
 def _read_zip(file: Any, budget: Budget) -> Any:

@@ -1,0 +1,48 @@
+"""What a file is by its first bytes, where it is not what it was taken for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+SAFETENSORS, JSON = "a safetensors file", "a JSON file"
+_KNOWN = (
+    (rb"\x1f\x8b", "a gzip file; unpack it first"),
+    (rb"BZh", "a bzip2 file; unpack it first"),
+    (rb"\xfd7zXZ\x00", "an xz file; unpack it first"),
+    (rb"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"),
+    (rb"7z\xbc\xaf", "a 7z archive; unpack it first"),
+    (rb"Rar!", "a RAR archive; unpack it first"),
+    (rb"PK[\x03\x05][\x04\x06]", "a zip archive, as torch.save writes it; its name must end in .pth, or unpack it"),
+    (rb"(?s:.{257})ustar", "a tar archive; unpack it first"),
+    (rb"(?s:.{8})\{\s*\"", "a safetensors file; its name must end in .safetensors"),
+    (rb"version https://git-lfs", "a Git LFS pointer, not the file itself; get that with `git lfs pull`"),
+    (
+        rb"(?i:\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|\?xml))",
+        "a web page, not the file that was to be downloaded",
+    ),
+    (rb"\x80[\x02-\x05]", "a Python pickle; its name must end in .pth or .pkl"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF(?s:....)WEBP|(?s:....)ftyp", "a picture or film, not a checkpoint"),
+    (rb"\x89HDF", "an HDF5 file, as Keras writes it, not a checkpoint of PyTorch"),
+    (rb"\x93NUMPY", "a NumPy array, not a checkpoint"),
+    (rb"GGUF", "a GGUF file, not a checkpoint of PyTorch"),
+    (rb"%PDF", "a PDF document, not a checkpoint"),
+    (rb"\s*[\[{]\s*[\"\]}\[{]", "a JSON file, not a checkpoint"),
+)
+
+
+def known(head: bytes) -> str | None:
+    """What a file is that begins with these bytes, 512 or all of them, and what to do; None where that is not known."""
+    if not head:
+        return "an empty file"
+    return next((what for pattern, what in _KNOWN if re.match(pattern, head)), None)
+
+
+def instead(path: Path, of: str) -> str | None:
+    """What a file is that is not what `of` says; None where that is not known, or where it may well be that."""
+    try:
+        with open(path, "rb") as file:
+            what = known(file.read(512))
+    except OSError:
+        return None
+    return None if what is None or what.startswith(of) else what
