@@ -14,6 +14,7 @@ Each carries the number of its format: files that a later fewgan wrote in anothe
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from fewgan import signatures
 from fewgan.errors import FewganError, UsageError
 
 FORMAT = 1
@@ -37,8 +39,11 @@ WRITTEN = ("samples", "checkpoints", "generators")  # the subfolders that a trai
 
 
 def create(runs: Path, name: str) -> Path:
-    """A new folder `NNNNN-<name>` under `runs`, numbered after the highest; safe when two start at once."""
-    runs.mkdir(parents=True, exist_ok=True)
+    """A new folder `NNNNN-<name>` under `runs`, numbered after the highest; safe when two start at once.
+
+    Raises FewganError where nothing can be written there.
+    """
+    writable(runs)
     with lock(runs / ".lock"):
         number = 1 + max((int(match[1]) for match in map(_NAME.match, os.listdir(runs)) if match), default=0)
         folder = runs / shortened(f"{number:05d}-{name}")
@@ -92,6 +97,17 @@ def lock(path: Path, timeout: float = -1) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def writable(folder: Path) -> Path:
+    """Makes a folder for what --out names. Raises FewganError, before the work rather than after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FewganError(f"{folder}: could not be created ({error.strerror}); give another place with --out") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FewganError(f"{folder}: cannot be written to; give another place with --out")
+    return folder
 
 
 def size_text(count: int) -> str:
@@ -169,10 +185,14 @@ def check_format(content: Any, path: Path) -> dict[str, Any]:
 
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:
-    """(step, file) of the safetensors files of a folder, oldest first."""
-    if not folder.is_dir():
+    """(step, file) of the safetensors files of a folder, oldest first. Raises UsageError where it cannot be read."""
+    try:
+        paths = list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted((int(path.stem), path) for path in folder.glob("*.safetensors") if path.stem.isdigit())
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read ({error.strerror})") from None
+    return sorted((int(path.stem), path) for path in paths if path.suffix == ".safetensors" and path.stem.isdigit())
 
 
 def checkpoints(run: Path) -> list[tuple[int, Path]]:
@@ -204,15 +224,19 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             sync_folder(path.parent)
     except OSError as error:
+        why = error.strerror or error
         raise FewganError(
-            f"{path}: could not be written ({error.strerror or error}); the previous version is unchanged{_free(path)}"
+            f"{path}: could not be written ({why}); the previous version is unchanged{_free(error, path)}"
         ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _free(path: Path) -> str:
+def _free(error: OSError, path: Path) -> str:
+    """How much room there is, where there may be none: safetensors raises errors without a number."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, 0, None):
+        return ""
     try:
         return f" ({size_text(shutil.disk_usage(path.parent).free)} free)"
     except OSError:

@@ -178,7 +178,7 @@ def test_a_config(place, data):
     path.write_text(json.dumps(data.draw(changed(run.read_config(place / "run")))))
 
     def read():
-        for choice in Config.from_dict(run.read_config(path.parent)).choices:
+        for choice in Config.from_dict(run.read_config(path.parent), path).choices:
             choice.plugin()
 
     tried("config.json", read)

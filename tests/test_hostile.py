@@ -240,7 +240,7 @@ def test_every_field_of_a_config_with_wrong_values(place, where):
 def run_config(place: Path) -> None:
     """What a resume reads of config.json, without a training."""
     record = run.read_config(place / "run")
-    config = Config.from_dict(record)
+    config = Config.from_dict(record, Path("config.json"))
     for choice in config.choices:
         choice.plugin()
 

@@ -1,6 +1,7 @@
 """A run folder: numbers, atomic files, metrics."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -110,3 +111,27 @@ def test_a_training_clears_away_its_own_leftovers_and_no_other_command_s(tmp_pat
     with run.locked(tmp_path):
         pass
     assert [path.exists() for path in (*leftovers, *others)] == [False, False, True, True]
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path, monkeypatch):
+    """Else a run whose checkpoints are kept from this user would be started again."""
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    assert run.checkpoints(tmp_path) == []
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(UsageError, match=r"checkpoints: cannot be read \(Permission denied\)"):
+        run.checkpoints(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    for make in (run.writable, lambda place: run.create(place, "x")):
+        with pytest.raises(FewganError, match="cannot be written to; give another place with --out"):
+            make(tmp_path / "runs")
+    monkeypatch.undo()
+    (tmp_path / "file").touch()
+    with pytest.raises(FewganError, match="could not be created"):
+        run.writable(tmp_path / "file" / "runs")

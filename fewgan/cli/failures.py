@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ OUT_OF_MEMORY = {
     "sample": "take fewer with --count, or ",
     "fid": "take fewer with --count, or ",
 }
+_KEPT_OUT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def always() -> bool:
@@ -47,16 +49,28 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> tuple[int | None
         return 130, "stopped"
     if hasattr(error, "format_message"):  # typer's own; where its classes are depends on its version
         return 2, _usage(error, arguments)
-    if isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in str(error):
-        return 1, f"out of memory; {OUT_OF_MEMORY.get(next(iter(arguments), ''), '')}close other programs"
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return 1, f"{where}{error.strerror or error}"
+    if (told := _of_the_system(error, arguments)) is not None:
+        return 1, told
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" in {'/'.join(Path(frame.filename).parts[-3:])}:{frame.lineno}" for frame in last)
     whose = _whose(error)
     report_it = "report it to its author" if whose else "please report it"
     return None, f"internal error{whose} ({report_it}): {kind}: {error}{where}; FEWGAN_DEBUG=1 prints the traceback"
+
+
+def _of_the_system(error: BaseException, arguments: Sequence[str]) -> str | None:
+    """What memory, disk or permissions refused; None for other errors."""
+    said = str(error)
+    if isinstance(error, ImportError) and ("failed to map segment" in said or "allocate memory" in said):
+        library = said.partition(":")[0]
+        return f"{library} cannot be loaded: too little memory is allowed (ulimit -v), or its disk is mounted noexec"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in said:
+        return f"out of memory; {OUT_OF_MEMORY.get(next(iter(arguments), ''), '')}close other programs"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        advice = "; check who may write there, or name another place" if error.errno in _KEPT_OUT else ""
+        return f"{where}{error.strerror or error}{advice}"
+    return None
 
 
 def _whose(error: BaseException) -> str:

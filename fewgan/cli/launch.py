@@ -17,6 +17,8 @@ Speaks = Callable[[], bool]
 def launch(run: Callable[[Sequence[str], Speaks], int], arguments: Sequence[str]) -> int:
     """The exit code of run(arguments, speaks). speaks: whether this process is the one to print why it fails."""
     screen.open_streams()
+    if not _positive(os.environ.get("COLUMNS", "1")):  # rich would print nothing at all in 0 columns
+        del os.environ["COLUMNS"]
     try:
         _check_current_folder()
         rank, world_size = _ranks()
@@ -34,6 +36,10 @@ def launch(run: Callable[[Sequence[str], Speaks], int], arguments: Sequence[str]
     screen.flush()
     # Everything is written. Closing the connections in order now and then aborts a process that has succeeded.
     os._exit(code)
+
+
+def _positive(text: str) -> bool:
+    return text.isdecimal() and int(text) > 0
 
 
 def _check_current_folder() -> None:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from fewgan import signatures
 from fewgan.errors import UsageError
 from fewgan.photos.place import FACTS, IMAGES, is_dataset, recover
 from fewgan.photos.store import FORMAT
@@ -78,7 +79,8 @@ def load(folder: Path) -> Dataset:
     except (SafetensorError, OSError) as error:
         what = signatures.instead(path, signatures.SAFETENSORS)
         damaged = f"damaged or cut short ({' '.join(str(error).split())}): {again}"
-        raise UsageError(f"{safe(str(path))} is {what or damaged}") from None
+        told = f"{what}; if the file is lost, {again}" if what else damaged
+        raise UsageError(f"{safe(str(path))} is {told}") from None
     if tuple(images.shape) != (count, 3, size, size) or images.dtype != torch.uint8:
         raise UsageError(
             f"{safe(str(path))} holds {images.dtype} {list(images.shape)} where {FACTS} says uint8 "
@@ -171,7 +173,7 @@ def _facts(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{safe(str(folder))} is not a dataset: make one with fewgan prepare PHOTOS") from None
     except (ValueError, OSError, RecursionError) as error:
         if what := signatures.instead(path, signatures.JSON):
-            raise UsageError(f"{name} is {what}") from None
+            raise UsageError(f"{name} is {what}; if the file is lost, run fewgan prepare again") from None
         raise UsageError(f"{name} cannot be read ({' '.join(str(error).split())}): run fewgan prepare again") from None
     if isinstance(facts, dict) and isinstance(facts.get("format"), int) and facts["format"] > FORMAT:
         raise UsageError(f"{name} was written by fewgan {facts.get('fewgan', 'of a later version')}: update fewgan")

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from fewgan import run
+from fewgan import run, signatures
 from fewgan.errors import UsageError
 from fewgan.photos.kinds import Refused, pictured
 from fewgan.screen import safe
 
 NEVER_OPENED = "pipes, devices and sockets are never opened"
 LOOKED_AT = 4096  # bytes at the start and at the end of a file, where formats keep comments
-_MADE = b"fewgan {"  # how the comment in a picture made by fewgan sample starts
+_MADE = f"{signatures.OWN}{{".encode()
 _JUNK = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
 
 
@@ -78,21 +78,23 @@ def in_order(
 
 
 def without_samples(found: Found) -> Found:
-    """Without the pictures that fewgan generated, where there are others too."""
-    generated = {photo.name for photo in found.photos if pictured(photo.name) and _generated(photo, found)}
-    if not generated or not any(pictured(photo.name) and photo.name not in generated for photo in found.photos):
+    """Without sheets and animations of fewgan's, and where there are other pictures, without its samples too."""
+    signs = {photo.name: sign for photo in found.photos if pictured(photo.name) and (sign := _sign(photo, found))}
+    theirs = any(pictured(photo.name) and photo.name not in signs for photo in found.photos)
+    own = {name for name, sign in signs.items() if theirs or b'"index"' not in sign}
+    if not own:
         return found
-    photos = [photo for photo in found.photos if photo.name not in generated]
-    own = {*found.own, *(os.path.dirname(name) or name for name in generated)}
-    return replace(found, photos=photos, own=tuple(sorted(own)))
+    photos = [photo for photo in found.photos if photo.name not in own]
+    places = {*found.own, *(os.path.dirname(name) or name for name in own)}
+    return replace(found, photos=photos, own=tuple(sorted(places)))
 
 
-def _generated(photo: Photo, found: Found) -> bool:
-    """Whether fewgan sample made this file."""
+def _sign(photo: Photo, found: Found) -> bytes:
+    """What fewgan wrote into a picture that it made; b"" where it did not make it."""
     try:
-        return _MADE in found.ends(photo)
+        return found.ends(photo).partition(_MADE)[2].partition(b"}")[0]
     except (OSError, Refused):
-        return False
+        return b""
 
 
 def ends_of(file: IO[bytes], start: int, length: int) -> bytes:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from fewgan import run
 from fewgan.errors import UsageError
 from fewgan.photos import archive
 from fewgan.photos.found import (
@@ -52,6 +53,9 @@ def gather(
     with ExitStack() as stack:
         found = _found(source, skip, spool, stack)
         if not samples:
+            place = Path(os.path.realpath(source))
+            if place.name == "samples" and run.is_run(place.parent):
+                raise UsageError(f"{safe(str(source))}: holds the sample grids of a run: give a folder of photos")
             found = without_samples(found)
         if "" in found.own:
             raise UsageError(

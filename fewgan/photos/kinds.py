@@ -167,7 +167,8 @@ def _known(head: bytes, extension: str) -> tuple[str, str, str]:
         found = ("", "nothing but zero bytes", _AGAIN)
     else:
         start = next((start for start in _STARTS if head.startswith(start[0])), None)
-        found = start[1:] if start else _of_text(head)
+        # A picture may begin with a long comment.
+        found = start[1:] if start else NOTHING if is_picture(head) else _of_text(head)
     return found
 
 
@@ -183,8 +184,6 @@ def _of_boxes(head: bytes) -> tuple[str, str, str]:
 
 
 def _of_text(head: bytes) -> tuple[str, str, str]:
-    if is_picture(head):  # one that begins with a long comment
-        return NOTHING
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         return "", "a web page (HTML), not a picture", "download the picture itself"

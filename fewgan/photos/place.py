@@ -21,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fewgan.errors import UsageError
+from fewgan.errors import FewganError, UsageError
 from fewgan.run import lock, sync_folder
 from fewgan.screen import safe
 
@@ -86,6 +86,9 @@ def new_folder(out: Path, photos: Path, force: bool) -> Iterator[Path]:
                 raise UsageError(
                     f"--out {safe(str(out))}: a file is in the way of a folder; give another --out"
                 ) from None
+            except PermissionError as error:
+                where = f"{safe(str(place.parent))} cannot be written to ({error.strerror})"
+                raise FewganError(f"--out {safe(str(out))}: {where}; give another --out") from None
             yield partial
             if os.name == "posix":  # the lock is held until the folder is in its place; Windows renames no open file
                 _put(partial, place)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from fewgan.photos.found import Refusal
 from fewgan.photos.place import FACTS, IMAGES, PREVIEW, REJECTED
+from fewgan.signatures import sheet
 
 FORMAT = 1
 
@@ -133,7 +134,7 @@ class Writer:
         left_out = [json.dumps({"format": FORMAT, **refusal.__dict__}) + "\n" for refusal in self.rejected]
         _write(self.folder / REJECTED, "".join(left_out))
         with (self.folder / PREVIEW).open("wb") as file:
-            preview.save(file, "PNG")
+            preview.save(file, "PNG", pnginfo=sheet())
             _sync(file)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,9 +12,10 @@ from typing import IO, Any
 
 from PIL import GifImagePlugin, Image, ImageChops
 
+from fewgan import signatures
 from fewgan.errors import FewganError, UsageError
-from fewgan.run import FORMAT, replacing
-from fewgan.sampling.imagefile import DESCRIPTION, FRAME_MILLISECONDS, SIGN
+from fewgan.run import replacing
+from fewgan.sampling.imagefile import DESCRIPTION, FRAME_MILLISECONDS
 from fewgan.screen import one_line
 
 PALETTE_FRAMES = 32
@@ -41,7 +41,7 @@ def save(path: Path, frames: Iterable[Image.Image], count: int, kind: str, facts
     end, a GIF its frames on the disk, an MP4 none. The same frames give the same bytes. Raises FewganError where it
     cannot be written, UsageError for an MP4 without the package imageio-ffmpeg.
     """
-    comment = SIGN + json.dumps({"format": FORMAT, **facts})
+    comment = signatures.own(facts)
     write = {"webp": _webp, "gif": _gif, "mp4": _mp4}[kind]
     need(kind)
     with replacing(path, durable=False) as temporary:

@@ -15,14 +15,14 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from fewgan import signatures
 from fewgan.errors import UsageError
-from fewgan.run import FORMAT, replacing
+from fewgan.run import replacing
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif", "mp4": ".mp4"}
 KINDS = {**{suffix: kind for kind, suffix in SUFFIXES.items()}, ".jpeg": "jpeg"}
 LARGEST_SIDE = 16_383  # WebP's limit, and as much as a viewer takes
 FRAME_MILLISECONDS = 40  # GIF counts in hundredths of a second
-SIGN = "fewgan "
 DESCRIPTION = 0x010E  # EXIF ImageDescription
 
 
@@ -90,7 +90,7 @@ def _gap(side: int) -> int:
 
 def save_picture(path: Path, image: Image.Image, kind: str, facts: Mapping[str, Any]) -> None:
     """Writes PNG or JPEG (quality 95, full colour resolution); `facts` go into the file's comment."""
-    comment = SIGN + json.dumps({"format": FORMAT, **facts})
+    comment = signatures.own(facts)
     if kind == "png":
         text = PngImagePlugin.PngInfo()
         text.add_text("Comment", comment)
@@ -109,9 +109,9 @@ def facts_of(source: Path | IO[bytes]) -> dict[str, Any] | None:
     try:
         movie = isinstance(source, Path) and source.suffix.lower() == SUFFIXES["mp4"]
         text = _comment_of_mp4(source) if movie else _comment(source)  # type: ignore[arg-type]  # a movie is a Path
-        if not text.startswith(SIGN):
+        if not text.startswith(signatures.OWN):
             return None
-        facts: dict[str, Any] = json.JSONDecoder().raw_decode(text.removeprefix(SIGN))[0]
+        facts: dict[str, Any] = json.JSONDecoder().raw_decode(text.removeprefix(signatures.OWN))[0]
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return facts

@@ -111,6 +111,7 @@ def sample(
     if out is None and imagefile.step_in(folder) not in (None, facts["step"]):
         folder = folder.with_name(f"{folder.name}-step{facts['step']}")  # those of the earlier step stay
     imagefile.refuse_to_overwrite(folder, names, facts)
+    run.writable(folder)
     paths = [folder / name for name in names]
 
     if standing_stats:

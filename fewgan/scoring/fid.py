@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from fewgan import distributed, registry, run
 from fewgan.device import resolve
-from fewgan.errors import FewganError, UsageError
+from fewgan.errors import UsageError
 from fewgan.plugin import Features
 from fewgan.registry import Choice
 from fewgan.sampling.latent import check_seed, check_truncation
@@ -82,7 +81,7 @@ def score(
         real = sides.real(subject, against, stack, screen=screen)
         if out is not None:
             files.refuse_inside(out, [against, target if subject.pictures is not None else None])
-        folder = _writable(subject.out if out is None else out)
+        folder = run.writable(subject.out if out is None else out)
         files.refuse_to_overwrite(folder, files.names(variations))
         scorer = Scorer.of(features, device)
         cached = partial(scorer.reference, device=device, screen=screen)
@@ -161,17 +160,6 @@ def _check(count: int, truncations: Sequence[float], snapshots: bool, seed: int,
         raise UsageError("--snapshots takes one number of --truncation at most; leave --snapshots out to sweep")
     if standing_stats < 0:
         raise UsageError(f"--standing-stats {standing_stats}: give a number of batches, such as 16")
-
-
-def _writable(folder: Path) -> Path:
-    """Makes the folder. Raises FewganError, before the work rather than after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FewganError(f"{folder}: could not be created ({error.strerror}); give another place with --out") from None
-    if not os.access(folder, os.W_OK):
-        raise FewganError(f"{folder}: cannot be written to; give another place with --out")
-    return folder
 
 
 def _named(name: str, features: Choice | Features) -> str:

@@ -15,6 +15,7 @@ from fewgan import run
 from fewgan.scoring import curve
 from fewgan.scoring.neighbours import Memorising
 from fewgan.screen import counted, safe
+from fewgan.signatures import sheet
 
 WIDTH = 100  # of the table, characters
 K, DENSE_K = 3, 5  # nearest neighbours: of precision and recall, of density and coverage (their papers' values)
@@ -229,4 +230,4 @@ def write_curve(path: Path, report: Report, *, title: str) -> None:
 def write_picture(path: Path, image: Image.Image) -> None:
     """Writes a PNG."""
     with run.replacing(path) as temporary:
-        image.save(temporary, "PNG", optimize=True)
+        image.save(temporary, "PNG", optimize=True, pnginfo=sheet())

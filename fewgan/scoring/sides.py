@@ -21,6 +21,7 @@ from fewgan.scoring.folder import Cut, of_folder
 from fewgan.screen import Screen, safe
 from fewgan.sources import hub, known
 from fewgan.sources import load as source
+from fewgan.sources.files import is_weights
 from fewgan.sources.model import Model
 
 
@@ -84,7 +85,7 @@ def _cut(data: Dataset) -> Cut:
 def _model(target: Path, inside: Sequence[str], screen: Screen) -> Model | None:
     """The generator at `target`, None where pictures are. Anything may lie beside pictures, weight files too."""
     is_run = run.GENERATOR in inside or any(map(run.is_run, (target, *run.runs_in(target))))
-    weights = [name for name in inside if Path(name).suffix.lower() in source.FOREIGN]
+    weights = [name for name in inside if is_weights(name)]
     if not is_run and not weights:
         return None
     try:

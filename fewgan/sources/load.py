@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from fewgan.errors import UsageError
 from fewgan.networks import Networks, Pretrained
 from fewgan.plugin import Plugin
 from fewgan.screen import Screen, command, one_line
-from fewgan.sources import hub, known, pickles, weights
+from fewgan.sources import hub, known
+from fewgan.sources.files import ENDINGS, WeightFiles, described, unwrapped
 from fewgan.sources.model import DISCRIMINATOR, Model
 from fewgan.training.config import Config
 
 _OF_A_RUN = "{path}: checkpoints hold no generator to start from; give the run, {run}, or one of its generators/"
-FOREIGN = (".pth", ".pt", ".bin", ".pkl", ".safetensors")
 
 
 def load(place: str | Path | None = None, screen: Screen | None = None) -> Model:
@@ -55,7 +56,7 @@ def _load(path: Path) -> Model:
         return _load_run(path, None)
     if (path / "checkpoints").is_dir() or run.is_run(path):
         raise UsageError(f"{path}: this run has no {run.GENERATOR} yet; it is written with the first checkpoint")
-    if (path / "dataset.json").is_file():
+    if (path / "dataset.json").is_file() and (path / "images.safetensors").exists():  # StyleGAN's has no such file
         raise UsageError(f"{path}: is a dataset and no generator; '{command('fewgan', 'train', str(path))}' makes one")
     if path.name == "checkpoints" and run.is_run(path.parent):
         raise UsageError(_OF_A_RUN.format(path=path, run=path.parent))
@@ -83,7 +84,7 @@ def _load_run(file: Path, folder: Path | None) -> Model:
             raise UsageError(_OF_A_RUN.format(path=file, run=file.parent.parent))
         raise UsageError(f"{file}: holds no generator written by fewgan")
     content = facts["config"]
-    config = Config.from_dict(content)
+    config = Config.from_dict(content, file)
     if not storage.part(shapes, "generator."):
         raise UsageError(f"{file}: holds no generator; give the file or the folder that has it")
     plugin, options = config.architecture.plugin()
@@ -195,65 +196,24 @@ class _SkipInit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Files(Mapping[str, Any]):
-    """The weight files of a folder, each read when first asked for; nothing in any of them is executed.
-
-    Of a file with several networks (NAME.pkl) each appears as NAME.pkl:G_ema; a module pickled whole is its state dict.
-    """
-
-    def __init__(self, path: Path) -> None:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        self._paths = {file.name: file for file in files if file.is_file() and file.suffix.lower() in FOREIGN}
-        self._loaded: dict[str, Any] = {}
-        self._names: list[str] = []
-        for name, file in self._paths.items():
-            parts = self._networks(name) if file.suffix.lower() == ".pkl" else {}
-            self._names += [f"{name}:{part}" for part in parts if part] or [name]
-
-    def _networks(self, name: str) -> dict[str, pickles.Network]:
-        return pickles.networks(self._content(name))
-
-    def _content(self, name: str) -> Any:
-        if name not in self._loaded:
-            path = self._paths[name]
-            safe = path.suffix.lower() == ".safetensors"
-            content = weights.read_safetensors(path) if safe else pickles.read(path)
-            self._loaded[name] = weights.without_prefixes(content) if isinstance(content, dict) else content
-        return self._loaded[name]
-
-    def __getitem__(self, name: str) -> Any:
-        if name in self._paths:
-            content = self._content(name)
-            return NetworkState(whole) if (whole := self._networks(name).get("")) is not None else content
-        file, _, part = name.partition(":")
-        if file not in self._paths or part not in (found := self._networks(file)):
-            raise KeyError(name)
-        return NetworkState(found[part])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-class NetworkState(dict[str, Tensor]):
-    """The state dict of a pickled network. arguments: what it was constructed with, where the file says."""
-
-    def __init__(self, network: pickles.Network) -> None:
-        super().__init__(network.state)
-        self.arguments: dict[str, Any] = network.kwargs
-        self.class_name = network.class_name
-
-
 def _load_foreign(path: Path) -> Model:
-    files = _Files(path)
-    if not files and (runs := run.runs_in(path)):
-        raise UsageError(f"{path}: holds runs; give one of them, such as {runs[-1]}")
+    files = WeightFiles(path)
     if not files:
-        raise UsageError(f"{path}: neither a run nor a folder with weight files ({', '.join(FOREIGN)})")
-    broken = []
-    for name in sorted(registry.find("architectures")):
+        raise UsageError(f"{path}: {_without_weights(path)}")
+    broken: dict[str, str] = {}
+    found = _recognised(files, path, broken) or _recognised(unwrapped(files), path, broken)
+    if found is None:
+        shown = ", ".join(list(files)[:6]) + (", …" if len(files) > 6 else "")
+        failed = "".join(f"; that of {name} fails with {why}" for name, why in broken.items())
+        raise UsageError(f"{path}: no installed architecture reads the layout of {shown}{described(files)}{failed}")
+    return _foreign_model(path, *found)
+
+
+def _recognised(
+    files: Mapping[str, Any], path: Path, broken: dict[str, str]
+) -> tuple[registry.Choice, Pretrained] | None:
+    """What the first architecture that knows their layout reads in the files. broken: gets why one of them failed."""
+    for name in sorted(registry.find("architectures")) if files else ():
         try:
             plugin = registry.load("architectures", name)
         except UsageError:  # a broken package stops no command that does not choose it
@@ -264,13 +224,22 @@ def _load_foreign(path: Path) -> Model:
             message = str(error)
             raise UsageError(message if message.startswith(str(path)) else f"{path}: {message}") from None
         except Exception as error:
-            broken.append(f"; that of {name} fails with {one_line(f'{type(error).__name__}: {error}')}")
+            broken[name] = one_line(f"{type(error).__name__}: {error}")
             continue
-        if found is None:
-            continue
-        return _foreign_model(path, registry.choose("architectures", name, found.options), found)
-    shown = ", ".join(list(files)[:6]) + (", …" if len(files) > 6 else "")
-    raise UsageError(f"{path}: no installed architecture reads the layout of {shown}{''.join(broken)}")
+        if found is not None:
+            return registry.choose("architectures", name, found.options), found
+    return None
+
+
+def _without_weights(path: Path) -> str:
+    """What a folder without weight files is, and what to do."""
+    if runs := run.runs_in(path):
+        return f"holds runs; give one of them, such as {runs[-1]}"
+    inside = sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
+    for folder in inside[:100]:
+        if run.is_run(folder) or (os.access(folder, os.R_OK | os.X_OK) and WeightFiles(folder)):
+            return f"holds no weights itself; did you mean {folder}?"
+    return f"neither a run nor a folder with weight files ({', '.join(ENDINGS)})"
 
 
 def _foreign_model(path: Path, architecture: registry.Choice, found: Pretrained) -> Model:

@@ -126,6 +126,14 @@ class Model:
         """uint8 [N, 3, S, S] -> uint8 [N, 3, H, W], in the shape that the photos had before `prepare` made squares."""
         return imagefile.shaped(pictures, self.config)
 
+    def save_sheet(self, path: str | Path, pictures: Tensor) -> None:
+        """Writes pictures, uint8 [N, 3, S, S], as one PNG, `shaped`, row by row on white; `prepare` passes it over.
+
+        Raises UsageError for more than a viewer takes, FewganError where the file cannot be written.
+        """
+        facts = {"model": self.name, "step": self.config.get("step"), "count": len(pictures)}
+        imagefile.save_picture(Path(path), imagefile.grid(self.shaped(pictures)), "png", facts)
+
     def save(self, folder: str | Path, *, half: bool = False) -> None:
         """Writes generator.safetensors, and discriminator.safetensors where there is one: a source, small to share.
 

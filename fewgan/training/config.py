@@ -7,6 +7,7 @@ import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
@@ -103,20 +104,23 @@ class Config:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Config:
-        """From config.json, whose further keys are facts about the run. Raises UsageError for one that is damaged."""
+    def from_dict(cls, content: Mapping[str, Any], where: Path) -> Config:
+        """From config.json, whose further keys are facts about the run. Raises UsageError for one that is damaged.
+
+        where: the file that it is from.
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
         kinds = typing.get_type_hints(cls)
         if missing := FACTS.keys() - content.keys():
-            raise UsageError(f"config.json: damaged, {min(missing)} is missing")
+            raise UsageError(f"{where}: damaged, {min(missing)} is missing")
         counts = content.get("class_counts", [])
         if not isinstance(counts, list) or not all(_is(count, int) for count in counts):
-            raise UsageError(f"config.json: damaged, class_counts is {str(counts)[:40]!r}")
+            raise UsageError(f"{where}: damaged, class_counts is {str(counts)[:40]!r}")
         for name, value in content.items():
             seed = name == "seed" and type(value) is int and 0 <= value < 2**63
             if not seed and not _is(value, kinds.get(name, FACTS.get(name, object))):
-                raise UsageError(f"config.json: damaged, {name} is {str(value)[:40]!r}")
+                raise UsageError(f"{where}: damaged, {name} is {str(value)[:40]!r}")
         try:
             for kind in ("architecture", "transfer"):
                 values[kind] = Choice(**values[kind])
@@ -127,4 +131,4 @@ class Config:
             values["no_regularizers"] = tuple(values.get("no_regularizers", ()))
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"config.json: damaged, or of another version of fewgan ({error})") from None
+            raise UsageError(f"{where}: damaged, or of another version of fewgan ({error})") from None

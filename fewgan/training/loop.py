@@ -170,9 +170,10 @@ def _check_finite(work: Session, folder: Path) -> None:
     state, config = work.state, work.config
     for name, count in zip(("loss_d", "loss_g"), state.meter.failing.tolist(), strict=True):
         if count >= min(MOST_SKIPPED, config.steps):
+            saved = f"; checkpoints in {folder} are intact" if run.checkpoints(folder) else ""
             raise FewganError(
                 f"{name} or its gradients have been NaN or infinite since step {state.step - int(count) + 1}: training "
-                f"diverged; checkpoints in {folder} are intact; start again with lower --lr-g and --lr-d"
+                f"diverged{saved}; start again with lower --lr-g and --lr-d"
                 + (" or with --precision fp32" if config.precision != "fp32" else "")
             )
 

@@ -123,7 +123,7 @@ def resume(folder: Path, screen: Screen, given: Mapping[str, Any]) -> Session:
     place.
     """
     record = run.read_config(folder)
-    config = Config.from_dict(record)
+    config = Config.from_dict(record, folder / "config.json")
     if config.score_every is None and "patience" in given:
         raise UsageError(f"--patience: {folder} was started without --score-every and has no scores; leave it out")
     config = dataclasses.replace(config, **given)

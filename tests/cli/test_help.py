@@ -145,3 +145,11 @@ def test_plugins_check(run, calm):
     assert "does not import: ZeroDivisionError: division by zero" in out
     reports = json.loads(run("plugins check --json")[1])
     assert [report["name"] for report in reports if report["error"]] == ["broken"]
+
+
+@pytest.mark.parametrize("columns", ["0", "-1", "abc", ""])
+def test_help_is_there_in_a_terminal_without_a_width(columns):
+    environment = {**os.environ, "COLUMNS": columns}
+    command = [sys.executable, "-m", "fewgan", "runs", "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "Usage: fewgan runs" in done.stdout

@@ -2,8 +2,6 @@
 
 import json
 
-import torch
-
 from fewgan.commands.push import card
 
 
@@ -25,7 +23,3 @@ def test_scores_of_other_steps_are_not_those_of_the_generator(tmp_path):
 
 def test_names_are_never_markdown():
     assert card.plain("a](x)\n# <img src=x> `b`") == r"a\](x) \# &lt;img src=x&gt; \`b\`"
-
-
-def test_a_sheet_of_samples():
-    assert card.sheet(torch.zeros(2, 3, 32, 48, dtype=torch.uint8)).size == (2 * 50 + 2, 32 + 2 * 2)

@@ -37,7 +37,7 @@ def the_images_of_a_dataset(data: bytes) -> None:
 
 def a_config(data: bytes) -> None:
     (PLACE / "config.json").write_bytes(data)
-    Config.from_dict(run.read_config(PLACE))
+    Config.from_dict(run.read_config(PLACE), PLACE / "config.json")
 
 
 def tensors(data: bytes) -> None:

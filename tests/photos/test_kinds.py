@@ -66,6 +66,12 @@ CONTENTS = {
     "pickle": (b"\x80\x04\x95" + bytes(99), "", "whole module"),
     "numpy": (b"\x93NUMPY\1\0" + bytes(99), "", "NumPy"),
     "zeros": (bytes(4096), "", "zero bytes; download or copy it again"),
+    "arrow": (b"ARROW1\0\0" + bytes(99), "", "save each picture as a file"),
+    "recordio": (b"\x0a\x23\xd7\xce" + bytes(99), "", "RecordIO"),
+    "mnist": (b"\0\0\x08\x03" + b"\1" * 99, "", "MNIST"),
+    "lmdb": (bytes(16) + b"\xde\xc0\xef\xbe" + bytes(99), "", "LMDB"),
+    "ico": (b"\0\0\1\0\1\0" + bytes(99), "unsupported", "Windows icon"),
+    "jxr": (b"II\xbc\1" + bytes(99), "unsupported", "JPEG XR"),
     "shortcut": (b"L\0\0\0\1\x14\2\0" + bytes(99), "", "Windows shortcut"),
     "alias": (b"book\0\0\0\0mark" + bytes(99), "", "macOS alias"),
 }
@@ -214,3 +220,26 @@ def test_a_plugin_that_is_installed_is_imported_when_it_is_needed(monkeypatch, c
     assert imported == []
     assert (decode(io.BytesIO(CONTENTS[content][0]), 32).pixels == (255, 0, 0)).all()
     assert imported == (["HEIF"] if form == "HEIF" else [])
+
+
+def test_records_of_tensorflow_are_told_by_their_name():
+    with pytest.raises(Refused, match=r"TFRecords.*save each picture as a file"):
+        kinds.check_head(b"\x10\0\0\0\0\0\0\0\x7f", "faces-r06.tfrecords")
+
+
+@pytest.mark.parametrize("length", [600, 30_000, 38_000, 40_000, 65_000])
+def test_a_jpeg_that_begins_with_a_long_comment_is_a_picture(length):
+    comment = (b"prompt: a cat, detailed fur, " * 3000)[:length]
+    data = written(smooth(64, 64), "JPEG").getvalue()
+    data = data[:2] + b"\xff\xfe" + (length + 2).to_bytes(2, "big") + comment + data[2:]
+    assert decode(io.BytesIO(data), 64).pixels.shape == (64, 64, 3)
+
+
+def test_a_zip_that_unpacks_itself_is_a_zip(tmp_path):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("a.png", "b.png"):
+            archive.writestr(name, written(smooth(32, 32), "PNG").getvalue())
+    (tmp_path / "photos.exe").write_bytes(b"MZ a program" * 99 + file.getvalue())
+    with gather(tmp_path / "photos.exe") as found:
+        assert [photo.name for photo in found.photos] == ["a.png", "b.png"]

@@ -7,6 +7,7 @@ import pytest
 from drawn import smooth
 from test_gather import fill, taken, zipped
 
+from fewgan import signatures
 from fewgan.photos.gather import gather
 from fewgan.plugin import UsageError
 from fewgan.sampling import animation, imagefile
@@ -60,13 +61,13 @@ def test_folders_of_other_programs_are_not_fewgans(tmp_path):
 def test_generated_pictures_are_passed_over_beside_photos(tmp_path, form):
     name = f"pictures/00001-x-seed0/000000.{form}"
     (tmp_path / "pictures" / "00001-x-seed0").mkdir(parents=True)
-    imagefile.save_picture(tmp_path / name, smooth(32, 32), form, {"model": "x"})
+    imagefile.save_picture(tmp_path / name, smooth(32, 32), form, {"model": "x", "index": 0})
     imagefile.save_picture(tmp_path / f"grid.{form}", smooth(64, 64), form, {"model": "x"})
     frames = [smooth(32, 32, seed) for seed in range(3)]
     for kind in ("webp", "gif"):
         animation.save(tmp_path / f"loop.{kind}", frames, len(frames), kind, {"model": "x"})
-    with gather(tmp_path) as found:  # they are all there is, so they are what is meant
-        assert len(found.photos) == 4
+    with gather(tmp_path) as found:  # samples alone are what is meant, sheets and animations never
+        assert [photo.name for photo in found.photos] == [name]
     smooth(32, 32).save(tmp_path / f"photo.{form}")
     with gather(tmp_path) as found:
         assert [photo.name for photo in found.photos] == [f"photo.{form}"]
@@ -78,3 +79,18 @@ def test_generated_pictures_are_passed_over_beside_photos(tmp_path, form):
             assert "loop.webp" in found.own
     with gather(tmp_path, samples=True) as found:
         assert len(found.photos) == 5
+
+
+def test_sheets_are_no_photos_wherever_they_were_copied(tmp_path):
+    """real.png, preview.png and others show many pictures at once, and so do the grids of a run."""
+    with open(tmp_path / "real.png", "wb") as file:
+        smooth(64, 64).save(file, "PNG", pnginfo=signatures.sheet(step=3))
+    smooth(32, 32).save(tmp_path / "photo.png")
+    with gather(tmp_path) as found:
+        assert ([photo.name for photo in found.photos], found.own) == (["photo.png"], ("real.png",))
+    (tmp_path / "photo.png").unlink()
+    with pytest.raises(UsageError, match="what fewgan made there is passed over"):
+        taken(tmp_path)
+    run = fill(tmp_path / "run", RUN)
+    with pytest.raises(UsageError, match="samples: holds the sample grids of a run"):
+        taken(run / "samples")

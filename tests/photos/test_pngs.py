@@ -69,3 +69,30 @@ def test_damaged_pngs_come_back_as_they_are_or_shorter(tail, cut):
     data = written(smooth(16, 16), "PNG").getvalue()[:cut] + tail
     copy, _ = pngs.readable(io.BytesIO(data))
     assert len(copy.read()) <= len(data)
+
+
+def faulty(kind: bytes, data: bytes, crc: int = 0) -> bytes:
+    return len(data).to_bytes(4, "big") + kind + data + (zlib.crc32(kind + data) ^ crc).to_bytes(4, "big")
+
+
+FAULTY = [
+    *(faulty(kind, b"x\0\0yz", 1) for kind in (b"tEXt", b"zTXt", b"iCCP", b"tIME", b"abCd")),
+    *(faulty(kind, b"x\0\5yz") for kind in (b"zTXt", b"iCCP")),  # a packing that nobody knows
+    *(faulty(kind, b"\0") for kind in (b"pHYs", b"gAMA", b"cHRM", b"tRNS", b"acTL", b"fcTL", b"iCCP")),
+    *(faulty(kind, b"") for kind in (b"sRGB", b"acTL", b"eXIf", b"iTXt", b"tIME", b"bKGD")),
+    faulty(b"fcTL", bytes(26)),
+    faulty(b"fdAT", bytes(9)),
+]
+
+
+@pytest.mark.parametrize("chunk", FAULTY, ids=lambda chunk: f"{chunk[4:8].decode()}-{len(chunk)}")
+@pytest.mark.parametrize("last", [False, True])
+def test_a_png_with_faulty_metadata_is_a_sound_picture(chunk, last):
+    image = smooth(64, 64)
+    assert np.array_equal(decode(with_chunk(image, chunk, last=last), 64).pixels, np.asarray(image))
+
+
+def test_of_an_animation_the_picture_of_programs_without_animations_is_taken():
+    image, file = smooth(64, 64), io.BytesIO()
+    image.save(file, "PNG", save_all=True, append_images=[smooth(64, 64, 7)])
+    assert np.array_equal(decode(file, 64).pixels, np.asarray(image))

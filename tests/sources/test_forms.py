@@ -2,6 +2,7 @@
 
 import shutil
 import typing
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,73 @@ def test_a_state_dict_is_read_in_every_form(form, tmp_path):
     expected, model = fewgan.load(OWN), fewgan.load(save(form, tmp_path / "x"))
     assert torch.equal(model.sample(1), expected.sample(1))
     assert model.has_discriminator == (form != "one file")
+
+
+def nested(form: str, generator: dict, discriminator: dict) -> dict:
+    """A file's content, as programs that train save it."""
+    lightning = {f"generator.{key}": tensor for key, tensor in generator.items()}
+    lightning |= {f"discriminator.{key}": tensor for key, tensor in discriminator.items()}
+    return {
+        "state_dict": {"state_dict": generator, "epoch": 1},
+        "parallel": {"state_dict": {f"module.{key}": tensor for key, tensor in generator.items()}},
+        "model": {"model": generator},
+        "ema": {"params_ema": generator},
+        "both": {"G_ema": generator, "D": discriminator, "optim": {"state": {}}},
+        "names": {"generator": generator, "discriminator": discriminator},
+        "lightning": {"state_dict": lightning, "epoch": 3},
+    }[form]
+
+
+@pytest.mark.parametrize("form", ["state_dict", "parallel", "model", "ema", "both", "names", "lightning"])
+@pytest.mark.parametrize("name", ["x.ckpt", "G_ema.pth.tar", "x.pth"])
+def test_a_checkpoint_of_a_training_is_taken_apart(form, name, tmp_path):
+    states = [torch.load(OWN / f"{one}.pth") for one in ("G_ema", "D")]
+    torch.save(nested(form, *states), tmp_path / name)
+    expected = fewgan.load(OWN)
+    for place in (tmp_path, tmp_path / name):
+        model = fewgan.load(place)
+        assert torch.equal(model.sample(1), expected.sample(1))
+        assert model.has_discriminator == (form in ("both", "names", "lightning"))
+    if model.has_discriminator:
+        pictures = torch.rand(2, 3, 32, 32)
+        assert torch.equal(model.discriminator(pictures, None), expected.discriminator(pictures, None))
+
+
+def test_a_file_of_any_ending_is_read_and_others_say_what_to_do(tmp_path):
+    shutil.copy(OWN / "G_ema.pth", tmp_path / "weights")
+    assert torch.equal(fewgan.load(tmp_path / "weights").sample(1), fewgan.load(OWN).sample(1))
+    (tmp_path / "up" / "138k").mkdir(parents=True)
+    shutil.copy(OWN / "G_ema.pth", tmp_path / "up" / "138k")
+    torch.save({"epoch": 1, "other": {"a": torch.zeros(1)}}, tmp_path / "x.pth")
+    with zipfile.ZipFile(tmp_path / "138k.zip", "w") as archive:
+        archive.write(OWN / "G_ema.pth", "G_ema.pth")
+    (tmp_path / "G.pth.gz").write_bytes(b"\x1f\x8b\x08")
+    expected = {
+        "up": "holds no weights itself; did you mean .*138k",
+        "x.pth": r"reads the layout of x\.pth \(it holds epoch, other\)",
+        "138k.zip": "a zip archive.*unpack it",
+        "G.pth.gz": "a gzip file; unpack it first",
+    }
+    for name, message in expected.items():
+        with pytest.raises(UsageError, match=message):
+            fewgan.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"", "an empty file"),
+        (b"PK\x03\x04", r"a zip archive.*must end in \.pth"),
+    ],
+)
+@pytest.mark.parametrize("name", ["g.safetensors", "generator.safetensors", "G_ema.safetensors"])
+def test_what_is_no_safetensors_file_says_what_it_is(content, what, name, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    for place in (tmp_path, tmp_path / name):
+        with pytest.raises(UsageError, match=f"{name}: {what}"):
+            fewgan.load(place)
 
 
 def test_a_pointer_in_the_place_of_weights_says_what_it_is(tmp_path):

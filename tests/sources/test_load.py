@@ -251,7 +251,7 @@ def test_an_architecture_that_cannot_read_stops_no_other(foreign, tmp_path, monk
     assert fewgan.load(foreign).architecture.name == "biggan"
     torch.save({"x": torch.zeros(1)}, foreign / "G_ema.pth")
     (foreign / "D.pth").unlink()
-    with pytest.raises(UsageError, match=r"reads the layout of G_ema\.pth; that of aaa fails with KeyError"):
+    with pytest.raises(UsageError, match=r"layout of G_ema\.pth \(it holds x\); that of aaa fails with KeyError"):
         fewgan.load(foreign)
 
 

@@ -23,6 +23,9 @@ def test_a_dataset_and_a_folder_of_runs_are_told_for_what_they_are(tmp_path, tin
     folder = train(config(tmp_path, steps=1), QUIET).folder
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "dataset.json").write_text("{}")
+    with pytest.raises(UsageError, match="data: neither a run nor a folder with weight files"):
+        fewgan.load(tmp_path / "data")  # StyleGAN's
+    (tmp_path / "data" / "images.safetensors").touch()
     with pytest.raises(UsageError, match=r"data: is a dataset and no generator; 'fewgan train .*data' makes one"):
         fewgan.load(tmp_path / "data")
     with pytest.raises(UsageError, match=f"holds runs; give one of them, such as {folder}"):

@@ -8,13 +8,9 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fewgan.plugin import UsageError
-
-if TYPE_CHECKING:
-    from PIL import Image
-    from torch import Tensor
 
 SAMPLES = "samples.png"
 # Licences that the Hub knows by these names; others are "other", with a name of their own.
@@ -169,17 +165,3 @@ def _table(path: Path, step: int | None) -> list[str]:
 
 def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) and math.isfinite(value) else ""
-
-
-def sheet(images: Tensor) -> Image.Image:
-    """uint8 [N, 3, H, W] -> one picture, a grid on white."""
-    from PIL import Image
-
-    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
-    columns, (width, height) = math.ceil(math.sqrt(len(pictures))), pictures[0].size
-    gap, rows = max(2, width // 32), math.ceil(len(pictures) / columns)
-    made = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, columns)
-        made.paste(picture, (gap + column * (width + gap), gap + row * (height + gap)))
-    return made

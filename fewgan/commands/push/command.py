@@ -70,7 +70,7 @@ def _write(folder: Path, model: Any, options: Options, licence: str, screen: Scr
     screen.note(f"Drawing samples: {options.samples}")
     images = model.sample(options.samples, truncation=options.truncation, seed=options.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    card.sheet(model.shaped(images)).save(folder / card.SAMPLES)
+    model.save_sheet(folder / card.SAMPLES, images)
     where = f"hf:{options.repository}" if options.repository is not None else "hf:OWNER/NAME"
     title = (options.repository or model.name).rpartition("/")[2]
     text = card.text(model, licence, title=title, where=where, truncation=options.truncation)

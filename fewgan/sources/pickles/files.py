@@ -27,7 +27,6 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _CHUNK = 2**20
 
 
-
 def read(path: str | os.PathLike[str]) -> Any:
     """The content of a pickle or torch.save file: dict, list, tuple, set, str, bytes, numbers, None, plain tensors on
     the CPU (a storage is a 1-D tensor, a NumPy array a tensor), and a `Record` for anything else.
@@ -79,7 +78,7 @@ def _read_zip(file: Any, budget: Budget) -> Any:
         members = {member.filename: member for member in archive.infolist()}
         folder = next((name[:-8] for name in members if name.endswith("/data.pkl") and name.count("/") == 1), None)
         if folder is None:
-            raise Unreadable("a zip archive, but not one of torch.save (there is no data.pkl in it)")
+            raise Unreadable("a zip archive, but not one of torch.save (there is no data.pkl in it); unpack it first")
         if f"{folder}constants.pkl" in members:
             raise Unreadable("a TorchScript archive; save the state dict of the module in it with torch.save instead")
         storages: dict[str, Tensor] = {}

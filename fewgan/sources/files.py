@@ -1,0 +1,118 @@
+"""The weight files of other programs, as an architecture's `read` is given them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fewgan.sources import pickles, weights
+from fewgan.sources.pickles.records import printable
+
+ENDINGS = (".pth", ".pt", ".bin", ".pkl", ".safetensors", ".ckpt", ".th", ".pth.tar")
+# What training programs call their networks, in lower case.
+_ROLES = {
+    **dict.fromkeys(("g_ema", "ema", "params_ema", "netg_ema", "generator_ema", "ema_generator"), "G_ema"),
+    **dict.fromkeys(("g", "generator", "netg", "net_g"), "G"),
+    **dict.fromkeys(("d", "discriminator", "netd", "net_d"), "D"),
+}
+
+
+def is_weights(name: str) -> bool:
+    """Whether a file's name ends as those of weights do."""
+    return name.lower().endswith(ENDINGS)
+
+
+class WeightFiles(Mapping[str, Any]):
+    """A file, whatever its ending, or the weight files of a folder; each is read when first asked for, none executed.
+
+    Of a file with several networks (NAME.pkl) each appears as NAME.pkl:G_ema; a module pickled whole is its state dict.
+    """
+
+    def __init__(self, path: Path) -> None:
+        inside = sorted(file for file in path.iterdir() if is_weights(file.name)) if path.is_dir() else [path]
+        self._paths = {file.name: file for file in inside if file.is_file()}
+        self._loaded: dict[str, Any] = {}
+        self._names: list[str] = []
+        for name, file in self._paths.items():
+            parts = self._networks(name) if file.suffix.lower() == ".pkl" else {}
+            self._names += [f"{name}:{part}" for part in parts if part] or [name]
+
+    def _networks(self, name: str) -> dict[str, pickles.Network]:
+        return pickles.networks(self._content(name))
+
+    def _content(self, name: str) -> Any:
+        if name not in self._loaded:
+            path = self._paths[name]
+            safe = path.suffix.lower() == ".safetensors"
+            content = weights.read_safetensors(path) if safe else pickles.read(path)
+            self._loaded[name] = weights.without_prefixes(content) if isinstance(content, dict) else content
+        return self._loaded[name]
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._paths:
+            content = self._content(name)
+            return NetworkState(whole) if (whole := self._networks(name).get("")) is not None else content
+        file, _, part = name.partition(":")
+        if file not in self._paths or part not in (found := self._networks(file)):
+            raise KeyError(name)
+        return NetworkState(found[part])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class NetworkState(dict[str, Tensor]):
+    """The state dict of a pickled network. arguments: what it was constructed with, where the file says."""
+
+    def __init__(self, network: pickles.Network) -> None:
+        super().__init__(network.state)
+        self.arguments: dict[str, Any] = network.kwargs
+        self.class_name = network.class_name
+
+
+def unwrapped(files: Mapping[str, Any]) -> dict[str, Any]:
+    """The files with the state dicts that stand within something else in the place of it; {} where none does.
+
+    That is what a file holds under `state_dict` or `model`. Networks that keys, or the prefixes of Lightning, call
+    generator or discriminator are G_ema.pth, G.pth and D.pth.
+    """
+    found: dict[str, Any] = {}
+    for name in files:
+        content = files[name]
+        for key in ("state_dict", "model"):
+            if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+                content = content[key]
+        networks = _by_role(content) if isinstance(content, Mapping) else {}
+        if networks:
+            found |= {f"{role}.pth": weights.without_prefixes(state) for role, state in networks.items()}
+        elif content is not files[name]:
+            found[name] = weights.without_prefixes(dict(content))
+    return {**{name: files[name] for name in files if name not in found}, **found} if found else {}
+
+
+def _by_role(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
+    """G_ema, G and D, as far as they are there: dicts under their names, or tensors with those before all of theirs."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping) and (role := _ROLES.get(str(key).lower())):
+            found[role] = dict(value)
+        elif isinstance(value, Tensor):
+            first, _, rest = str(key).partition(".")
+            if rest and (role := _ROLES.get(first.lower())):
+                found.setdefault(role, {})[rest] = value
+    return found if found.keys() & {"G", "G_ema"} else {}
+
+
+def described(files: Mapping[str, Any]) -> str:
+    """What a single file holds, for a message; "" where there are several."""
+    content = files[next(iter(files))] if len(files) == 1 else None
+    if not isinstance(content, Mapping) or not content:
+        return ""
+    names = [printable(str(key), 40) for key in list(content)[:4]]
+    return f" (it holds {', '.join(names)}{', …' if len(content) > 4 else ''})"
