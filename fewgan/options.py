@@ -64,10 +64,15 @@ class Field:
 def limits(low: float | None, high: float | None) -> str:
     """A range in words: `0 or more`, `0 to 1`; empty where all values are allowed."""
     if low is not None and high is not None:
-        return f"{low:g} to {high:g}"
+        return f"{exact(low)} to {exact(high)}"
     if low is not None:
-        return f"{low:g} or more"
-    return f"at most {high:g}" if high is not None else ""
+        return f"{exact(low)} or more"
+    return f"at most {exact(high)}" if high is not None else ""
+
+
+def exact(value: float) -> str:
+    """A number as short as it can be said, and not rounded."""
+    return short if float(short := f"{value:g}") == value and "e+" not in short else repr(value)
 
 
 def flag(text: str) -> str:
@@ -102,7 +107,9 @@ def fields_of(options: Any) -> list[Field]:
 
 def checked(plugin: str, item: Field, value: Any) -> Any:
     """value as the option's type. Raises UsageError that names the flag: a wrong type, out of range, not finite."""
-    label = f"option {item.name!r} of {plugin}" if item.hidden else flag(f"{plugin}-{item.name}")
+    label = flag(f"{plugin}-{item.name}")
+    if item.hidden or item.argument:
+        label = item.name.upper() if item.argument else f"option {item.name!r} of {plugin}"
     try:
         return _checked(item, value)
     except ValueError as error:

@@ -10,9 +10,10 @@ A plugin is one frozen `Plugin` object, named by an entry point in one of seven 
     fewgan.trackers        build(options)                   -> Tracker
     fewgan.commands        build(options)                   -> Command
 
-`build` makes every module by shape alone and reads no weights but those of a `Frozen` part: it runs for a new run, a
-resume and for sampling. It imports torch inside itself, so that listing plugins stays fast. What a method must remember
-lives in buffers and parameters, so that a checkpoint holds it; a 0-d buffer is logged as `<plugin>.<buffer>`.
+`build` makes every module by shape alone and reads no weights but those of a `Frozen` part, and of features: it runs
+for a new run, a resume and for sampling. It imports torch inside itself, so that listing plugins stays fast. What a
+method must remember lives in buffers and parameters, so that a checkpoint holds it; a 0-d buffer is logged as
+`<plugin>.<buffer>`.
 
 Shapes: N batch, S side, Z latent, C condition, F features, L logits per image. Images are float [N, 3, S, S], about
 [-1, 1]. Hooks marked optional may be left out. Any module of a plugin may have `advance()`: the core calls it once
@@ -159,7 +160,8 @@ class Step:
     D step and carry gradient in the G step, where real, real_augmented, labels and logits_real are None (but see
     `needs_real`). The logits are None where a regularizer replaces the adversarial loss and gives none. generate goes
     through the mapper. augment is None without an augmentation. What is called through a step (generator,
-    discriminator and their methods, generate, augment) runs in the run's precision and returns float32.
+    discriminator and their methods, generate) runs in the run's precision and returns float32; augment runs in that of
+    its images.
     discriminator(images, labels) is D, or what a regularizer with `adversarial = False` has in its place.
     """
 

@@ -249,9 +249,9 @@ def _switch(name: str, entry: Entry, plugin: Plugin | None) -> inspect.Parameter
 def parameter(item: Field, prefix: str, panel: str | None = None) -> inspect.Parameter:
     """An option of a plugin for typer. prefix: `cr-`; nothing for a command."""
     text = flag(f"{prefix}{item.name}")
-    kind: Any = tuple[str, ...] if item.type is tuple else item.type
+    kind, default = (list[str], list(item.default)) if item.type is tuple else (item.type, item.default)
     return keyword(
-        f"option_{prefix}{item.name}", kind | None if item.optional else kind, item.default,
+        f"option_{prefix}{item.name}", kind | None if item.optional else kind, default,
         f"{text}/{flag(f'no-{prefix}{item.name}')}" if item.type is bool else text,
         metavar=METAVARS.get(item.type, "TEXT"), min=item.min, max=item.max, help=item.help,
         callback=finite if item.type is float else None, rich_help_panel=panel,

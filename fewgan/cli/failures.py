@@ -76,11 +76,13 @@ def _of_the_system(error: BaseException, arguments: Sequence[str]) -> str | None
 def _whose(error: BaseException) -> str:
     """` in the augmentation NAME of the package PACKAGE`, if its code failed, or was the last to call what failed."""
     modules = [_module(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    entries = {entry: entry.value.partition(":")[0].partition(".")[0] for entry in registry.describe()}
-    for top in (module.partition(".")[0] for module in reversed(modules)):
+    entries = {entry: entry.value.partition(":")[0] for entry in registry.describe()}
+    for module in reversed(modules):
+        top = module.partition(".")[0]
         if top == "fewgan":
             return ""
-        found = [entry for entry, module in entries.items() if module == top]
+        of_package = [entry for entry, own in entries.items() if own.partition(".")[0] == top]
+        found = [entry for entry in of_package if entries[entry] == module] or of_package
         if found:
             plugin = f"the {KINDS[found[0].kind]} {found[0].name} of " if len(found) == 1 else ""
             return f" in {plugin}the package {found[0].package}"

@@ -14,7 +14,7 @@ from typing import Any
 from fewgan import registry
 from fewgan.cli import choosing
 from fewgan.installed import KINDS
-from fewgan.options import fields_of, flag, limits
+from fewgan.options import exact, fields_of, flag, limits
 from fewgan.screen import Screen, command, counted, duration, is_terminal, one_line, output, safe
 
 
@@ -141,7 +141,7 @@ def plugin(content: Mapping[str, Any]) -> str:
     if not options:
         return "\n".join((*head, "", "It has no options."))
     rows = [
-        (item["flag"], item["type"], _value("", item["default"]), limits(item["min"], item["max"])) for item in options
+        (item["flag"], item["type"], _default(item["default"]), limits(item["min"], item["max"])) for item in options
     ]
     first, *lines = table(("OPTION", "TYPE", "DEFAULT", "RANGE"), rows).splitlines()
     return "\n".join(
@@ -176,6 +176,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _path(path: Path) -> str:
     return safe(str(path))
+
+
+def _default(value: Any) -> str:
+    return exact(value) if type(value) in (int, float) else _value("", value)
 
 
 def _value(name: str, value: Any) -> str:

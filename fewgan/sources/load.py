@@ -213,6 +213,7 @@ def _recognised(
     files: Mapping[str, Any], path: Path, broken: dict[str, str]
 ) -> tuple[registry.Choice, Pretrained] | None:
     """What the first architecture that knows their layout reads in the files. broken: gets why one of them failed."""
+    refused: dict[str, str] = {}
     for name in sorted(registry.find("architectures")) if files else ():
         try:
             plugin = registry.load("architectures", name)
@@ -221,13 +222,16 @@ def _recognised(
         try:
             found = plugin.read(files) if plugin.read is not None else None
         except UsageError as error:
-            message = str(error)
-            raise UsageError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+            refused[name] = str(error)  # another architecture may know them all the same
+            continue
         except Exception as error:
             broken[name] = one_line(f"{type(error).__name__}: {error}")
             continue
         if found is not None:
             return registry.choose("architectures", name, found.options), found
+    for name, message in refused.items():
+        where = "" if message.startswith(str(path)) else f"{path}: "
+        raise UsageError(f"{where}{message} (read as {name})")
     return None
 
 

@@ -109,6 +109,10 @@ class Model:
             made = self.generator.sample(z, condition, truncation)
         else:
             made = self.generator(z, condition)
+        side = self.generator.size
+        if tuple(made.shape[1:]) != (3, side, side):
+            what = f"images of shape {list(made.shape[1:])} and not {[3, side, side]}"
+            raise registry.fault("architectures", self.architecture.name, f"its generator made {what}")
         return made
 
     def sample(

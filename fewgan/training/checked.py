@@ -17,6 +17,7 @@ from fewgan.registry import fault
 if TYPE_CHECKING:
     from fewgan.training.players import Players
 
+LOSSES_OF_BOTH = ("discriminator_loss", "generator_loss")
 TRANSFER, AUGMENTATION, REGULARIZER = "transfers", "augmentations", "regularizers"
 LOSSES = {"discriminator_loss": 1, "generator_loss": 1, "schedule": 2}
 # How many arguments each hook is called with.
@@ -38,6 +39,9 @@ def plugin(kind: str, name: str, module: Any) -> Any:
     for hook, count in hooks.items():
         if hasattr(module, hook):
             _check_call(kind, name, hook, getattr(module, hook), count)
+    lacking = next((hook for hook in LOSSES_OF_BOTH if not hasattr(module, hook)), None)
+    if kind == REGULARIZER and brings_losses(module) and lacking is not None:
+        raise fault(kind, name, f"with adversarial = False it brings the losses of D and G, and has no {lacking}")
     if kind != AUGMENTATION:
         _check_every(kind, name, getattr(module, "every", 1))
     return module
@@ -126,13 +130,30 @@ def scalar(kind: str, name: str, hook: str, made: Any) -> Any:
     raise fault(kind, name, f"its {hook} returned {what} and not a scalar")
 
 
-def four(name: str, made: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What `images` of a regularizer gave."""
+def four(name: str, made: Any, given: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `images` of a regularizer gave, for real images as `given`."""
     if not isinstance(made, tuple | list) or len(made) != 4:
         what = f"{len(made)} values" if isinstance(made, tuple | list) else type(made).__name__
         raise fault(REGULARIZER, name, f"its images returned {what} and not real, fake, labels, fake_labels")
     real, fake, labels, fake_labels = made
+    for one, side in ((real, "real"), (fake, "fake")):
+        if (one.shape[1:], one.dtype) != (given.shape[1:], given.dtype):
+            what = f"{side} images of {one.dtype} {list(one.shape)}".replace("torch.", "")
+            raise fault(REGULARIZER, name, f"its images returned {what}, and they must be as those it was given")
+    if (len(labels), len(fake_labels)) != (len(real), len(fake)):
+        raise fault(REGULARIZER, name, "its images returned other numbers of labels than of images")
     return real, fake, labels, fake_labels
+
+
+def logits(name: str, made: Any, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """What `logits` of a regularizer gave: one or more for each real and each fake image."""
+    pair = made if isinstance(made, tuple | list) and len(made) == 2 else ()
+    if not pair or any(
+        not isinstance(one, Tensor) or one.dim() == 0 or len(one) != len(images)
+        for one, images in zip(pair, (real, fake), strict=True)
+    ):
+        raise fault(REGULARIZER, name, "its logits are not two tensors, with a row for each real and each fake image")
+    return pair[0], pair[1]
 
 
 def images(name: str, made: Any, given: Tensor, *, learning: bool) -> Tensor:

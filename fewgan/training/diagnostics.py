@@ -16,13 +16,13 @@ LEAKS = 0.5  # of the way from photos to augmented photos
 ALIKE = 0.1  # spread of samples relative to that of the photos
 
 
-def signs(lines: Sequence[Line], loss: str) -> dict[str, str]:
+def signs(lines: Sequence[Line], loss: str | None) -> dict[str, str]:
     """Name -> advice for every sign that the newest of these metrics shows and no earlier one has reported.
 
-    lines: of metrics.jsonl, oldest first. loss: hinge, nonsaturating or wasserstein.
+    lines: of metrics.jsonl, oldest first. loss: hinge, nonsaturating or wasserstein; None for one of a plugin's.
     """
     reported = {name for line in lines for name in line.get("signs", ())}
-    rules: dict[str, Callable[[Sequence[Line], str], str | None]] = {
+    rules: dict[str, Callable[[Sequence[Line], str | None], str | None]] = {
         "discriminator-lost": _lost,
         "discriminator-too-strong": _too_strong,
         "samples-alike": _alike,
@@ -43,9 +43,9 @@ def _recent(lines: Sequence[Line], key: str) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _lost(lines: Sequence[Line], loss: str) -> str | None:
+def _lost(lines: Sequence[Line], loss: str | None) -> str | None:
     gaps, losses = _recent(lines, "logit_gap"), _recent(lines, "loss_d")
-    if not gaps or loss == "wasserstein" or sum(map(abs, gaps)) / len(gaps) > NO_GAP:
+    if not gaps or loss in (None, "wasserstein") or sum(map(abs, gaps)) / len(gaps) > NO_GAP:
         return None
     undecided = 2.0 if loss == "hinge" else 1.386  # the loss of a D that gives every picture the same logit 0
     if sum(losses) / len(losses) < 0.95 * undecided:
@@ -57,9 +57,9 @@ def _lost(lines: Sequence[Line], loss: str) -> str | None:
     )
 
 
-def _too_strong(lines: Sequence[Line], loss: str) -> str | None:
+def _too_strong(lines: Sequence[Line], loss: str | None) -> str | None:
     losses = _recent(lines, "loss_d")
-    if not losses or loss == "wasserstein" or max(losses) > NO_LOSS:
+    if not losses or loss in (None, "wasserstein") or max(losses) > NO_LOSS:
         return None
     return (
         f"D has separated photos from samples almost perfectly for the last {LONG} steps (loss {max(losses):.3f} at "
@@ -67,7 +67,7 @@ def _too_strong(lines: Sequence[Line], loss: str) -> str | None:
     )
 
 
-def _overfits(lines: Sequence[Line], loss: str) -> str | None:
+def _overfits(lines: Sequence[Line], loss: str | None) -> str | None:
     """Held-out photos judged like samples: r_v of Karras et al. 2020 (arXiv 2006.06676, section 3)."""
     real, fake, held_out = (_recent(lines, f"logit_{name}") for name in ("real", "fake", "held_out"))
     if not held_out or len(real) != len(held_out):
@@ -83,7 +83,7 @@ def _overfits(lines: Sequence[Line], loss: str) -> str | None:
     )
 
 
-def _leaks(lines: Sequence[Line], loss: str) -> str | None:
+def _leaks(lines: Sequence[Line], loss: str | None) -> str | None:
     leaks = [(line["step"], line["leak"]) for line in lines if line.get("leak") is not None]
     if len(leaks) < 2 or leaks[-1][0] - leaks[0][0] < LONG or min(leak for _, leak in leaks[-2:]) < LEAKS:
         return None
@@ -95,7 +95,7 @@ def _leaks(lines: Sequence[Line], loss: str) -> str | None:
     )
 
 
-def _skipped(lines: Sequence[Line], loss: str) -> str | None:
+def _skipped(lines: Sequence[Line], loss: str | None) -> str | None:
     skipped = sum(_recent(lines, "skipped_d")) + sum(_recent(lines, "skipped_g"))
     if skipped <= SKIPPED * LONG:
         return None
@@ -105,7 +105,7 @@ def _skipped(lines: Sequence[Line], loss: str) -> str | None:
     )
 
 
-def _alike(lines: Sequence[Line], loss: str) -> str | None:
+def _alike(lines: Sequence[Line], loss: str | None) -> str | None:
     samplings = [(line["step"], line["sample_spread"]) for line in lines if line.get("sample_spread") is not None]
     since: int | None = None
     for step, spread in samplings:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from fewgan.photos import dataset
+from fewgan.training import finite
+from fewgan.training.players import Players
 from fewgan.training.session import Session
 
 BATCH = 16
@@ -34,10 +36,20 @@ class HeldOut:
         labels = self._labels[rows].to(work.device) if players.conditional else None
         players.discriminator.eval()  # buffers stay as they are
         try:
-            augmented = players.augment(images.contiguous(memory_format=work.memory_format))
+            augmented = augment_aside(players, images.contiguous(memory_format=work.memory_format))
             return players.discriminate(augmented, labels).mean().item()
         finally:
             players.discriminator.train()
+
+
+@torch.no_grad()
+def augment_aside(players: Players, images: Tensor) -> Tensor:
+    """The images augmented outside a step: what the augmentation remembers stays as it was."""
+    kept = finite.snapshot_buffers(filter(None, [players.augmentation]))
+    try:
+        return players.augment(images)
+    finally:
+        finite.restore_buffers(kept, torch.ones((), device=players.device))
 
 
 def leak(photos: Tensor, augmented: Tensor, samples: Tensor) -> float:

@@ -18,6 +18,7 @@ from fewgan.layers import Frozen
 from fewgan.networks import Networks
 from fewgan.photos import dataset
 from fewgan.sampling.generate import truncates
+from fewgan.sampling.stored import fingerprint
 from fewgan.scoring.scorer import Scorer
 from fewgan.screen import Screen, command, counted
 from fewgan.sources import load, transfer
@@ -73,6 +74,7 @@ def begin(config: Config, screen: Screen) -> Session:
     torch.manual_seed(config.seed)
     networks = settle.networks(config, data, classes).with_discriminator()
     config = settle.with_defaults(config, networks)
+    source_weights = fingerprint(model.generator.state_dict()) if model is not None else None
     state = _state(config, networks, target, data, source=model, new=True)
     if asked["loss"] is not None and (name := state.players.loss_plugin_name) is not None:
         raise UsageError(f"--loss {asked['loss']}: {name} brings a loss of its own; leave --loss out")
@@ -82,6 +84,8 @@ def begin(config: Config, screen: Screen) -> Session:
         "asked": asked,
         "learned_from": _pretrained_parts(state),
         "truncates": truncates(networks.generator),
+        "source_weights": source_weights,
+        "loss_of": state.players.loss_plugin_name,
     }
     return Session(config, record, data, photos, labels, state, _scorer(config, target))
 
@@ -136,7 +140,9 @@ def resume(folder: Path, screen: Screen, given: Mapping[str, Any]) -> Session:
     photos_of = _dataset(folder, record, given.get("data"))
     plugin, options = config.architecture.plugin()
     networks = load.build_empty(plugin, options, size=config.size, classes=record["network_classes"])
-    state = _state(config, networks.with_discriminator(), target, photos_of, source=None, new=False)
+    weights = record.get("source_weights")
+    built = networks.with_discriminator()
+    state = _state(config, built, target, photos_of, source=None, source_weights=weights, new=False)
     _restore(folder, state, screen)
     if "steps" in given and config.steps < state.step:
         made = counted(state.step, "step")
@@ -231,14 +237,23 @@ def _state(
     data: dataset.Dataset,
     *,
     source: Model | None,
+    source_weights: str | None = None,
     new: bool,
 ) -> State:
-    """Networks and plugins on their device, alike in all processes, with the source's weights in a new run."""
+    """Networks and plugins on their device, alike in all processes, with the source's weights in a new run.
+
+    source_weights: what the source of a transfer that keeps it must be, see `fingerprint`.
+    """
     players = assemble(config, networks)
     keeps, model = getattr(players.transfer, "keeps_source", False), source
     if model is None and keeps and config.source is not None:
         model = load.load(config.source)
-    if new and model is not None:
+    if model is not None and keeps and source_weights not in (None, fingerprint(model.generator.state_dict())):
+        raise UsageError(
+            f"{config.source}: its generator is not the one that the run began with, which --transfer "
+            f"{config.transfer.name} still needs; put that one back"
+        )
+    if model is not None and (new or keeps):
         transfer.copy_weights(model, networks, data.classes)
     for module in players.modules.values():
         module.to(target).to(memory_format=device.memory_format(target))

@@ -85,7 +85,7 @@ def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, clock
     for name, regularizer in players.regularizers.items():
         if hasattr(regularizer, "images"):
             given = (real, fake, labels, fake_labels)
-            real, fake, labels, fake_labels = checked.four(name, regularizer.images(*given))
+            real, fake, labels, fake_labels = checked.four(name, regularizer.images(*given), real)
     # Real and fake in one batch, so that the augmentation cannot treat them apart.
     count = len(real)
     augmented = players.augment(torch.cat((real, fake)))
@@ -107,7 +107,8 @@ def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, clock
     if replaced is not None:
         if not hasattr(replaced, "logits"):
             return step
-        real_logits, fake_logits = replaced.logits(step)
+        made = replaced.logits(step)
+        real_logits, fake_logits = checked.logits(str(players.loss_plugin_name), made, real, fake)
     elif getattr(players.discriminator, "separate", False):
         fake_logits = players.discriminate(fake_augmented, shown[1])
         real_logits = players.discriminate(real_augmented, shown[0])

@@ -18,7 +18,7 @@ from fewgan.signatures import sheet
 from fewgan.sources.model import Model
 from fewgan.training import diagnostics
 from fewgan.training.best import Best
-from fewgan.training.overfitting import HeldOut, leak
+from fewgan.training.overfitting import HeldOut, augment_aside, leak
 from fewgan.training.session import Session
 from fewgan.training.tracking import Trackers
 
@@ -104,7 +104,8 @@ class Ticks:
         line = _line(work, means, seconds, seen)
         if last:
             line["last"] = True
-        found = diagnostics.signs([*self._lines, line], work.state.players.loss)
+        players = work.state.players
+        found = diagnostics.signs([*self._lines, line], players.loss if players.loss_plugin is None else None)
         for advice in found.values():
             self._screen.warn(f"step {step}: {advice}")
         if found:
@@ -187,8 +188,7 @@ def _compared(work: Session, pictures: Tensor) -> dict[str, float | None]:
     spread = _spread(photos)  # 0 of a single photo
     found: dict[str, float | None] = {"sample_spread": _spread(pictures) / spread if spread > 0 else None}
     if work.state.players.augmentation is not None:
-        with torch.no_grad():
-            augmented = work.state.players.augment(photos.to(work.device).float().div(127.5).sub(1))
+        augmented = augment_aside(work.state.players, photos.to(work.device).float().div(127.5).sub(1))
         found["leak"] = leak(photos, augmented.add(1).mul(127.5).round().clamp(0, 255).byte().cpu(), pictures)
     return found
 

@@ -166,7 +166,7 @@ def _about(run: Record, *, several: bool) -> Html:
         ("Source", run.text("source")),
         ("Batch", _text(run.fact("batch_size"))),
         ("Learning rates", f"G {_text(run.fact('lr_g'))}, D {_text(run.fact('lr_d'))}"),
-        ("Loss", run.text("loss")),
+        ("Loss", f"of {loss}" if (loss := run.text("loss_of")) else run.text("loss")),
         ("Seed", _text(run.fact("seed"))),
     ]
     plugins = [
