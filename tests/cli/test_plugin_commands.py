@@ -15,13 +15,14 @@ COMMAND = """
         pictures: tuple[str, ...] = option(("x",), "Pictures", argument=True)
         loud: bool = option(False, "Whether it shouts")
         times: int = option(2, "How often", min=1, max=5)
+        also: tuple[str, ...] = option((), "Words to add")
 
     class Shout:
         def run(self, options, screen):
             screen.note("working")
             if options.run == "bad":
                 raise UsageError("bad: not a run")
-            words = [options.run or "nobody", *options.pictures] * options.times
+            words = [options.run or "nobody", *options.pictures, *options.also] * options.times
             return {"words": [word.upper() for word in words] if options.loud else words}
 
     plugin = Plugin(api=1, summary="Shout [loudly]", options=Options, build=lambda options: Shout())
@@ -47,6 +48,7 @@ def test_its_options_are_its_own(shout, run):
     assert run("shout") == (0, "words  nobody, x, nobody, x\n", "working\n")
     code, out, error = run("shout a b c --loud --times 1 --json --quiet")
     assert (code, json.loads(out), error) == (0, {"words": ["A", "B", "C"]}, "")
+    assert run("shout a --times 1 --also p --also q --quiet")[1] == "words  a, x, p, q\n"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,15 @@ def test_an_argument_without_a_default_must_be_given(run, tmp_path, monkeypatch)
     assert "Missing argument 'RUN'" in run("shout")[2]
     assert "Missing argument 'PICTURES'" in run("shout a")[2]
     assert run("shout a b --times 1")[1] == "words  a, b\n"
+
+
+def test_the_range_of_an_argument_is_that_of_its_name(run, tmp_path, monkeypatch):
+    source = COMMAND.replace('str | None = option(None, "A run",', 'int = option(0, "A run", min=0, max=3,')
+    install(tmp_path / "site", "fewgan-shout", {"commands": ["shout = calm_shout:plugin"]}, {"calm_shout": source})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert "0<=x<=3" in run("shout --help")[1]
+    code, _, error = run("shout 5")
+    assert (code, "'RUN'" in error, "--shout" in error) == (2, True, False)
 
 
 def test_plugins_show_and_check_know_it(shout, run):

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from drawn import smooth
-from packages import install
 from safetensors.torch import load_file
 
 import fewgan
@@ -229,30 +228,6 @@ def test_the_source_that_comes_with_fewgan():
     with torch.no_grad():
         logits = model.discriminator(pictures / 127.5 - 1, torch.arange(7).repeat(2))
     assert logits.isfinite().all()
-
-
-READER = """
-    from dataclasses import dataclass
-    from fewgan.plugin import Plugin
-
-    @dataclass(frozen=True, kw_only=True)
-    class Options: ...
-
-    def read(files):
-        return files["nothing like it"]
-
-    plugin = Plugin(api=1, summary="R", options=Options, build=lambda options, **facts: None, read=read)
-"""
-
-
-def test_an_architecture_that_cannot_read_stops_no_other(foreign, tmp_path, monkeypatch):
-    points = {"architectures": ["aaa = reader_plugin:plugin"]}
-    monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-aaa", points, {"reader_plugin": READER}))
-    assert fewgan.load(foreign).architecture.name == "biggan"
-    torch.save({"x": torch.zeros(1)}, foreign / "G_ema.pth")
-    (foreign / "D.pth").unlink()
-    with pytest.raises(UsageError, match=r"layout of G_ema\.pth \(it holds x\); that of aaa fails with KeyError"):
-        fewgan.load(foreign)
 
 
 def test_a_run_s_generator_is_not_replaced_by_save(tmp_path, tiny_installed):

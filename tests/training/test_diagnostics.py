@@ -22,6 +22,7 @@ def test_a_healthy_training_shows_none():
 @pytest.mark.parametrize(("loss", "undecided"), [("hinge", 2.0), ("nonsaturating", 1.386)])
 def test_a_lost_discriminator_is_told_after_200_steps(loss, undecided):
     values = HEALTHY | {"loss_d": undecided, "logit_gap": 0.01}
+    assert signs(lines(21, **values), None) == {}
     assert signs(lines(20, **values), loss) == {}
     advice = signs(lines(21, **values), loss)["discriminator-lost"]
     assert "200 steps" in advice
@@ -37,6 +38,7 @@ def test_a_discriminator_that_tells_all():
     values = HEALTHY | {"loss_d": 0.01, "logit_gap": 5.0}
     assert list(signs(lines(21, **values), "hinge")) == ["discriminator-too-strong"]
     assert signs(lines(21, **values), "wasserstein") == {}  # its loss has no such floor
+    assert signs(lines(21, **values), None) == {}  # what is known of a plugin's loss
     once_more = HEALTHY | {"loss_d": lambda step: 0.3 if step == 150 else 0.01, "logit_gap": 5.0}
     assert signs(lines(21, **once_more), "hinge") == {}
 

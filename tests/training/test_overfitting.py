@@ -1,8 +1,11 @@
 """Leaks of augmentations into samples, on pictures made to show them."""
 
+import dataclasses
+
 import pytest
 import torch
 from drawn import draw, smooth
+from small import team
 
 from fewgan import distributed
 from fewgan.photos.prepare import prepare
@@ -10,7 +13,7 @@ from fewgan.plugin import Plugin
 from fewgan.registry import choose
 from fewgan.testing.base import QUIET, config
 from fewgan.training import session, ticks
-from fewgan.training.overfitting import HeldOut, leak
+from fewgan.training.overfitting import HeldOut, augment_aside, leak
 
 
 def photos(count, first=0):
@@ -67,3 +70,23 @@ def test_only_the_process_that_asks_it_holds_the_held_out_photos(tmp_path, monke
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     ticks.Ticks(work, tmp_path, QUIET)
     assert len(made) == (rank == 0)
+
+
+class Counts(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, images):
+        self.calls += 1
+        return images * 2
+
+
+def test_what_an_augmentation_remembers_does_not_depend_on_how_often_is_looked(tiny_installed):
+    counts, images = Counts(), torch.ones(2, 3, 16, 16)
+    players = dataclasses.replace(team(), augmentation=counts)
+    assert torch.equal(augment_aside(players, images), images * 2)
+    assert counts.calls == 0
+    players.augment(images)
+    assert counts.calls == 1
+    assert torch.equal(augment_aside(team(), images), images)

@@ -91,6 +91,53 @@ def test_a_forward_with_other_arguments_names_its_package(tmp_path, monkeypatch,
     assert "internal error in the augmentation calm of the package fewgan-odd" in explained(caught.value, capsys)
 
 
+class Gives(nn.Module):
+    """A regularizer that replaces the images or the losses with what it is told to."""
+
+    def __init__(self, images=None, logits=None) -> None:
+        super().__init__()
+        if images is not None:
+            self.images = images
+        if logits is not None:
+            self.logits, self.adversarial = logits, False
+        self.discriminator_loss = self.generator_loss = lambda step: 0.0
+
+
+@pytest.mark.parametrize(
+    ("images", "what"),
+    [
+        (lambda a, b, c, d: (a.double(), b, c, d), r"real images of float64 \[4, 3, 16, 16\]"),
+        (lambda a, b, c, d: (a, b[:, :1], c, d), r"fake images of float32 \[4, 1, 16, 16\]"),
+        (lambda a, b, c, d: (a, b, c[:2], d), "other numbers of labels than of images"),
+        (lambda *four: four[:3], "3 values and not real, fake, labels, fake_labels"),
+    ],
+)
+def test_images_of_a_regularizer_are_of_the_kind_it_was_given(images, what):
+    with pytest.raises(FewganError, match=f"the regularizer odd: its images returned {what}"):
+        step_d(team(odd=Gives(images=images)))
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        lambda step: (step.real.mean(), step.fake.mean()),
+        lambda step: step.real.mean((1, 2, 3)),
+        lambda step: (step.real[:2].mean((1, 2, 3)), step.fake.mean((1, 2, 3))),
+        lambda step: None,
+    ],
+)
+def test_logits_of_a_regularizer_are_of_every_image(logits):
+    with pytest.raises(FewganError, match="the regularizer odd: its logits are not two tensors"):
+        step_d(team(odd=Gives(logits=logits)))
+
+
+def test_who_replaces_the_loss_of_one_side_brings_that_of_the_other():
+    module = Gives(logits=lambda step: None)
+    del module.generator_loss
+    with pytest.raises(FewganError, match="brings the losses of D and G, and has no generator_loss"):
+        checked.plugin("regularizers", "odd", module)
+
+
 class Augments(nn.Module):
     """An augmentation that returns what it is told to."""
 

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from packages import install
 
 import fewgan
 from fewgan import distributed, registry, run, storage
@@ -143,6 +144,41 @@ def test_a_source_is_found_from_another_folder(tmp_path, monkeypatch):
     folder = loop.train(config(tmp_path / "two", transfer=chosen, source=source.name, steps=1), QUIET).folder
     monkeypatch.chdir(tmp_path)
     assert load(run.read_config(folder)["source"]).path == source.resolve()
+
+
+TEACHER = """
+    import copy
+    from dataclasses import dataclass
+    from torch import nn
+    from fewgan.plugin import Plugin
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options: ...
+
+    class Teacher(nn.Module):
+        mapper, conditional, keeps_source = None, True, True
+
+        def start(self, networks, sources):
+            self.teacher = (copy.deepcopy(networks.generator), copy.deepcopy(sources[0].generator))
+
+    plugin = Plugin(
+        api=1, summary="T", options=Options, build=lambda options, networks: Teacher(), needs_source=True
+    )
+"""
+
+
+def test_a_teacher_is_the_source_on_a_resume_too_and_no_other(tmp_path, monkeypatch):
+    points = {"transfers": ["teacher = teacher_plugin:plugin"]}
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-teacher", points, {"teacher_plugin": TEACHER}))
+    source = loop.train(config(tmp_path / "one", steps=1), QUIET).folder
+    expected = load(source).generator.state_dict()
+    chosen = registry.choose("transfers", "teacher")
+    folder = loop.train(config(tmp_path / "two", transfer=chosen, source=str(source), steps=1), QUIET).folder
+    for taught in session.resume(folder, QUIET, {}).state.players.transfer.teacher:
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in taught.state_dict().items())
+    loop.resume(str(source), QUIET, steps=2)
+    with pytest.raises(UsageError, match="its generator is not the one that the run began with"):
+        session.resume(folder, QUIET, {})
 
 
 def test_a_resume_of_what_is_finished_says_so(tmp_path, capsys):
