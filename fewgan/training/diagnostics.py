@@ -22,15 +22,7 @@ def signs(lines: Sequence[Line], loss: str | None) -> dict[str, str]:
     lines: of metrics.jsonl, oldest first. loss: hinge, nonsaturating or wasserstein; None for one of a plugin's.
     """
     reported = {name for line in lines for name in line.get("signs", ())}
-    rules: dict[str, Callable[[Sequence[Line], str | None], str | None]] = {
-        "discriminator-lost": _lost,
-        "discriminator-too-strong": _too_strong,
-        "samples-alike": _alike,
-        "discriminator-overfits": _overfits,
-        "augmentation-leaks": _leaks,
-        "updates-skipped": _skipped,
-    }
-    found = {name: rule(lines, loss) for name, rule in rules.items() if name not in reported}
+    found = {name: rule(lines, loss) for name, rule in RULES.items() if name not in reported}
     return {name: advice for name, advice in found.items() if advice is not None}
 
 
@@ -119,3 +111,13 @@ def _alike(lines: Sequence[Line], loss: str | None) -> str | None:
         f"the samples have been nearly identical since step {since} (spread {samplings[-1][1]:.2f} of that of the "
         "photos): use an earlier checkpoint, lower --lr-g, or use more photos"
     )
+
+
+RULES: dict[str, Callable[[Sequence[Line], str | None], str | None]] = {
+    "discriminator-lost": _lost,
+    "discriminator-too-strong": _too_strong,
+    "samples-alike": _alike,
+    "discriminator-overfits": _overfits,
+    "augmentation-leaks": _leaks,
+    "updates-skipped": _skipped,
+}
