@@ -170,7 +170,7 @@ class TrainedTests(ModuleTests):
     def test_twenty_steps_of_training_and_a_resume_in_the_middle(self, tmp_path: Path) -> None:
         with self._told("a training runs to its end"):  # it ends before after ten steps in a row that are not finite
             whole = train(self.config(tmp_path), QUIET).folder
-        skipped = _skipped(whole)
+        skipped = skipped_updates(whole)
         self.must(skipped == 0, "losses and gradients are finite", f"{skipped} updates were not")
         half = Path(shutil.copytree(whole, tmp_path / "runs" / "00099-half"))
         run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped in the middle
@@ -184,20 +184,21 @@ class TrainedTests(ModuleTests):
         rule = "it trains with --precision bf16, too; what needs float32 runs within full_precision, on .float()"
         with self._told(rule):
             done = train(dataclasses.replace(self.config(tmp_path), precision="bf16", steps=5), QUIET).folder
-        skipped = _skipped(done)
+        skipped = skipped_updates(done)
         self.must(skipped == 0, rule, f"{skipped} updates were not finite")
 
 
-def _skipped(folder: Path) -> float:
+def skipped_updates(folder: Path) -> float:
     """Updates of a run whose loss or gradient was not finite."""
     return sum(float(line["skipped_d"] + line["skipped_g"]) for line in run.read_metrics(folder))
 
 
-def config(folder: Path, dataset_size: int = tiny.SIZE, **changes: Any) -> Config:
-    """A run of the kit's networks on noise, from scratch but for the changes."""
+def config(folder: Path, dataset_size: int = tiny.SIZE, classes: int = 0, **changes: Any) -> Config:
+    """A run of the kit's networks on noise, from scratch but for the changes. classes: of the photos."""
     if not (folder / "dataset").exists():
-        _noise(folder / "photos", dataset_size)
-        prepare(folder / "photos", folder / "dataset", size=dataset_size, holdout=overfitting.BATCH, screen=QUIET)
+        _noise(folder / "photos", dataset_size, classes)
+        plan: dict[str, Any] = {"size": dataset_size, "classes": classes > 0, "holdout": overfitting.BATCH}
+        prepare(folder / "photos", folder / "dataset", screen=QUIET, **plan)
     plain: dict[str, Any] = {
         "architecture": registry.choose("architectures", "tiny"),
         "transfer": registry.choose("transfers", registry.default("transfers") or ""),
@@ -212,12 +213,14 @@ def config(folder: Path, dataset_size: int = tiny.SIZE, **changes: Any) -> Confi
     return Config(**(plain | changes))
 
 
-def _noise(folder: Path, size: int) -> None:
-    folder.mkdir(parents=True)
+def _noise(folder: Path, size: int, classes: int) -> None:
+    places = [folder / str(number) for number in range(classes)] or [folder]
+    for place in places:
+        place.mkdir(parents=True)
     random = np.random.default_rng(0)
     for index in range(12 + overfitting.BATCH):
         blocks = random.integers(0, 256, (4, 4, 3)).repeat(size // 4, 0).repeat(size // 4, 1)
-        Image.fromarray(blocks.astype(np.uint8)).save(folder / f"{index:02d}.png")
+        Image.fromarray(blocks.astype(np.uint8)).save(places[index % len(places)] / f"{index:02d}.png")
 
 
 def networks(classes: int = 0) -> Networks:

@@ -1,91 +1,10 @@
 # ruff: noqa: E501, PLR0917
 """Every check of the conformance kit fails on a plugin that breaks its rule, and says which rule."""
 
-import inspect
-import itertools
-import sys
-from textwrap import indent
-
 import pytest
-from packages import install
+from kits import BUILDS, FORGETFUL, FROM_W, GOOD, HEAD, MAPPED, MAPPER, TAIL, TRANSFER, fails
 
 from fewgan.testing import ArchitectureTests, AugmentationTests, FeaturesTests, RegularizerTests, TransferTests
-from fewgan.testing.base import install_tiny
-
-HEAD = """
-from dataclasses import dataclass
-import random, torch
-from torch import nn
-from torch.nn import functional as F
-from fewgan.plugin import Adam, Defaults, Group, Networks, Plugin, advance, option
-from fewgan.testing import tiny
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    strength: float = option(0.5, "How strong it is", min=0)
-"""
-TAIL = """
-plugin = Plugin(api=1, summary={summary!r}, options=Options, build=build, **{extra})
-"""
-BUILDS = {
-    AugmentationTests: "def build(options, *, size):\n    return Made()\n",
-    RegularizerTests: "def build(options, *, networks):\n    return Made()\n",
-    TransferTests: "def build(options, *, networks):\n    return Made(networks)\n",
-    FeaturesTests: "def build(options):\n    return Made()\n",
-    ArchitectureTests: (
-        "def build(options, *, size, classes):\n"
-        "    return Networks(G(classes), D(classes), Defaults(discriminator_steps=1))\n"
-    ),
-}
-GOOD = {
-    AugmentationTests: "def forward(self, images):\n    return images * (1 + 0.2 * torch.rand(len(images), 1, 1, 1).to(images))",
-    RegularizerTests: "def discriminator_loss(self, step):\n    return 0.1 * step.logits_real.square().mean()",
-    TransferTests: "conditional, mapper = True, None\ndef __init__(self, networks):\n    super().__init__()",
-    FeaturesTests: (
-        "dim, score_name = 12, 'Distance (means)'\n"
-        "def forward(self, images):\n"
-        "    return F.adaptive_avg_pool2d(images.float(), 2).flatten(1)"
-    ),
-    ArchitectureTests: "",
-}
-numbers = itertools.count()
-
-
-def fails(kit, test, monkeypatch, tmp_path, capsys, *, body=None, source=None, **more):
-    """Runs one test of a kit's class for a plugin; the message of its failure, or None."""
-    name = f"broken{next(numbers)}"
-    if kit is ArchitectureTests:
-        made = "class G(tiny.Generator):\n    pass\nclass D(tiny.Discriminator):\n    pass\n" + (body or "")
-    else:
-        made = "class Made(nn.Module):\n" + indent(GOOD[kit] if body is None else body, "    ")
-    tail = TAIL.format(summary=more.get("summary", "A method"), extra=more.get("extra", "{}"))
-    text = source or HEAD + made + "\n" + more.get("build", BUILDS[kit]) + tail
-    points = {kit.kind: [f"{name} = {name}_plugin:plugin"]}
-    folder = install(tmp_path / "packages", f"fewgan-{name}", points, {f"{name}_plugin": text})
-    monkeypatch.syspath_prepend(str(folder))
-    tests = type("Broken", (kit,), {"plugin": name, "size": 16})()
-    monkeypatch.syspath_prepend(str(install_tiny(tmp_path / "tiny")))
-    (tmp_path / "run").mkdir()
-    fixtures = {"tmp_path": tmp_path / "run", "monkeypatch": monkeypatch, "capsys": capsys}
-    method = getattr(tests, test)
-    try:
-        method(**{key: fixtures[key] for key in inspect.signature(method).parameters})
-    except pytest.fail.Exception as failure:
-        message = str(failure)
-    else:
-        return None
-    finally:
-        sys.modules.pop(f"{name}_plugin", None)
-    assert f"{name} breaks a rule of fewgan.plugin." in message
-    return message
-
-
-@pytest.mark.parametrize("kit", list(BUILDS))
-def test_a_good_plugin_passes(kit, monkeypatch, tmp_path, capsys):
-    for number, test in enumerate(name for name in dir(kit) if name.startswith("test_")):
-        (tmp_path / str(number)).mkdir()
-        assert fails(kit, test, monkeypatch, tmp_path / str(number), capsys) is None, test
-
 
 LOADS, HELP = "test_it_loads_and_its_options_follow_the_rules", "test_its_options_are_in_help"
 SEED, STATE = "test_what_it_makes_depends_on_the_seed_alone", "test_its_state_is_all_in_its_state_dict"
@@ -95,22 +14,11 @@ LOSSES, HOOKS = "test_losses_are_finite_scalars_with_gradient", "test_attributes
 PRECISION = "test_double_precision_and_bfloat16"
 FORWARD = "def forward(self, images):\n    "
 LOSS = "def discriminator_loss(self, step):\n    "
-TRANSFER = "conditional, mapper = True, None\ndef __init__(self, networks):\n    super().__init__()\n    self.held = (networks,)\n"
 REPLACING = "adversarial = False\ndef discriminator_loss(self, step):\n    return step.discriminator(step.real, step.labels).mean()\n"
 BOTH = (
     REPLACING + "def generator_loss(self, step):\n    return step.discriminator(step.fake, step.fake_labels).mean()\n"
 )
 IMAGES = "def images(self, real, fake, labels, fake_labels):\n    "
-MAPPER = """
-class Mapper(nn.Module):
-    def __init__(self, generator):
-        super().__init__()
-        self.generator, self.linear = (generator,), nn.Linear(6, 6)
-    def forward(self, z, labels):
-        {}
-        return z + self.linear(z), self.generator[0].embed(labels)
-""" + BUILDS[TransferTests]
-MAPPED = TRANSFER.replace(", mapper = True, None", " = True") + "    self.mapper = Mapper(networks.generator)"
 COUNTING = (
     "def __init__(self):\n    super().__init__()\n    self.count = 0\n"
     "def forward(self, images):\n    self.count += 1\n    return images * (1 + 0.01 * self.count)"
@@ -118,13 +26,6 @@ COUNTING = (
 MAPS = "test_maps_are_of_each_picture_and_have_a_gradient"
 FILES = "test_it_trains_resumes_and_samples_from_its_files"
 LAYOUT = "test_a_foreign_layout_goes_there_and_back"
-FORGETFUL = (
-    "from fewgan.plugin import Pretrained\n"
-    "def write(networks):\n    return {name: getattr(networks, name).state_dict() for name in ('generator', 'discriminator')}\n"
-    "def read(files):\n"
-    "    other = {**files['discriminator'], 'linear.weight': files['discriminator']['linear.weight'] / 2}\n"
-    "    return Pretrained(options=Options(), size=16, classes=3, generator=files['generator'], discriminator=other)\n"
-)
 BROKEN = [
     (AugmentationTests, LOADS, {"summary": "two\nlines"}, "summary is one line"),
     (AugmentationTests, LOADS, {"source": HEAD + "plugin = 3"}, "an entry point names a Plugin"),
@@ -247,6 +148,22 @@ BROKEN = [
     (ArchitectureTests, "test_defaults_make_sense", {"build": "def build(options, *, size, classes):\n    return Networks(G(classes), D(classes), Defaults(loss='square'))\n"}, "defaults.loss is one of"),
     (ArchitectureTests, "test_defaults_make_sense", {"build": "def build(options, *, size, classes):\n    return Networks(G(classes), D(classes), Defaults(generator=Adam(betas=(0.5, 1.0))))\n"}, "betas lie in"),
     (ArchitectureTests, FILES, {"body": "class D(tiny.Discriminator):\n    def __init__(self, classes):\n        super().__init__(classes)\n        self.calls = 0\n    def features(self, images):\n        self.calls += 1\n        return super().features(images) * (1 + 0.01 * self.calls)"}, "bit for bit"),
+    (ArchitectureTests, "test_sample_is_truncated", {"body": "class G(tiny.Generator):\n    def sample(self, z, condition, truncation):\n        return self(z, condition)[:, :1]"}, "sample(z, condition, truncation) gives finite images"),
+    (ArchitectureTests, "test_sample_is_truncated", {"body": "class G(tiny.Generator):\n    def sample(self, z, condition):\n        return self(z, condition)"}, "sample(z, condition, truncation) works"),
+    (ArchitectureTests, "test_images_are_made_of_w", {"body": FROM_W.replace("    w_shape = (2, 6)\n", "")}, "has w_shape, (layers, W)"),
+    (ArchitectureTests, "test_images_are_made_of_w", {"body": FROM_W.replace("return z", "return z[:, :2]")}, "mapping(z, condition) gives w [N, W]"),
+    (ArchitectureTests, "test_images_are_made_of_w", {"body": FROM_W.replace("w.mean(1) if w.dim() == 3 else w", "w")}, "from_w takes w [N, W] and [N, layers, W]"),
+    (ArchitectureTests, "test_images_are_made_of_w", {"body": FROM_W.replace("return self(", "return self.norm.mean + 0 * self(").replace("self.norm.mean", "1 / self.norm.mean[0]")}, "from_w(w) gives finite images"),
+    (ArchitectureTests, "test_standing_statistics_are_of_batches", {"body": "class G(tiny.Generator):\n    def standing_statistics(self, batches):\n        return [self(*batches[number]) for number in range(2)]"}, "takes an iterable of (z, condition)"),
+    (ArchitectureTests, "test_standing_statistics_are_of_batches", {"body": "class G(tiny.Generator):\n    def standing_statistics(self, batches):\n        nn.init.ones_(self.linear.bias)"}, "changes statistics alone"),
+    (ArchitectureTests, "test_standing_statistics_are_of_batches", {"body": "class G(tiny.Generator):\n    def standing_statistics(self, batches):\n        self.norm.mean.fill_(torch.nan)"}, "after standing_statistics, forward gives finite"),
+    (ArchitectureTests, "test_latents_are_of_the_random_generator", {"body": "class G(tiny.Generator):\n    def latents(self, count, random):\n        return torch.randn(count, self.latent_dim)"}, "one seed, two results"),
+    (ArchitectureTests, "test_latents_are_of_the_random_generator", {"body": "class G(tiny.Generator):\n    def latents(self, count, random):\n        return torch.randn(4, 6, generator=random)"}, "gives z [count, Z]"),
+    (ArchitectureTests, SEEDS, {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        torch.manual_seed(0)\n        return super().forward(z, condition)"}, "never seeds it"),
+    (ArchitectureTests, FILES, {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        return super().forward(z, condition) if self.training else self.missing"}, "a training runs to its end"),
+    (ArchitectureTests, "test_read_leaves_the_files_of_others", {"extra": "dict(read=lambda files: files['generator'])"}, "seen: KeyError"),
+    (ArchitectureTests, "test_read_leaves_the_files_of_others", {"extra": "dict(read=lambda files: files)"}, "read gives None for files"),
+    (ArchitectureTests, LAYOUT, {"body": FORGETFUL + "def refusing(networks):\n    raise UsageError('cannot')\n", "extra": "dict(read=read, write=refusing)"}, "of networks without classes at least"),
     (ArchitectureTests, LAYOUT, {"extra": "dict(read=lambda files: None, write=lambda networks: {})"}, "read understands what write gives"),
     (ArchitectureTests, LAYOUT, {"body": FORGETFUL, "extra": "dict(read=read, write=write)"}, "1 tensors differ: 1.linear.weight"),
 ]  # fmt: skip
