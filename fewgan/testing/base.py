@@ -224,6 +224,7 @@ def _noise(folder: Path, size: int, classes: int) -> None:
 
 
 def networks(classes: int = 0) -> Networks:
+    """The kit's networks, small and of 16 px; classes: 0 for none."""
     return tiny.build(tiny.Options(), size=tiny.SIZE, classes=classes)
 
 
