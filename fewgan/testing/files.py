@@ -56,7 +56,8 @@ class FileTests(GeneratorTests):
             written = plugin.write(made)
         except UsageError:  # a layout that has no place for classes
             made = self.made(min(self.classes))
-            with self._told("write(networks) gives a state dict for each file, of networks without classes at least"):
+            rule = "write(networks) gives a state dict for each file, of networks without classes at least"
+            with self._told(f"{rule} (set `options` to such as the layout has a place for)"):
                 written = plugin.write(made)
         rule = "read understands what write gives"
         with self._told(rule):
