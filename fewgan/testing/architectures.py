@@ -121,9 +121,10 @@ class ArchitectureTests(FileTests):
     def test_forward_changes_no_state(self) -> None:
         made = self.made()
         images, labels = self._pictures(made)
-        before = states(made)
+        before, given = states(made), images.clone()
         with torch.no_grad():
             first, second = made.discriminator(images, labels), made.discriminator(images, labels)
+        self.must(bool(torch.equal(images, given)), "D's forward leaves its images as they are")
         rule = "D's forward gives the same twice; power iteration belongs into advance()"
         self.must(bool(torch.equal(first, second)), rule)
         learned = {f"{i}.{name}" for i, module in enumerate(modules(made)) for name, _ in module.named_parameters()}

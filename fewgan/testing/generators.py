@@ -25,8 +25,10 @@ class GeneratorTests(ModuleTests):
         plugin, options = self.choice.plugin()
         if classes == 3 and classes not in self.classes:  # the default stands for the most that it serves
             classes = max(self.classes)
-        built: Networks = plugin.build(options, size=self.size, classes=classes)
-        return built.with_discriminator()
+        rule = f"build serves {self.size} px and {classes} classes; set `size` and `classes` to such as it serves"
+        with self._told(rule):
+            built: Networks = plugin.build(options, size=self.size, classes=classes)
+            return built.with_discriminator()
 
     def used(self, made: Networks) -> tuple[Tensor, ...]:
         found: tuple[Tensor, ...] = super().used(made)

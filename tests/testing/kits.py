@@ -59,6 +59,8 @@ class Mapper(nn.Module):
         return z + self.linear(z), self.generator[0].embed(labels)
 """ + BUILDS[TransferTests]
 MAPPED = TRANSFER.replace(", mapper = True, None", " = True") + "    self.mapper = Mapper(networks.generator)"
+SERVING = "def build(options, *, size, classes):\n    if {}:\n        raise UsageError('not served')\n"
+SERVING += BUILDS[ArchitectureTests].split("\n", 1)[1]
 FROM_W = (
     "class G(tiny.Generator):\n    w_shape = (2, 6)\n"
     "    def mapping(self, z, condition):\n        return z\n"

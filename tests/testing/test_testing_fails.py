@@ -2,7 +2,7 @@
 """Every check of the conformance kit fails on a plugin that breaks its rule, and says which rule."""
 
 import pytest
-from kits import BUILDS, FORGETFUL, FROM_W, GOOD, HEAD, MAPPED, MAPPER, TAIL, TRANSFER, fails
+from kits import BUILDS, FORGETFUL, FROM_W, GOOD, HEAD, MAPPED, MAPPER, SERVING, TAIL, TRANSFER, fails
 
 from fewgan.testing import ArchitectureTests, AugmentationTests, FeaturesTests, RegularizerTests, TransferTests
 
@@ -141,6 +141,8 @@ BROKEN = [
     (ArchitectureTests, "test_double_backward_of_the_discriminator", {"body": "class Once(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x):\n        return x * 1.0\n    @staticmethod\n    @torch.autograd.function.once_differentiable\n    def backward(ctx, g):\n        return g\nclass D(tiny.Discriminator):\n    def features(self, images):\n        return super().features(Once.apply(images))"}, "double backward through D"),
     (ArchitectureTests, "test_blocks_hold_every_parameter_once", {"body": "class G(tiny.Generator):\n    def blocks(self):\n        return super().blocks()[1:]"}, "generator.blocks() hold every parameter"),
     (ArchitectureTests, "test_blocks_hold_every_parameter_once", {"body": "class D(tiny.Discriminator):\n    def blocks(self):\n        return [*super().blocks(), self.first]"}, "discriminator.blocks() hold every parameter"),
+    (ArchitectureTests, "test_forward_changes_no_state", {"body": "class D(tiny.Discriminator):\n    def features(self, images):\n        images.data.clamp_(-0.1, 0.1)\n        return super().features(images)"}, "leaves its images as they are"),
+    (ArchitectureTests, "test_shapes_and_ranges", {"build": SERVING.format("classes")}, "build serves 16 px and 1 classes"),
     (ArchitectureTests, "test_forward_changes_no_state", {"body": "class D(tiny.Discriminator):\n    calls = 0\n    def features(self, images):\n        self.calls += 1\n        return super().features(images) * self.calls"}, "power iteration belongs into advance()"),
     (ArchitectureTests, "test_forward_changes_no_state", {"body": "class G(tiny.Generator):\n    def forward(self, z, condition):\n        self.norm.mean.add_(0.1)\n        return super().forward(z, condition)"}, "in eval mode forward changes nothing"),
     (ArchitectureTests, "test_advance_keeps_parameters", {"body": "class G(tiny.Generator):\n    def advance(self):\n        nn.init.zeros_(self.linear.bias)\n        nn.init.zeros_(self.linear.weight)"}, "changes buffers alone"),

@@ -2,7 +2,7 @@
 """Plugins that keep the rules pass every test of the kit, those that do something unusual, too."""
 
 import pytest
-from kits import BUILDS, FORGETFUL, FROM_W, MAPPED, MAPPER, fails
+from kits import BUILDS, FORGETFUL, FROM_W, MAPPED, MAPPER, SERVING, fails
 
 from fewgan.testing import ArchitectureTests, RegularizerTests, TransferTests
 
@@ -12,8 +12,6 @@ WRITING = FORGETFUL.replace("linear.weight'] / 2", "linear.weight']").replace(",
     "    return write(networks)\n"
     "def own(files):\n    return read(files) if 'generator' in files else None\n"
 )
-SERVING = "def build(options, *, size, classes):\n    if {}:\n        raise UsageError('not served')\n"
-SERVING += BUILDS[ArchitectureTests].split("\n", 1)[1]
 OF_W = FROM_W + (
     "    def sample(self, z, condition, truncation):\n        return self.from_w(truncation * self.mapping(z, condition))\n"
     "    def standing_statistics(self, batches):\n        for z, condition in batches:\n            self(z, condition)\n"
