@@ -23,9 +23,11 @@ class AugmentationTests(TrainedTests):
         return self.choice.plugin()[0].build(self.choice.plugin()[1], size=tiny.SIZE)
 
     def used(self, made: Any) -> Tensor:
-        torch.manual_seed(5)
-        augmented: Tensor = made(_images())
+        augmented: Tensor = super().used(made)
         return augmented
+
+    def _called(self, made: Any) -> Any:
+        return made(_images())
 
     def changes(self, folder: Path) -> dict[str, Any]:
         return {"augmentation": self.choice}
@@ -79,7 +81,11 @@ class AugmentationTests(TrainedTests):
         if not hasattr(made, "observe"):
             return
         for count in (1, 4, 7) * 3:
-            self.must(made.observe(torch.randn(count), 16) is None, "observe(logits_real, images_seen) returns nothing")
+            logits = torch.randn(count)
+            before = logits.clone()
+            self.must(made.observe(logits, 16) is None, "observe(logits_real, images_seen) returns nothing")
+            rule = "observe(logits_real, images_seen) leaves the logits as they are, which other plugins see, too"
+            self.must(bool(torch.equal(logits, before)), rule)
         self.must(finite(tuple(made.state_dict().values())), "its state stays finite after observe")
         self.must(finite(made(_images())), "forward(images) is finite after observe")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -57,6 +59,16 @@ class PluginTests:
         if not holds:
             shown = f"\n  seen: {seen}" if seen != "" else ""
             pytest.fail(f"{self.plugin} breaks a rule of {self.where}:\n  {rule}{shown}", pytrace=False)
+
+    @contextmanager
+    def _told(self, rule: str) -> Iterator[None]:
+        """An exception within is a failure that names the rule; pytest shows above it where it was raised."""
+        try:
+            yield
+        except FewganError as error:
+            self.must(False, rule, error)
+        except Exception as error:
+            self.must(False, rule, f"{type(error).__name__}: {error}")
 
     @property
     def object(self) -> Plugin:
@@ -113,7 +125,7 @@ class ModuleTests(PluginTests):
         first = self.made()
         torch.manual_seed(4)
         second = self.made()
-        for one, other in zip(modules(first), modules(second), strict=True):
+        for one, other in zip(self._stored(first), self._stored(second), strict=True):
             try:
                 other.load_state_dict(one.state_dict())
             except RuntimeError as error:
@@ -122,8 +134,26 @@ class ModuleTests(PluginTests):
         rule = "all state of a module is in its parameters and buffers, so that a checkpoint holds it"
         self.must(alike(a, b), rule, "two modules of one state dict give different results")
 
+    def _stored(self, made: Any) -> list[nn.Module]:
+        """All modules that a checkpoint holds for it."""
+        return modules(made)
+
+    def test_it_sets_no_seed(self) -> None:
+        found = []
+        for seed in (11, 12):
+            torch.manual_seed(seed)
+            self._called(self.made())
+            found.append(torch.get_rng_state())
+        rule = "it draws from torch's global generator and never seeds it, which would repeat the core's draws, too"
+        self.must(not torch.equal(*found), rule, "after different seeds the generator stands at the same place")
+
     def used(self, made: Any) -> Any:
         """What it gives in a seeded test call: tensors in tuples."""
+        torch.manual_seed(5)
+        return self._called(made)
+
+    def _called(self, made: Any) -> Any:
+        """As `used`, but from where torch's generator stands."""
         raise NotImplementedError
 
 
@@ -138,26 +168,37 @@ class TrainedTests(ModuleTests):
         raise NotImplementedError
 
     def test_twenty_steps_of_training_and_a_resume_in_the_middle(self, tmp_path: Path) -> None:
-        try:
+        with self._told("a training runs to its end"):  # it ends before after ten steps in a row that are not finite
             whole = train(self.config(tmp_path), QUIET).folder
-        except FewganError as error:  # ten steps in a row that were not finite, among others
-            self.must(False, "a training runs to its end", error)
-        lines = run.read_metrics(whole)
-        skipped = sum(line["skipped_d"] + line["skipped_g"] for line in lines)
+        skipped = skipped_updates(whole)
         self.must(skipped == 0, "losses and gradients are finite", f"{skipped} updates were not")
         half = Path(shutil.copytree(whole, tmp_path / "runs" / "00099-half"))
         run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped in the middle
-        resume(str(half), QUIET, steps=STEPS)
+        with self._told("a run that was stopped resumes"):
+            resume(str(half), QUIET, steps=STEPS)
         ours, theirs = (storage.read_tensors(run.checkpoints(folder)[-1][1])[0] for folder in (half, whole))
         rule = "a resumed run gives the same, bit for bit: state is in buffers, randomness comes from torch's generator"
         self.must(same(ours, theirs), rule, difference(ours, theirs))
 
+    def test_a_few_steps_in_bfloat16(self, tmp_path: Path) -> None:
+        rule = "it trains with --precision bf16, too; what needs float32 runs within full_precision, on .float()"
+        with self._told(rule):
+            done = train(dataclasses.replace(self.config(tmp_path), precision="bf16", steps=5), QUIET).folder
+        skipped = skipped_updates(done)
+        self.must(skipped == 0, rule, f"{skipped} updates were not finite")
 
-def config(folder: Path, dataset_size: int = tiny.SIZE, **changes: Any) -> Config:
-    """A run of the kit's networks on noise, from scratch but for the changes."""
+
+def skipped_updates(folder: Path) -> float:
+    """Updates of a run whose loss or gradient was not finite."""
+    return sum(float(line["skipped_d"] + line["skipped_g"]) for line in run.read_metrics(folder))
+
+
+def config(folder: Path, dataset_size: int = tiny.SIZE, classes: int = 0, **changes: Any) -> Config:
+    """A run of the kit's networks on noise, from scratch but for the changes. classes: of the photos."""
     if not (folder / "dataset").exists():
-        _noise(folder / "photos", dataset_size)
-        prepare(folder / "photos", folder / "dataset", size=dataset_size, holdout=overfitting.BATCH, screen=QUIET)
+        _noise(folder / "photos", dataset_size, classes)
+        plan: dict[str, Any] = {"size": dataset_size, "classes": classes > 0, "holdout": overfitting.BATCH}
+        prepare(folder / "photos", folder / "dataset", screen=QUIET, **plan)
     plain: dict[str, Any] = {
         "architecture": registry.choose("architectures", "tiny"),
         "transfer": registry.choose("transfers", registry.default("transfers") or ""),
@@ -172,15 +213,18 @@ def config(folder: Path, dataset_size: int = tiny.SIZE, **changes: Any) -> Confi
     return Config(**(plain | changes))
 
 
-def _noise(folder: Path, size: int) -> None:
-    folder.mkdir(parents=True)
+def _noise(folder: Path, size: int, classes: int) -> None:
+    places = [folder / str(number) for number in range(classes)] or [folder]
+    for place in places:
+        place.mkdir(parents=True)
     random = np.random.default_rng(0)
     for index in range(12 + overfitting.BATCH):
         blocks = random.integers(0, 256, (4, 4, 3)).repeat(size // 4, 0).repeat(size // 4, 1)
-        Image.fromarray(blocks.astype(np.uint8)).save(folder / f"{index:02d}.png")
+        Image.fromarray(blocks.astype(np.uint8)).save(places[index % len(places)] / f"{index:02d}.png")
 
 
 def networks(classes: int = 0) -> Networks:
+    """The kit's networks, small and of 16 px; classes: 0 for none."""
     return tiny.build(tiny.Options(), size=tiny.SIZE, classes=classes)
 
 

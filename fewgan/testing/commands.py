@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from fewgan.cli import commands as cli
@@ -28,3 +30,11 @@ class CommandTests(PluginTests):
         code = cli.run([self.plugin, "--no-such-flag"])
         error = capsys.readouterr().err
         self.must((code, error.count("\n")) == (2, 1), "wrong use is exit code 2 and one line", (code, error))
+
+
+def run_command(words: Sequence[str]) -> int:
+    """A command line of fewgan, without the first word, in this process; gives its exit code.
+
+    What it prints is in pytest's `capsys`.
+    """
+    return cli.run([*words])

@@ -20,17 +20,31 @@ class FeaturesTests(ModuleTests):
     def made(self) -> Any:
         return super().made().eval()
 
-    @torch.no_grad()
     def used(self, made: Any) -> Tensor:
-        found: Tensor = made(_pictures(2))
+        found: Tensor = super().used(made)
         return found
+
+    @torch.no_grad()
+    def _called(self, made: Any) -> Any:
+        return made(_pictures(2))
+
+    def test_weights_are_the_same_in_every_process(self) -> None:
+        found = []
+        for seed in (3, 4):
+            torch.manual_seed(seed)
+            found.append(self.used(self.made()))
+        rule = "weights come from a file or from a generator of their own, so that scores of two days can be compared"
+        self.must(bool(torch.equal(*found)), rule, "built under another seed it gives other features")
 
     @torch.no_grad()
     def test_shapes_and_types(self) -> None:
         made = self.made()
         self.must(type(made.dim) is int and made.dim > 0, "dim is a whole number from 1 on", made.dim)
         for count, size in ((1, 16), (3, 48)):
-            found = made(_pictures(count, size))
+            pictures = _pictures(count, size)
+            found = made(pictures)
+            unchanged = torch.equal(pictures, _pictures(count, size))
+            self.must(unchanged, "forward(images) leaves its argument as it is")
             rule = "forward(uint8 images [N, 3, H, W]) gives float32 [N, dim], for any H and W"
             self.must(tuple(found.shape) == (count, made.dim), rule, tuple(found.shape))
             self.must(found.dtype == torch.float32, rule, found.dtype)

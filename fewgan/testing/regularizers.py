@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fewgan import registry
 from fewgan.plugin import Networks, Step
@@ -15,7 +15,6 @@ from fewgan.testing import tiny
 from fewgan.testing.base import (
     CLOCK,
     SCHEDULE,
-    TrainedTests,
     difference,
     finite,
     game,
@@ -25,37 +24,40 @@ from fewgan.testing.base import (
     same,
     states,
 )
+from fewgan.testing.playing import PlayingTests, made_step
 
 HOOKS = (
     "discriminator", "discriminator_loss", "generator_loss", "images", "logits", "observe", "schedule",
 )  # fmt: skip
 
 
-class RegularizerTests(TrainedTests):
+class RegularizerTests(PlayingTests):
     """Its losses and hooks with the kit's networks, and a training."""
 
     kind = "regularizers"
     where = "fewgan.plugin.Regularizer"
     choosing = "train --{}"
 
+    _learns_with = ("discriminator",)
+
     def made(self, among: Networks | None = None) -> Any:
-        return self.choice.plugin()[0].build(self.choice.plugin()[1], networks=among or networks())
+        return super().made(among)
 
     def used(self, made: Any) -> tuple[Tensor, ...]:
-        torch.manual_seed(5)
-        return self.played(made, networks())
+        found: tuple[Tensor, ...] = super().used(made)
+        return found
+
+    def _called(self, made: Any) -> Any:
+        return (*self.played(made, self._networks_of(made)), *self._replaced(made))
 
     def played(self, made: Any, among: Networks) -> tuple[Tensor, ...]:
         """Its losses in three steps of both sides."""
         found = []
         for index in range(3):
-            step = self.step(among, index=index, side="discriminator")
-            step = self._with_logits(made, step)
-            if hasattr(made, "observe"):
-                made.observe(step)
-            found += [made.discriminator_loss(step)] if hasattr(made, "discriminator_loss") else []
+            step = self._watched(made, self._with_logits(made, self.step(among, index=index, side="discriminator")))
+            found += [self._asked(made, "discriminator_loss", step)] if hasattr(made, "discriminator_loss") else []
             if hasattr(made, "generator_loss"):
-                found.append(made.generator_loss(self.step(among, index=index, side="generator")))
+                found.append(self._asked(made, "generator_loss", self.step(among, index=index, side="generator")))
         return tuple(found)
 
     @property
@@ -69,37 +71,46 @@ class RegularizerTests(TrainedTests):
         """A step as the core makes one, with an augmentation that turns pictures round."""
         none = registry.choose("transfers", registry.default("transfers") or "").plugin()
         players = game(none[0].build(none[1], networks=among), among)
-        real = torch.rand(4, 3, tiny.SIZE, tiny.SIZE) * 2 - 1
-        z, labels = torch.randn(4, tiny.LATENT), torch.arange(4) % max(classes, 1)
-        fake = players.generate(z, labels)
-        if side == "discriminator":
-            fake = fake.detach()
-        labels_shown = labels if classes else None
-        common: dict[str, Any] = {"index": index, "images_seen": 4 * index, "planned_images": 40_000, "z": z}
-        common |= {"fake": fake, "fake_labels": labels_shown}
-        common |= {"fake_augmented": fake.flip(3), "logits_fake": players.discriminate(fake.flip(3), labels_shown)}
-        doors: dict[str, Any] = {"generator": among.generator, "discriminator": among.discriminator}
-        doors |= {"generate": players.generate, "augment": lambda images: images.flip(3)}
-        absent: dict[str, Any] = dict.fromkeys(("real", "real_augmented", "labels", "logits_real"))
-        if side == "generator":
-            if self._needs_real:
-                absent |= {"real": real, "real_augmented": real.flip(3), "labels": labels_shown}
-            return Step(**common, **absent, **doors)
-        shown: dict[str, Any] = {
-            "real": real,
-            "real_augmented": real.flip(3),
-            "labels": labels_shown,
-            "logits_real": players.discriminate(real.flip(3), labels_shown),
-        }
-        return Step(**common, **shown, **doors)
+        needs_real = side == "generator" and self._needs_real
+        return made_step(players, index=index, side=side, classes=classes, needs_real=needs_real)
 
     def _with_logits(self, made: Any, step: Step) -> Step:
         """The step with the logits of a plugin that replaces the adversarial loss."""
         if getattr(made, "adversarial", True) or not hasattr(made, "logits"):
             return step
-        real, fake = made.logits(step)
-        self.must(finite((real, fake)), "logits(step) gives finite logits of real and fake")
+        logits = self._asked(made, "logits", step)
+        rule = "logits(step) gives those of real and of fake, each [N] or [N, L] and finite"
+        pair = isinstance(logits, tuple | list) and len(logits) == 2
+        self.must(pair and all(isinstance(part, Tensor) for part in logits), rule, type(logits).__name__)
+        real, fake = logits
+        fits = all(part.dim() in (1, 2) and len(part) == len(step.z) for part in (real, fake))
+        self.must(fits and finite((real, fake)), rule, (tuple(real.shape), tuple(fake.shape)))
         return dataclasses.replace(step, logits_real=real, logits_fake=fake)
+
+    def _watched(self, made: Any, step: Step) -> Step:
+        """The step, after `observe` has seen it."""
+        if hasattr(made, "observe"):
+            logits: dict[str, Any] = {name: _detached(getattr(step, name)) for name in ("logits_real", "logits_fake")}
+            given = self._asked(made, "observe", dataclasses.replace(step, **logits))
+            self.must(given is None, "observe(step) returns nothing", given)
+        return step
+
+    def _replaced(self, made: Any, classes: int = 0) -> tuple[Tensor, ...]:
+        """What D sees after `images`; nothing where it is not there."""
+        if not hasattr(made, "images"):
+            return ()
+        labels = torch.arange(4) % max(classes, 1)
+        given = (*(torch.rand(4, 3, tiny.SIZE, tiny.SIZE) for _ in range(2)), labels, labels.flip(0))
+        before = [part.clone() for part in given]
+        rule = "images(real, fake, labels, fake_labels) gives the four back in their shapes and types"
+        with self._told(rule):
+            found = tuple(made.images(*given))
+        kinds, expected = ([(tuple(part.shape), part.dtype) for part in parts] for parts in (found, given))
+        self.must(kinds == expected, rule, kinds)
+        self.must(finite(found), "images(…) gives finite images")
+        rule = "images(…) leaves its arguments as they are; the photos are used again"
+        self.must(all(map(torch.equal, given, before)), rule)
+        return found
 
     def test_losses_are_finite_scalars_with_gradient(self) -> None:
         for side in ("discriminator", "generator"):
@@ -109,36 +120,21 @@ class RegularizerTests(TrainedTests):
                 if not hasattr(made, f"{side}_loss"):
                     continue
                 for index in (0, 1, 10_000):
-                    self._check_loss(made, among, side, self.step(among, index=index, side=side, classes=classes))
-
-    def _check_loss(self, made: Any, among: Networks, side: str, step: Step) -> None:
-        if side == "discriminator":
-            step = self._with_logits(made, step)
-        if side == "discriminator" and hasattr(made, "observe"):
-            made.observe(
-                dataclasses.replace(
-                    step, logits_real=_detached(step.logits_real), logits_fake=_detached(step.logits_fake)
-                )
-            )
-        loss = getattr(made, f"{side}_loss")(step)
-        self.must(isinstance(loss, Tensor) and loss.dim() == 0, f"{side}_loss(step) is a scalar Tensor", loss)
-        self.must(finite(loss), f"{side}_loss(step) is finite", loss)
-        if not loss.requires_grad:
-            self.must(loss.item() == 0, f"{side}_loss(step) has a gradient where it is not 0", loss)
-            return
-        learning = [*getattr(among, side).parameters(), *(made.parameters() if side == "discriminator" else ())]
-        learning = [parameter for parameter in learning if parameter.requires_grad]
-        gradients = torch.autograd.grad(loss, learning, allow_unused=True)
-        there = tuple(gradient for gradient in gradients if gradient is not None)
-        self.must(bool(there), f"{side}_loss(step) has a gradient for what learns in the {side}'s step")
-        self.must(finite(there), f"the gradient of {side}_loss(step) is finite")
+                    step = self.step(among, index=index, side=side, classes=classes)
+                    if side == "discriminator":
+                        step = self._watched(made, self._with_logits(made, step))
+                    self._check_loss(made, among, side, step)
 
     def test_hooks_leave_the_networks_as_they_are(self) -> None:
         among = networks()
-        before, made = states(among.discriminator), self.made(among)
+        made = self.made(among)
+        generator: Any = among.generator
+        judge, weights = states(among.discriminator), _weights(generator)
         self.played(made, among)
         after = states(among.discriminator)
-        self.must(same(before, after), "hooks change no weight and no statistic of D", difference(before, after))
+        self.must(same(judge, after), "hooks change no weight and no statistic of D", difference(judge, after))
+        now = _weights(generator)  # its statistics change in every forward
+        self.must(same(weights, now), "hooks change no weight of G", difference(weights, now))
         rule = "hooks leave .grad alone; the core calls backward"
         self.must(all(parameter.grad is None for parameter in parameters(among)), rule)
 
@@ -167,15 +163,17 @@ class RegularizerTests(TrainedTests):
         self.must(type(every) is int and every >= 1, "every is a whole number from 1 on", every)
         adversarial = getattr(made, "adversarial", True)
         self.must(isinstance(adversarial, bool), "adversarial is True or False", adversarial)
+        lacking = [name for name in ("discriminator_loss", "generator_loss") if not hasattr(made, name)]
+        rule = "adversarial = False takes the core's losses out, so that the plugin brings both losses"
+        self.must(adversarial or not lacking, rule, f"it has no {' and no '.join(lacking)}")
         self.must(not hasattr(made, "schedule") or is_factor(made.schedule, CLOCK), SCHEDULE)
-        if hasattr(made, "images"):
-            real, fake = torch.rand(4, 3, tiny.SIZE, tiny.SIZE), torch.rand(4, 3, tiny.SIZE, tiny.SIZE)
-            labels = torch.zeros(4, dtype=torch.int64)
-            given = (real, fake, labels, labels)
-            shapes = [tuple(part.shape) for part in made.images(*given)]
-            rule = "images(real, fake, labels, fake_labels) gives the four back in their shapes"
-            self.must(shapes == [tuple(part.shape) for part in given], rule, shapes)
+        for classes in (0, 3):
+            self._replaced(self.made(networks(classes)), classes)
 
 
 def _detached(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.detach()
+
+
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}

@@ -17,32 +17,37 @@ from fewgan.testing.base import (
     QUIET,
     SCHEDULE,
     STEPS,
-    TrainedTests,
     config,
     finite,
+    game,
     is_factor,
     networks,
     parameters,
 )
+from fewgan.testing.playing import PlayingTests, made_step
 from fewgan.training.loop import train
 
 
-class TransferTests(TrainedTests):
+class TransferTests(PlayingTests):
     """Its parts with the kit's networks, and a training from a source of them."""
 
     kind = "transfers"
     where = "fewgan.plugin.Transfer"
     choosing = "train --transfer {}"
 
+    _learns_with = ("generator", "discriminator")  # a Group may be of either
+
     def made(self, among: Networks | None = None) -> Any:
-        return self.choice.plugin()[0].build(self.choice.plugin()[1], networks=among or networks())
+        return super().made(among)
 
     def used(self, made: Any) -> tuple[Tensor, ...]:
-        torch.manual_seed(5)
+        found: tuple[Tensor, ...] = super().used(made)
+        return found
+
+    def _called(self, made: Any) -> Any:
         if made.mapper is None:
             return ()
-        found: tuple[Tensor, ...] = made.mapper(torch.randn(4, tiny.LATENT), torch.zeros(4, dtype=torch.int64))
-        return found
+        return tuple(made.mapper(torch.randn(4, tiny.LATENT), torch.zeros(4, dtype=torch.int64)))
 
     def changes(self, folder: Path) -> dict[str, Any]:
         chosen: dict[str, Any] = {"transfer": self.choice}
@@ -62,6 +67,8 @@ class TransferTests(TrainedTests):
         self.must(
             made.mapper is None or isinstance(made.mapper, nn.Module), "mapper is None or an nn.Module", made.mapper
         )
+        rule = "mapper is what was set: no attribute of the class hides the module (set mapper in __init__)"
+        self.must(made.mapper is not None or made._modules.get("mapper") is None, rule, "the class has mapper = None")
         self.must(isinstance(getattr(made, "keeps_source", False), bool), "keeps_source is True or False")
 
     def test_the_mapper_gives_what_the_generator_takes(self) -> None:
@@ -108,14 +115,34 @@ class TransferTests(TrainedTests):
         """After start() the networks still are those that the core built, and finite."""
         if not self.object.needs_source:
             return
-        model = source.load(self.source(tmp_path))
+        among = self._started(tmp_path)[1]
+        images = among.generator(torch.randn(2, tiny.LATENT), among.generator.embed(torch.zeros(2, dtype=torch.int64)))
+        self.must(finite(images), "start(networks, sources) leaves a generator that makes finite pictures")
+
+    def test_losses_are_finite_scalars_with_gradient(self, tmp_path: Path) -> None:
+        for side in ("discriminator", "generator"):
+            made, among = self._started(tmp_path)
+            if not hasattr(made, f"{side}_loss"):
+                continue
+            needs_real = bool(getattr(made, "needs_real", False))
+            for index in (0, 1, 10_000):
+                classes = among.generator.classes
+                step = made_step(game(made, among), index=index, side=side, classes=classes, needs_real=needs_real)
+                self._check_loss(made, among, side, step)
+
+    def _started(self, folder: Path) -> tuple[Any, Networks]:
+        """The module and its networks as at the first step of a new run, with the source's weights where it has one."""
+        if not self.object.needs_source:
+            among = networks()
+            return self.made(among), among
+        model = source.load(self.source(folder))
         among = networks(model.generator.classes)
         made = self.made(among)
         copy_weights(model, among)
         if hasattr(made, "start"):
             before = [id(p) for p in parameters(among)]
-            made.start(among, [model])
+            with self._told("start(networks, sources) works with networks and sources as they are loaded"):
+                made.start(among, [model])
             rule = "start(networks, sources) changes weights in place"
             self.must([id(p) for p in parameters(among)] == before, rule, "parameters were replaced")
-        images = among.generator(torch.randn(2, tiny.LATENT), among.generator.embed(torch.zeros(2, dtype=torch.int64)))
-        self.must(finite(images), "start(networks, sources) leaves a generator that makes finite pictures")
+        return made, among

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+HERE_ALONE = re.compile(r"<!-- not in a copy -->\n.*?<!-- end -->\n", re.DOTALL)
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "rename.py", ".*")
 
 
@@ -20,7 +21,7 @@ def rename(name: str, folder: Path) -> Path:
     module = name.replace("-", "_")
     for path in [*made.rglob("*")]:
         if path.is_file():
-            text = path.read_text(encoding="utf-8")
+            text = HERE_ALONE.sub("", path.read_text(encoding="utf-8"))
             text = text.replace("fewgan_template", f"fewgan_{module}").replace("test_template", f"test_{module}")
             path.write_text(text.replace("template", name), encoding="utf-8")
     (made / "fewgan_template").rename(made / f"fewgan_{module}")

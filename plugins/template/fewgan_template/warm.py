@@ -21,8 +21,10 @@ def build(options: Options, *, networks: Networks) -> nn.Module:
     from torch import nn
 
     class Warm(nn.Module):
-        conditional = True
-        mapper = None
+        def __init__(self) -> None:
+            super().__init__()
+            self.conditional = True
+            self.mapper = None  # set here: an attribute of the class would hide a module of this name
 
         def trainable(self, index: int, steps: int) -> Iterable[nn.Parameter] | None:
             if index >= options.steps:

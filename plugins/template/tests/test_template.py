@@ -4,7 +4,6 @@ import torch
 from fewgan_template import calm, shade, warm
 from PIL import Image
 
-from fewgan.cli import commands as cli
 from fewgan.testing import (
     ArchitectureTests,
     AugmentationTests,
@@ -13,6 +12,7 @@ from fewgan.testing import (
     RegularizerTests,
     TrackerTests,
     TransferTests,
+    run_command,
 )  # fmt: skip
 
 
@@ -46,9 +46,9 @@ class TestAverage(CommandTests):
 
 def test_average(tmp_path, capsys):
     Image.new("RGB", (4, 4), (255, 128, 0)).save(tmp_path / "a.png")
-    assert cli.run(["template-average", str(tmp_path / "a.png"), "--digits", "0"]) == 0
+    assert run_command(["template-average", str(tmp_path / "a.png"), "--digits", "0"]) == 0
     assert capsys.readouterr().out.endswith("255 128 0\n")
-    assert cli.run(["template-average", str(tmp_path / "b.png")]) == 2
+    assert run_command(["template-average", str(tmp_path / "b.png")]) == 2
     assert "b.png: not a picture" in capsys.readouterr().err
 
 
