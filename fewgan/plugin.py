@@ -203,6 +203,7 @@ class Regularizer(Protocol):
         penalty or a consistency loss is of the discriminator that plays. images as D is given them; labels or None.
     schedule(images_seen, planned_images) -> a factor of all learning rates, of G, D and plugins (a warm-up); it is
         multiplied by the architecture's schedules.
+    start(networks, sources), keeps_source: as for a transfer; not called without a source (EWC, CDC).
     """
 
     def parameters(self) -> Iterable[nn.Parameter]: ...

@@ -24,7 +24,7 @@ LOSSES = {"discriminator_loss": 1, "generator_loss": 1, "schedule": 2}
 HOOKS = {
     TRANSFER: {"start": 2, "groups": 0, "trainable": 2, **LOSSES},
     AUGMENTATION: {"observe": 2},
-    REGULARIZER: {"images": 4, "observe": 1, **LOSSES},
+    REGULARIZER: {"start": 2, "images": 4, "observe": 1, **LOSSES},
 }
 LOSS_OF_ITS_OWN = {"logits": 1, "discriminator": 2}  # with adversarial = False
 REQUIRED = {TRANSFER: ("conditional", "mapper")}

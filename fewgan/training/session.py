@@ -242,24 +242,26 @@ def _state(
 ) -> State:
     """Networks and plugins on their device, alike in all processes, with the source's weights in a new run.
 
-    source_weights: what the source of a transfer that keeps it must be, see `fingerprint`.
+    source_weights: what the source must be where a plugin keeps it, see `fingerprint`.
     """
     players = assemble(config, networks)
-    keeps, model = getattr(players.transfer, "keeps_source", False), source
-    if model is None and keeps and config.source is not None:
-        model = load.load(config.source)
-    if model is not None and keeps and source_weights not in (None, fingerprint(model.generator.state_dict())):
+    keeping = [name for _, name, plugin in players.plugins if getattr(plugin, "keeps_source", False)]
+    model = load.load(config.source) if keeping and source is None and config.source is not None else source
+    if model is not None and keeping and source_weights not in (None, fingerprint(model.generator.state_dict())):
         raise UsageError(
-            f"{config.source}: its generator is not the one that the run began with, which --transfer "
-            f"{config.transfer.name} still needs; put that one back"
+            f"{config.source}: its generator is not the one that the run began with, which {keeping[0]} still needs; "
+            "put that one back"
         )
-    if model is not None and (new or keeps):
+    if model is not None:
         transfer.copy_weights(model, networks, data.classes)
     for module in players.modules.values():
         module.to(target).to(memory_format=device.memory_format(target))
         module.train()
-    if model is not None and (new or keeps) and hasattr(players.transfer, "start"):
-        players.transfer.start(networks, [model.to(target)])
+    starting = [plugin for _, name, plugin in players.plugins if hasattr(plugin, "start") and (new or name in keeping)]
+    if model is not None and starting:
+        model.to(target)
+        for plugin in starting:
+            plugin.start(networks, [model])
     distributed.broadcast_parameters(players.modules.values())
     if distributed.world_size() > 1:
         players.random = torch.Generator(target)

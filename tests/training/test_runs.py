@@ -181,6 +181,25 @@ def test_a_teacher_is_the_source_on_a_resume_too_and_no_other(tmp_path, monkeypa
         session.resume(folder, QUIET, {})
 
 
+def test_a_regularizer_starts_from_the_source_as_a_transfer_does(tmp_path, monkeypatch):
+    """As elastic weight consolidation does: the weights of the source, in buffers, before the first step."""
+    source = TEACHER.replace(
+        "class Teacher(nn.Module):\n        mapper, conditional, keeps", "class Teacher(nn.Module):\n        keeps"
+    )
+    source = source.replace("= None, True, True", "= True").replace(", needs_source=True", "")
+    points = {"regularizers": ["ewc = ewc_plugin:plugin"]}
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-ewc", points, {"ewc_plugin": source}))
+    began = loop.train(config(tmp_path / "one", steps=1), QUIET).folder
+    expected = load(began).generator.state_dict()
+    changes = {"regularizers": (registry.choose("regularizers", "ewc"),), "steps": 1}
+    chosen = registry.choose("transfers", "finetune")
+    folder = loop.train(config(tmp_path / "two", transfer=chosen, source=str(began), **changes), QUIET).folder
+    for taught in session.resume(folder, QUIET, {}).state.players.regularizers["ewc"].teacher:
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in taught.state_dict().items())
+    alone = loop.train(config(tmp_path / "three", **changes), QUIET).folder
+    assert not hasattr(session.resume(alone, QUIET, {}).state.players.regularizers["ewc"], "teacher")
+
+
 def test_a_resume_of_what_is_finished_says_so(tmp_path, capsys):
     folder = loop.train(config(tmp_path, steps=2), QUIET).folder
     assert loop.resume(str(folder), Screen()).step == 2
