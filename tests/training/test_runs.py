@@ -183,10 +183,8 @@ def test_a_teacher_is_the_source_on_a_resume_too_and_no_other(tmp_path, monkeypa
 
 def test_a_regularizer_starts_from_the_source_as_a_transfer_does(tmp_path, monkeypatch):
     """As elastic weight consolidation does: the weights of the source, in buffers, before the first step."""
-    source = TEACHER.replace(
-        "class Teacher(nn.Module):\n        mapper, conditional, keeps", "class Teacher(nn.Module):\n        keeps"
-    )
-    source = source.replace("= None, True, True", "= True").replace(", needs_source=True", "")
+    source = TEACHER.replace("mapper, conditional, keeps_source = None, True, True", "keeps_source = True")
+    source = source.replace(", needs_source=True", "")
     points = {"regularizers": ["ewc = ewc_plugin:plugin"]}
     monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-ewc", points, {"ewc_plugin": source}))
     began = loop.train(config(tmp_path / "one", steps=1), QUIET).folder
