@@ -55,7 +55,9 @@ def instead(path: Path, of: str) -> str | None:
             what = known(file.read(512))
     except OSError:
         return None
-    return None if what is None or what.startswith(of) else what
+    if what is None or what.startswith(of) or (of == JSON and what.startswith(SAFETENSORS)):
+        return None  # JSON may look like the header of safetensors
+    return what.partition("; its name")[0] if of == JSON else what
 
 
 def own(facts: Mapping[str, Any]) -> str:
@@ -68,5 +70,5 @@ def sheet(**facts: Any) -> PngInfo:
     from PIL.PngImagePlugin import PngInfo
 
     text = PngInfo()
-    text.add_text("Comment", own(facts))
+    text.add_text("Comment", own({"sheet": True, **facts}))
     return text

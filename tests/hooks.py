@@ -52,7 +52,7 @@ HOOKS = (
          "a new run, a resume, sampling and scoring; arguments: see above"),
     may(PLUGIN, "needs_source: bool = False", "training/settle.py:with_source",
         "transfers; a new run: without `--source`, the default source is loaded"),
-    may(PLUGIN, "read(files) → Pretrained or None", f"{LOAD}:_load_foreign",
+    may(PLUGIN, "read(files) → Pretrained or None", f"{LOAD}:_recognised",
         "architectures; weights that fewgan did not write; every architecture is asked, by name"),
     may(PLUGIN, "write(networks) → {file: state dict}", f"{MODEL}:export",
         "architectures; `fewgan.load(…).export(folder)`"),

@@ -61,14 +61,14 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> tuple[int | None
 def _of_the_system(error: BaseException, arguments: Sequence[str]) -> str | None:
     """What memory, disk or permissions refused; None for other errors."""
     said = str(error)
-    if isinstance(error, ImportError) and ("failed to map segment" in said or "allocate memory" in said):
+    if isinstance(error, ImportError) and "failed to map segment" in said:
         library = said.partition(":")[0]
         return f"{library} cannot be loaded: too little memory is allowed (ulimit -v), or its disk is mounted noexec"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in said:
         return f"out of memory; {OUT_OF_MEMORY.get(next(iter(arguments), ''), '')}close other programs"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        advice = "; check who may write there, or name another place" if error.errno in _KEPT_OUT else ""
+        advice = "; check who may use it, or name another place" if error.errno in _KEPT_OUT else ""
         return f"{where}{error.strerror or error}{advice}"
     return None
 

@@ -74,9 +74,8 @@ def members(source: Path, spool: Path | None, stack: ExitStack) -> Found:
 
 
 def _is_late_zip(file: IO[bytes]) -> bool:
-    """Whether it is a zip that something stands before, such as the program that unpacks it; and no tar with a zip."""
-    head = file.read(HEAD)
-    late = head[257:262] != b"ustar" and not is_picture(head) and zipfile.is_zipfile(file)
+    """Whether it is a zip that the program which unpacks it stands before, or the mark of one in parts."""
+    late = file.read(6).startswith((b"MZ", b"\x7fELF", b"#!", b"PK00PK")) and zipfile.is_zipfile(file)
     file.seek(0)
     return late
 

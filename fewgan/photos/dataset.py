@@ -79,7 +79,7 @@ def load(folder: Path) -> Dataset:
     except (SafetensorError, OSError) as error:
         what = signatures.instead(path, signatures.SAFETENSORS)
         damaged = f"damaged or cut short ({' '.join(str(error).split())}): {again}"
-        told = f"{what}; if the file is lost, {again}" if what else damaged
+        told = f"{what.partition('; its name')[0]}; if the file is lost, {again}" if what else damaged
         raise UsageError(f"{safe(str(path))} is {told}") from None
     if tuple(images.shape) != (count, 3, size, size) or images.dtype != torch.uint8:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -81,7 +82,7 @@ def without_samples(found: Found) -> Found:
     """Without sheets and animations of fewgan's, and where there are other pictures, without its samples too."""
     signs = {photo.name: sign for photo in found.photos if pictured(photo.name) and (sign := _sign(photo, found))}
     theirs = any(pictured(photo.name) and photo.name not in signs for photo in found.photos)
-    own = {name for name, sign in signs.items() if theirs or b'"index"' not in sign}
+    own = {name for name, sign in signs.items() if theirs or "index" not in sign}
     if not own:
         return found
     photos = [photo for photo in found.photos if photo.name not in own]
@@ -89,12 +90,16 @@ def without_samples(found: Found) -> Found:
     return replace(found, photos=photos, own=tuple(sorted(places)))
 
 
-def _sign(photo: Photo, found: Found) -> bytes:
-    """What fewgan wrote into a picture that it made; b"" where it did not make it."""
+def _sign(photo: Photo, found: Found) -> dict[str, Any]:
+    """What fewgan wrote into a picture that it made; {} where it did not make it."""
     try:
-        return found.ends(photo).partition(_MADE)[2].partition(b"}")[0]
+        _, mark, rest = found.ends(photo).partition(_MADE)
     except (OSError, Refused):
-        return b""
+        return {}
+    try:
+        return {"format": 1} | json.JSONDecoder().raw_decode("{" + rest.decode("utf-8", "replace"))[0] if mark else {}
+    except ValueError:  # cut off
+        return {"format": 1} | ({"index": 0} if b'"index"' in rest else {})
 
 
 def ends_of(file: IO[bytes], start: int, length: int) -> bytes:

@@ -87,7 +87,8 @@ def new_folder(out: Path, photos: Path, force: bool) -> Iterator[Path]:
                     f"--out {safe(str(out))}: a file is in the way of a folder; give another --out"
                 ) from None
             except PermissionError as error:
-                where = f"{safe(str(place.parent))} cannot be written to ({error.strerror})"
+                there = next(folder for folder in place.parents if folder.exists())
+                where = f"{safe(str(there))} cannot be written to ({error.strerror})"
                 raise FewganError(f"--out {safe(str(out))}: {where}; give another --out") from None
             yield partial
             if os.name == "posix":  # the lock is held until the folder is in its place; Windows renames no open file

@@ -11,7 +11,7 @@ _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _PER_CHUNK, _IN_ALL = 1024**2, 16 * 1024**2  # bytes unpacked; Pillow's limits are 1 MiB and 64 MiB
 _PROFILE = 16 * 1024**2
 _SHORTEST = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}  # bytes
-_SHORTEST_TRANSPARENCY = {0: 2, 2: 6}  # by the type of colour: grey and RGB
+_SHORTEST_TRANSPARENCY = {b"\0": 2, b"\2": 6}  # by the type of colour: grey and RGB
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # the picture is that of IDAT, as without them
 
 
@@ -56,7 +56,7 @@ def _left_out(file: BinaryIO) -> tuple[list[tuple[int, int]], bytes | None]:
         if after > end or kind == b"IEND":
             break
         if kind[:1].islower():  # not needed for the picture
-            most = _PROFILE if kind == b"iCCP" else _PER_CHUNK
+            most = _PROFILE if kind in (b"iCCP", b"eXIf") else _PER_CHUNK
             data = file.read(length) if length <= most and kind not in _ANIMATION else None
             if data is None or not _sound(kind, data, file.read(4), colour):
                 dropped.append((place, after))
@@ -80,7 +80,7 @@ def _sound(kind: bytes, data: bytes, checksum: bytes, colour: bytes) -> bool:
         return False
     if kind in (b"iCCP", b"zTXt"):
         return data.partition(b"\0")[2][:1] == b"\0"  # the one method there is
-    shortest = _SHORTEST_TRANSPARENCY.get(colour[0], 0) if kind == b"tRNS" else _SHORTEST.get(kind, 0)
+    shortest = _SHORTEST_TRANSPARENCY.get(colour, 0) if kind == b"tRNS" else _SHORTEST.get(kind, 0)
     return len(data) >= shortest
 
 

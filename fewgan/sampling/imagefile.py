@@ -151,7 +151,7 @@ def refuse_to_overwrite(folder: Path, names: Collection[str], facts: Mapping[str
         if not (folder / name).exists():
             continue
         found = facts_of(folder / name)
-        whose = "not made by fewgan" if found is None else ""
+        whose = "not made by fewgan" if found is None else "not a sample" if found.get("sheet") else ""
         for fact, words in (("run", "another generator of this name"), ("latents_hash", "other latents")):
             if found and facts.get(fact) is not None and found.get(fact, facts[fact]) != facts[fact]:
                 whose = f"made from {words}"

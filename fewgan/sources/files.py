@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from fewgan.errors import UsageError
 from fewgan.sources import pickles, weights
 from fewgan.sources.pickles.records import printable
 
@@ -18,6 +20,10 @@ _ROLES = {
     **dict.fromkeys(("g", "generator", "netg", "net_g"), "G"),
     **dict.fromkeys(("d", "discriminator", "netd", "net_d"), "D"),
 }
+
+
+class Unread(UsageError):
+    """A file that nothing can be read from, whatever its layout."""
 
 
 def is_weights(name: str) -> bool:
@@ -37,7 +43,9 @@ class WeightFiles(Mapping[str, Any]):
         self._loaded: dict[str, Any] = {}
         self._names: list[str] = []
         for name, file in self._paths.items():
-            parts = self._networks(name) if file.suffix.lower() == ".pkl" else {}
+            parts = {}
+            with suppress(Unread):  # told by whoever asks for it
+                parts = self._networks(name) if file.suffix.lower() == ".pkl" else {}
             self._names += [f"{name}:{part}" for part in parts if part] or [name]
 
     def _networks(self, name: str) -> dict[str, pickles.Network]:
@@ -47,8 +55,13 @@ class WeightFiles(Mapping[str, Any]):
         if name not in self._loaded:
             path = self._paths[name]
             safe = path.suffix.lower() == ".safetensors"
-            content = weights.read_safetensors(path) if safe else pickles.read(path)
+            try:
+                content = weights.read_safetensors(path) if safe else pickles.read(path)
+            except UsageError as error:
+                content = Unread(str(error))
             self._loaded[name] = weights.without_prefixes(content) if isinstance(content, dict) else content
+        if isinstance(self._loaded[name], Unread):
+            raise self._loaded[name]
         return self._loaded[name]
 
     def __getitem__(self, name: str) -> Any:
@@ -80,20 +93,29 @@ def unwrapped(files: Mapping[str, Any]) -> dict[str, Any]:
     """The files with the state dicts that stand within something else in the place of it; {} where none does.
 
     That is what a file holds under `state_dict` or `model`. Networks that keys, or the prefixes of Lightning, call
-    generator or discriminator are G_ema.pth, G.pth and D.pth.
+    generator or discriminator are G_ema.pth, G.pth and D.pth. Files that cannot be read are left out. Raises UsageError
+    where several files hold generators.
     """
-    found: dict[str, Any] = {}
+    read: dict[str, Any] = {}
     for name in files:
-        content = files[name]
+        with suppress(Unread):
+            read[name] = files[name]
+    found: dict[str, Any] = {}
+    holding = None
+    for name, content in read.items():
+        inner = content
         for key in ("state_dict", "model"):
-            if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-                content = content[key]
-        networks = _by_role(content) if isinstance(content, Mapping) else {}
+            if isinstance(inner, Mapping) and isinstance(inner.get(key), Mapping):
+                inner = inner[key]
+        networks = _by_role(inner) if isinstance(inner, Mapping) else {}
+        if networks and holding is not None:
+            raise UsageError(f"{holding} and {name} both hold a generator; give one of the files")
         if networks:
+            holding = name
             found |= {f"{role}.pth": weights.without_prefixes(state) for role, state in networks.items()}
-        elif content is not files[name]:
-            found[name] = weights.without_prefixes(dict(content))
-    return {**{name: files[name] for name in files if name not in found}, **found} if found else {}
+        elif inner is not content:
+            found[name] = weights.without_prefixes(dict(inner))
+    return {**{name: content for name, content in read.items() if name not in found}, **found} if found else {}
 
 
 def _by_role(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
@@ -111,7 +133,9 @@ def _by_role(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
 
 def described(files: Mapping[str, Any]) -> str:
     """What a single file holds, for a message; "" where there are several."""
-    content = files[next(iter(files))] if len(files) == 1 else None
+    content = None
+    with suppress(Unread):
+        content = files[next(iter(files))] if len(files) == 1 else None
     if not isinstance(content, Mapping) or not content:
         return ""
     names = [printable(str(key), 40) for key in list(content)[:4]]

@@ -12,10 +12,9 @@ from typing import Any
 from fewgan.errors import FewganError, UsageError
 from fewgan.run import GENERATOR
 from fewgan.screen import one_line
+from fewgan.sources.files import ENDINGS, is_weights
 
 PREFIX = "hf:"
-WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".pkl")
-"""What is fetched: the readers of these files run nothing that is in them."""
 OWN = (GENERATOR, "discriminator.safetensors")
 
 _PLACE = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
@@ -51,16 +50,16 @@ def locate(place: str | Path) -> Path:
             hub.utils.disable_progress_bars()
         wanted = weights(there)
         if not wanted:
-            raise UsageError(f"{place}: this repository has no weight files ({', '.join(WEIGHTS)}) outside its folders")
+            raise UsageError(f"{place}: this repository has no weight files ({', '.join(ENDINGS)}) outside its folders")
         paths = [Path(_fetched(hub, repository, file, revision or "main", found.sha)) for file in wanted]
     return paths[0].parent
 
 
 def weights(files: Sequence[str]) -> list[str]:
-    """Those of a repository's files that are fetched."""
+    """Those of a repository's files that are fetched; their readers run nothing that is in them."""
     if GENERATOR in files:
         return [file for file in OWN if file in files]
-    return sorted(file for file in files if "/" not in file and Path(file).suffix.lower() in WEIGHTS)
+    return sorted(file for file in files if "/" not in file and is_weights(file))
 
 
 def licence(place: str | Path) -> str | None:

@@ -19,10 +19,11 @@ from fewgan.networks import Networks, Pretrained
 from fewgan.plugin import Plugin
 from fewgan.screen import Screen, command, one_line
 from fewgan.sources import hub, known
-from fewgan.sources.files import ENDINGS, WeightFiles, described, unwrapped
+from fewgan.sources.files import ENDINGS, Unread, WeightFiles, described, is_weights, unwrapped
 from fewgan.sources.model import DISCRIMINATOR, Model
 from fewgan.training.config import Config
 
+UNREAD = ""
 _OF_A_RUN = "{path}: checkpoints hold no generator to start from; give the run, {run}, or one of its generators/"
 
 
@@ -200,19 +201,25 @@ def _load_foreign(path: Path) -> Model:
     files = WeightFiles(path)
     if not files:
         raise UsageError(f"{path}: {_without_weights(path)}")
-    broken: dict[str, str] = {}
-    found = _recognised(files, path, broken) or _recognised(unwrapped(files), path, broken)
-    if found is None:
-        shown = ", ".join(list(files)[:6]) + (", …" if len(files) > 6 else "")
-        failed = "".join(f"; that of {name} fails with {why}" for name, why in broken.items())
-        raise UsageError(f"{path}: no installed architecture reads the layout of {shown}{described(files)}{failed}")
-    return _foreign_model(path, *found)
+    shown = ", ".join(list(files)[:6]) + (", …" if len(files) > 6 else "")
+    failed: dict[str, str] = {}
+    found = _recognised(files, path, failed) or _recognised(_unwrapped(files, path), path, failed, f" within {shown}")
+    if found is not None:
+        return _foreign_model(path, *found)
+    if UNREAD in failed:
+        raise UsageError(failed[UNREAD])
+    broken = "".join(f"; that of {name} fails with {why}" for name, why in failed.items())
+    raise UsageError(f"{path}: no installed architecture reads the layout of {shown}{described(files)}{broken}")
 
 
 def _recognised(
-    files: Mapping[str, Any], path: Path, broken: dict[str, str]
+    files: Mapping[str, Any], path: Path, failed: dict[str, str], within: str = ""
 ) -> tuple[registry.Choice, Pretrained] | None:
-    """What the first architecture that knows their layout reads in the files. broken: gets why one of them failed."""
+    """What the first architecture that knows their layout reads in the files, None where none does.
+
+    failed: gets why an architecture failed, and under UNREAD why a file cannot be read. within: where the files are
+    from, for messages. Raises UsageError where one knows the layout and refuses what the files hold.
+    """
     refused: dict[str, str] = {}
     for name in sorted(registry.find("architectures")) if files else ():
         try:
@@ -221,18 +228,28 @@ def _recognised(
             continue
         try:
             found = plugin.read(files) if plugin.read is not None else None
+        except Unread as error:
+            failed.setdefault(UNREAD, str(error))
+            continue
         except UsageError as error:
             refused[name] = str(error)  # another architecture may know them all the same
             continue
         except Exception as error:
-            broken[name] = one_line(f"{type(error).__name__}: {error}")
+            failed[name] = one_line(f"{type(error).__name__}: {error}")
             continue
         if found is not None:
             return registry.choose("architectures", name, found.options), found
     for name, message in refused.items():
         where = "" if message.startswith(str(path)) else f"{path}: "
-        raise UsageError(f"{where}{message} (read as {name})")
+        raise UsageError(f"{where}{message} (read as {name}{within})")
     return None
+
+
+def _unwrapped(files: WeightFiles, path: Path) -> dict[str, Any]:
+    try:
+        return unwrapped(files)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def _without_weights(path: Path) -> str:
@@ -241,7 +258,7 @@ def _without_weights(path: Path) -> str:
         return f"holds runs; give one of them, such as {runs[-1]}"
     inside = sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
     for folder in inside[:100]:
-        if run.is_run(folder) or (os.access(folder, os.R_OK | os.X_OK) and WeightFiles(folder)):
+        if os.access(folder, os.R_OK | os.X_OK) and (run.is_run(folder) or any(map(is_weights, os.listdir(folder)))):
             return f"holds no weights itself; did you mean {folder}?"
     return f"neither a run nor a folder with weight files ({', '.join(ENDINGS)})"
 

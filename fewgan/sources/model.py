@@ -135,7 +135,7 @@ class Model:
 
         Raises UsageError for more than a viewer takes, FewganError where the file cannot be written.
         """
-        facts = {"model": self.name, "step": self.config.get("step"), "count": len(pictures)}
+        facts = {"sheet": True, "model": self.name, "step": self.config.get("step"), "count": len(pictures)}
         imagefile.save_picture(Path(path), imagefile.grid(self.shaped(pictures)), "png", facts)
 
     def save(self, folder: str | Path, *, half: bool = False) -> None:

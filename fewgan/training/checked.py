@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from fewgan.plugin import Group, UsageError
@@ -37,7 +38,7 @@ def plugin(kind: str, name: str, module: Any) -> Any:
             raise fault(kind, name, f"it has no attribute {attribute!r}")
     hooks = HOOKS[kind] | (LOSS_OF_ITS_OWN if brings_losses(module) else {})
     for hook, count in hooks.items():
-        if hasattr(module, hook):
+        if hasattr(module, hook) and not _is_setting(kind, hook, getattr(module, hook)):
             _check_call(kind, name, hook, getattr(module, hook), count)
     lacking = next((hook for hook in LOSSES_OF_BOTH if not hasattr(module, hook)), None)
     if kind == REGULARIZER and brings_losses(module) and lacking is not None:
@@ -45,6 +46,11 @@ def plugin(kind: str, name: str, module: Any) -> Any:
     if kind != AUGMENTATION:
         _check_every(kind, name, getattr(module, "every", 1))
     return module
+
+
+def _is_setting(kind: str, hook: str, attribute: Any) -> bool:
+    """Whether it is no hook: `start` of a regularizer came later than regularizers that have a step of this name."""
+    return (kind, hook) == (REGULARIZER, "start") and not callable(attribute)
 
 
 def _check_call(kind: str, name: str, hook: str, function: Any, count: int) -> None:
@@ -137,21 +143,23 @@ def four(name: str, made: Any, given: Tensor) -> tuple[Tensor, Tensor, Tensor, T
         raise fault(REGULARIZER, name, f"its images returned {what} and not real, fake, labels, fake_labels")
     real, fake, labels, fake_labels = made
     for one, side in ((real, "real"), (fake, "fake")):
-        if (one.shape[1:], one.dtype) != (given.shape[1:], given.dtype):
-            what = f"{side} images of {one.dtype} {list(one.shape)}".replace("torch.", "")
-            raise fault(REGULARIZER, name, f"its images returned {what}, and they must be as those it was given")
-    if (len(labels), len(fake_labels)) != (len(real), len(fake)):
-        raise fault(REGULARIZER, name, "its images returned other numbers of labels than of images")
+        what = type(one).__name__
+        if isinstance(one, Tensor):
+            wider = torch.promote_types(one.dtype, given.dtype) != given.dtype
+            other = wider or one.shape[1:] != given.shape[1:]
+            what = f"{one.dtype} {list(one.shape)}".replace("torch.", "") if other else ""
+        if what:
+            raise fault(REGULARIZER, name, f"its images returned {what} for {side}, and not images as it was given")
+    for one, own in ((real, labels), (fake, fake_labels)):
+        if isinstance(own, Tensor) and len(own) != len(one):
+            raise fault(REGULARIZER, name, f"its images returned {len(own)} labels for {len(one)} images")
     return real, fake, labels, fake_labels
 
 
-def logits(name: str, made: Any, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """What `logits` of a regularizer gave: one or more for each real and each fake image."""
-    pair = made if isinstance(made, tuple | list) and len(made) == 2 else ()
-    if not pair or any(
-        not isinstance(one, Tensor) or one.dim() == 0 or len(one) != len(images)
-        for one, images in zip(pair, (real, fake), strict=True)
-    ):
+def logits(name: str, made: Any) -> tuple[Tensor | None, Tensor | None]:
+    """What `logits` of a regularizer gave: one or more for each real and each fake image, or None."""
+    pair = tuple(made) if isinstance(made, tuple | list) else ()
+    if len(pair) != 2 or any(one is not None and not (isinstance(one, Tensor) and one.dim()) for one in pair):
         raise fault(REGULARIZER, name, "its logits are not two tensors, with a row for each real and each fake image")
     return pair[0], pair[1]
 

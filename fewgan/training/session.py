@@ -257,11 +257,12 @@ def _state(
     for module in players.modules.values():
         module.to(target).to(memory_format=device.memory_format(target))
         module.train()
-    starting = [plugin for _, name, plugin in players.plugins if hasattr(plugin, "start") and (new or name in keeping)]
-    if model is not None and starting:
+    starting = [plugin for _, name, plugin in players.plugins if new or name in keeping]
+    hooks = [plugin.start for plugin in starting if callable(getattr(plugin, "start", None))]
+    if model is not None and hooks:
         model.to(target)
-        for plugin in starting:
-            plugin.start(networks, [model])
+        for start in hooks:
+            start(networks, [model])
     distributed.broadcast_parameters(players.modules.values())
     if distributed.world_size() > 1:
         players.random = torch.Generator(target)

@@ -107,8 +107,7 @@ def _discriminator_forward(players: Players, real: Tensor, labels: Tensor, clock
     if replaced is not None:
         if not hasattr(replaced, "logits"):
             return step
-        made = replaced.logits(step)
-        real_logits, fake_logits = checked.logits(str(players.loss_plugin_name), made, real, fake)
+        real_logits, fake_logits = checked.logits(str(players.loss_plugin_name), replaced.logits(step))
     elif getattr(players.discriminator, "separate", False):
         fake_logits = players.discriminate(fake_augmented, shown[1])
         real_logits = players.discriminate(real_augmented, shown[0])

@@ -72,7 +72,7 @@ def test_wrong_lines_get_one_line(run, calls, monkeypatch, *, line, message):
         (
             PermissionError(13, "Permission denied", "runs/x"),
             1,
-            "Error: runs/x: Permission denied; check who may write there, or name another place\n",
+            "Error: runs/x: Permission denied; check who may use it, or name another place\n",
         ),
         (OSError(28, "No space left on device"), 1, "Error: No space left on device\n"),
         (MemoryError(), 1, "out of memory"),

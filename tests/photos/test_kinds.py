@@ -1,7 +1,9 @@
 """What a file is, whatever its name says: each with what to do about it."""
 
+import gzip
 import io
 import sys
+import tarfile
 import types
 import zipfile
 from contextlib import suppress
@@ -233,6 +235,25 @@ def test_a_jpeg_that_begins_with_a_long_comment_is_a_picture(length):
     data = written(smooth(64, 64), "JPEG").getvalue()
     data = data[:2] + b"\xff\xfe" + (length + 2).to_bytes(2, "big") + comment + data[2:]
     assert decode(io.BytesIO(data), 64).pixels.shape == (64, 64, 3)
+
+
+def test_a_zip_within_another_archive_is_not_that_archive(tmp_path):
+    """A tar may end in a zip, and so may what is no archive for fewgan."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("z.png", written(smooth(32, 32), "PNG").getvalue())
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in (("a.png", written(smooth(32, 32), "PNG").getvalue()), ("inner.zip", inner.getvalue())):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(plain.getvalue(), 0))
+    with gather(tmp_path / "a.tgz") as found:
+        assert [photo.name for photo in found.photos] == ["a.png", "inner.zip"]
+    (tmp_path / "a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(99) + inner.getvalue())
+    with pytest.raises(UsageError, match="is a 7z file"), gather(tmp_path / "a.7z"):
+        pass
 
 
 def test_a_zip_that_unpacks_itself_is_a_zip(tmp_path):

@@ -81,6 +81,20 @@ def test_generated_pictures_are_passed_over_beside_photos(tmp_path, form):
         assert len(found.photos) == 5
 
 
+def test_a_sample_of_a_model_with_braces_in_its_name_is_a_sample(tmp_path):
+    imagefile.save_picture(tmp_path / "a.png", smooth(32, 32), "png", {"model": "a}b", "index": 0})
+    with gather(tmp_path) as found:
+        assert [photo.name for photo in found.photos] == ["a.png"]
+
+
+def test_a_sheet_is_not_replaced_by_samples(tmp_path):
+    """real.png of a run, the preview of a dataset: `sample --out` would have written over them."""
+    with open(tmp_path / "000000.png", "wb") as file:
+        smooth(64, 64).save(file, "PNG", pnginfo=signatures.sheet(step=0))
+    with pytest.raises(UsageError, match="not a sample and would be overwritten"):
+        imagefile.refuse_to_overwrite(tmp_path, ["000000.png"], {"run": "x"})
+
+
 def test_sheets_are_no_photos_wherever_they_were_copied(tmp_path):
     """real.png, preview.png and others show many pictures at once, and so do the grids of a run."""
     with open(tmp_path / "real.png", "wb") as file:

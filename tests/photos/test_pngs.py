@@ -92,6 +92,14 @@ def test_a_png_with_faulty_metadata_is_a_sound_picture(chunk, last):
     assert np.array_equal(decode(with_chunk(image, chunk, last=last), 64).pixels, np.asarray(image))
 
 
+def test_a_large_exif_still_turns_the_picture():
+    image, exif = smooth(64, 64), Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes()[6:] + bytes(1_200_000)
+    turned = image.transpose(Image.Transpose.ROTATE_270)
+    assert np.array_equal(decode(with_chunk(image, chunk(b"eXIf", data)), 64).pixels, np.asarray(turned))
+
+
 def test_of_an_animation_the_picture_of_programs_without_animations_is_taken():
     image, file = smooth(64, 64), io.BytesIO()
     image.save(file, "PNG", save_all=True, append_images=[smooth(64, 64, 7)])

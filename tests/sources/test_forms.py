@@ -71,10 +71,39 @@ def test_a_checkpoint_of_a_training_is_taken_apart(form, name, tmp_path):
         assert torch.equal(model.discriminator(pictures, None), expected.discriminator(pictures, None))
 
 
+def test_what_cannot_be_read_beside_weights_hides_nothing(tmp_path):
+    states = [torch.load(OWN / f"{one}.pth") for one in ("G_ema", "D")]
+    torch.save(nested("both", *states), tmp_path / "a.pt")
+    (tmp_path / "training_args.bin").write_bytes(b"no pickle")
+    assert fewgan.load(tmp_path).has_discriminator
+    (tmp_path / "a.pt").unlink()
+    with pytest.raises(UsageError, match=r"training_args\.bin: neither a pickle[^(]*$"):
+        fewgan.load(tmp_path)
+
+
+def test_of_two_checkpoints_none_is_chosen(tmp_path):
+    states = [torch.load(OWN / f"{one}.pth") for one in ("G_ema", "D")]
+    for name in ("epoch=9.ckpt", "epoch=10.ckpt"):
+        torch.save(nested("lightning", *states), tmp_path / name)
+    with pytest.raises(UsageError, match=r"epoch=10\.ckpt and epoch=9\.ckpt both hold a generator; give one"):
+        fewgan.load(tmp_path)
+    assert fewgan.load(tmp_path / "epoch=9.ckpt").has_discriminator
+
+
+def test_a_tensor_that_is_missing_within_a_file_names_the_file(tmp_path):
+    states = [torch.load(OWN / f"{one}.pth") for one in ("G_ema", "D")]
+    del states[0]["output_layer.2.bias"]
+    torch.save(nested("both", *states), tmp_path / "m.ckpt")
+    with pytest.raises(UsageError, match=r"output_layer\.2\.bias is missing \(read as biggan within m\.ckpt\)"):
+        fewgan.load(tmp_path)
+
+
 def test_a_file_of_any_ending_is_read_and_others_say_what_to_do(tmp_path):
     shutil.copy(OWN / "G_ema.pth", tmp_path / "weights")
     assert torch.equal(fewgan.load(tmp_path / "weights").sample(1), fewgan.load(OWN).sample(1))
     (tmp_path / "up" / "138k").mkdir(parents=True)
+    (tmp_path / "up" / "0").mkdir()
+    (tmp_path / "up" / "0" / "notes.txt").touch()
     shutil.copy(OWN / "G_ema.pth", tmp_path / "up" / "138k")
     torch.save({"epoch": 1, "other": {"a": torch.zeros(1)}}, tmp_path / "x.pth")
     with zipfile.ZipFile(tmp_path / "138k.zip", "w") as archive:

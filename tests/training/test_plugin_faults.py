@@ -106,9 +106,10 @@ class Gives(nn.Module):
 @pytest.mark.parametrize(
     ("images", "what"),
     [
-        (lambda a, b, c, d: (a.double(), b, c, d), r"real images of float64 \[4, 3, 16, 16\]"),
-        (lambda a, b, c, d: (a, b[:, :1], c, d), r"fake images of float32 \[4, 1, 16, 16\]"),
-        (lambda a, b, c, d: (a, b, c[:2], d), "other numbers of labels than of images"),
+        (lambda a, b, c, d: (a.double(), b, c, d), r"float64 \[4, 3, 16, 16\] for real, and not images"),
+        (lambda a, b, c, d: (a, b[:, :1], c, d), r"float32 \[4, 1, 16, 16\] for fake"),
+        (lambda a, b, c, d: (None, b, c, d), "NoneType for real"),
+        (lambda a, b, c, d: (a, b, c[:2], d), "2 labels for 4 images"),
         (lambda *four: four[:3], "3 values and not real, fake, labels, fake_labels"),
     ],
 )
@@ -122,13 +123,22 @@ def test_images_of_a_regularizer_are_of_the_kind_it_was_given(images, what):
     [
         lambda step: (step.real.mean(), step.fake.mean()),
         lambda step: step.real.mean((1, 2, 3)),
-        lambda step: (step.real[:2].mean((1, 2, 3)), step.fake.mean((1, 2, 3))),
+        lambda step: (1.0, 2.0),
         lambda step: None,
     ],
 )
 def test_logits_of_a_regularizer_are_of_every_image(logits):
     with pytest.raises(FewganError, match="the regularizer odd: its logits are not two tensors"):
         step_d(team(odd=Gives(logits=logits)))
+
+
+def test_what_works_in_a_step_stays_allowed():
+    step_d(team(odd=Gives(images=lambda a, b, c, d: (a, b.bfloat16(), None, None))))
+    step_d(team(odd=Gives(logits=lambda step: (None, None))))
+    step_d(team(odd=Gives(logits=lambda step: (step.real.mean((2, 3)).reshape(-1), step.fake.mean((1, 2, 3))))))
+    module = Gives()
+    module.start = 100  # a setting of this name is no hook
+    assert checked.plugin("regularizers", "odd", module) is module
 
 
 def test_who_replaces_the_loss_of_one_side_brings_that_of_the_other():

@@ -54,6 +54,7 @@ def push(options: Options, screen: Screen) -> Pushed:
         folder = Path(options.folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"--folder {folder}: exists and is not an empty folder; give another")
+        folder.mkdir(parents=True, exist_ok=True)  # before the work rather than after it
         files = _write(folder, model, options, licence, screen)
         return Pushed(str(folder), files, licence)
     with tempfile.TemporaryDirectory(prefix="fewgan-push-") as temporary:

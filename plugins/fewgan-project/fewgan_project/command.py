@@ -84,6 +84,7 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     known = {"model": model.name, "photos": [Path(path).name for path in options.photos]}
     known["hash"] = _hash(squares, options, space, model)
     stored.refuse_to_overwrite(folder / stored.LATENTS, known)
+    run.writable(folder)
     network, maps = _maps(options.features, target)
 
     parts: list[projection.Projection] = []
@@ -106,7 +107,7 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     distances, starts = (torch.cat([getattr(part, name) for part in parts]) for name in ("distances", "starts"))
     for index, (name, path) in enumerate(zip(names, options.photos, strict=True)):
         both = imagefile.grid(imagefile.shaped(torch.stack([squares[index], made[index]]), model.config), 2)
-        imagefile.save_picture(folder / name, both, "png", {**facts, "index": index})
+        imagefile.save_picture(folder / name, both, "png", {**facts, "photo": index})
         photos.append(Photo(path, name, float(distances[index]), float(starts[index])))
     place = [] if options.run is None else [options.run]
     more = ["--interpolate"] if len(photos) > 1 else []

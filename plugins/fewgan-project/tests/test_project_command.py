@@ -66,7 +66,7 @@ def test_photos_become_pictures_and_latents(run, photos, capsys):
     latents = stored.read(Path(report["latents"]))
     assert latents.count == 3
     assert latents.facts["photos"] == photos
-    assert facts_of(Path(folder) / "000001-c.png")["index"] == 1
+    assert facts_of(Path(folder) / "000001-c.png")["photo"] == 1
 
     assert cli.run(["sample", str(run), "--latents", report["latents"], "--device", "cpu", "--out", "drawn"]) == 0
     for index, one in enumerate(report["photos"]):
