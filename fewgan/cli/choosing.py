@@ -74,9 +74,7 @@ def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[s
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--resume", nargs="?", const="")
     for kind in (kind for kind in kinds if kind in CHOOSERS):
-        usual = registry.default(kind)
-        action = "append" if kind == "trackers" else "store"
-        parser.add_argument(CHOOSERS[kind], dest=kind, nargs="?", action=action, default=usual, const=usual)
+        parser.add_argument(CHOOSERS[kind], dest=kind, nargs="?", action="append", default=[], const="")
     for name in switches:
         parser.add_argument(flag(name), dest=f"regularizers {name}", action="store_true")
         parser.add_argument(flag(f"no-{name}"), dest=f"regularizers {name}", action="store_false")
@@ -90,7 +88,11 @@ def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[s
     if line["resume"] is not None:  # a run has its own plugins
         return []
     on = [name for name in switches if line[f"regularizers {name}"]]
-    return _keys({kind: line.get(kind) for kind in kinds}, on)
+    # A chooser without a name may be the value of another option, which says nothing of those before it.
+    found: dict[str, Any] = {kind: [name for name in line.get(kind, ()) if name] for kind in kinds}
+    for kind in found.keys() - {"trackers"}:
+        found[kind] = found[kind][-1] if found[kind] else registry.default(kind)
+    return _keys(found, on)
 
 
 def _keys(chosen: Mapping[str, Any], regularizers: Sequence[str]) -> list[Key]:

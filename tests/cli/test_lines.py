@@ -155,6 +155,7 @@ WORDS = [
 @settings(max_examples=150, deadline=None)
 @example(["--transfer", "--", "--transfer=minegan"])
 @example(["--source", "--", "--transfer=minegan"])
+@example(["--transfer=minegan", "--source", "--transfer"])
 @given(st.lists(st.sampled_from(WORDS), max_size=7))
 def test_what_is_chosen_is_what_typer_reads(words):
     """A first look at the line decides which options there are; typer decides what is chosen, and they agree."""
