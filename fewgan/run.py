@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from fewgan import signatures
 from fewgan.errors import FewganError, UsageError
 
-FORMAT = 1
+FORMAT = signatures.FORMAT
 GENERATOR, BEST = "generator.safetensors", "best.safetensors"
 _NAME = re.compile(r"(\d{5,})-")
 SIGNS = ("real.png", "metrics.jsonl", GENERATOR)  # beside config.json they tell a run from another program's folder

@@ -65,10 +65,15 @@ def own(facts: Mapping[str, Any]) -> str:
     return OWN + json.dumps({"format": FORMAT, **facts})
 
 
-def sheet(**facts: Any) -> PngInfo:
-    """For Pillow's `pnginfo`: the sign of a PNG with several pictures or curves, by which `prepare` passes it over."""
+def of_png(facts: Mapping[str, Any]) -> PngInfo:
+    """`own` for Pillow's `pnginfo`."""
     from PIL.PngImagePlugin import PngInfo
 
     text = PngInfo()
-    text.add_text("Comment", own({"sheet": True, **facts}))
+    text.add_text("Comment", own(facts))
     return text
+
+
+def sheet(**facts: Any) -> PngInfo:
+    """For Pillow's `pnginfo`: the sign of a PNG with several pictures or curves, by which `prepare` passes it over."""
+    return of_png({"sheet": True, **facts})

@@ -251,13 +251,18 @@ def _switch(name: str, entry: Entry, plugin: Plugin | None) -> inspect.Parameter
 def parameter(item: Field, prefix: str, panel: str | None = None) -> inspect.Parameter:
     """An option of a plugin for typer. prefix: `cr-`; nothing for a command."""
     text = flag(f"{prefix}{item.name}")
-    kind, default = (list[str], list(item.default)) if item.type is tuple else (item.type, item.default)
     return keyword(
-        f"option_{prefix}{item.name}", kind | None if item.optional else kind, default,
+        f"option_{prefix}{item.name}", *typed(item),
         f"{text}/{flag(f'no-{prefix}{item.name}')}" if item.type is bool else text,
         metavar=METAVARS.get(item.type, "TEXT"), min=item.min, max=item.max, help=item.help,
         callback=finite if item.type is float else None, rich_help_panel=panel,
     )  # fmt: skip
+
+
+def typed(item: Field) -> tuple[Any, Any]:
+    """The annotation and the default of an option, as typer has them: lists in the place of tuples."""
+    kind, default = (list[str], list(item.default)) if item.type is tuple else (item.type, item.default)
+    return kind | None if item.optional else kind, default
 
 
 def _panel(name: str, summary: str) -> str:

@@ -61,14 +61,12 @@ def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
 
 
 def _argument(item: Field) -> inspect.Parameter:
-    several = item.type is tuple
-    kind: Any = list[str] if several else item.type
+    kind, default = choosing.typed(item)
     place = typer.Argument(metavar=item.name.upper(), help=escaped(item.help), min=item.min, max=item.max)
-    default = list(item.default) if several else item.default
     return _keyword(
         f"option_{item.name}",
         inspect.Parameter.empty if default in ("", []) else default,
-        Annotated[kind | None if item.optional else kind, place],
+        Annotated[kind, place],
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -90,13 +90,16 @@ def _gap(side: int) -> int:
 
 def save_picture(path: Path, image: Image.Image, kind: str, facts: Mapping[str, Any]) -> None:
     """Writes PNG or JPEG (quality 95, full colour resolution); `facts` go into the file's comment."""
-    comment = signatures.own(facts)
     if kind == "png":
-        text = PngImagePlugin.PngInfo()
-        text.add_text("Comment", comment)
-        _replace(path, image, "PNG", pnginfo=text)
+        _replace(path, image, "PNG", pnginfo=signatures.of_png(facts))
     else:
-        _replace(path, image, "JPEG", quality=95, subsampling=0, comment=comment)
+        _replace(path, image, "JPEG", quality=95, subsampling=0, comment=signatures.own(facts))
+
+
+def save_sheet(path: Path, image: Image.Image, **facts: Any) -> None:
+    """Writes a PNG that shows several pictures, which is no sample."""
+    with replacing(path) as temporary:
+        image.save(temporary, "PNG", pnginfo=signatures.sheet(**facts))
 
 
 def _replace(path: Path, image: Image.Image, kind: str, **options: Any) -> None:

@@ -133,9 +133,7 @@ def _by_role(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
 
 def described(files: Mapping[str, Any]) -> str:
     """What a single file holds, for a message; "" where there are several."""
-    content = None
-    with suppress(Unread):
-        content = files[next(iter(files))] if len(files) == 1 else None
+    content = files[next(iter(files))] if len(files) == 1 else None
     if not isinstance(content, Mapping) or not content:
         return ""
     names = [printable(str(key), 40) for key in list(content)[:4]]

@@ -23,7 +23,6 @@ from fewgan.sources.files import ENDINGS, Unread, WeightFiles, described, is_wei
 from fewgan.sources.model import DISCRIMINATOR, Model
 from fewgan.training.config import Config
 
-UNREAD = ""
 _OF_A_RUN = "{path}: checkpoints hold no generator to start from; give the run, {run}, or one of its generators/"
 
 
@@ -202,23 +201,25 @@ def _load_foreign(path: Path) -> Model:
     if not files:
         raise UsageError(f"{path}: {_without_weights(path)}")
     shown = ", ".join(list(files)[:6]) + (", …" if len(files) > 6 else "")
-    failed: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
     found = _recognised(files, path, failed) or _recognised(_unwrapped(files, path), path, failed, f" within {shown}")
     if found is not None:
         return _foreign_model(path, *found)
-    if UNREAD in failed:
-        raise UsageError(failed[UNREAD])
-    broken = "".join(f"; that of {name} fails with {why}" for name, why in failed.items())
+    for error in failed.values():
+        if isinstance(error, Unread):
+            raise error
+    whys = {name: one_line(f"{type(error).__name__}: {error}") for name, error in failed.items()}
+    broken = "".join(f"; that of {name} fails with {why}" for name, why in whys.items())
     raise UsageError(f"{path}: no installed architecture reads the layout of {shown}{described(files)}{broken}")
 
 
 def _recognised(
-    files: Mapping[str, Any], path: Path, failed: dict[str, str], within: str = ""
+    files: Mapping[str, Any], path: Path, failed: dict[str, Exception], within: str = ""
 ) -> tuple[registry.Choice, Pretrained] | None:
     """What the first architecture that knows their layout reads in the files, None where none does.
 
-    failed: gets why an architecture failed, and under UNREAD why a file cannot be read. within: where the files are
-    from, for messages. Raises UsageError where one knows the layout and refuses what the files hold.
+    failed: gets why an architecture failed, Unread where a file cannot be read. within: where the files are from, for
+    messages. Raises UsageError where one knows the layout and refuses what the files hold.
     """
     refused: dict[str, str] = {}
     for name in sorted(registry.find("architectures")) if files else ():
@@ -229,13 +230,13 @@ def _recognised(
         try:
             found = plugin.read(files) if plugin.read is not None else None
         except Unread as error:
-            failed.setdefault(UNREAD, str(error))
+            failed.setdefault(name, error)
             continue
         except UsageError as error:
             refused[name] = str(error)  # another architecture may know them all the same
             continue
         except Exception as error:
-            failed[name] = one_line(f"{type(error).__name__}: {error}")
+            failed.setdefault(name, error)
             continue
         if found is not None:
             return registry.choose("architectures", name, found.options), found

@@ -135,8 +135,8 @@ class Model:
 
         Raises UsageError for more than a viewer takes, FewganError where the file cannot be written.
         """
-        facts = {"sheet": True, "model": self.name, "step": self.config.get("step"), "count": len(pictures)}
-        imagefile.save_picture(Path(path), imagefile.grid(self.shaped(pictures)), "png", facts)
+        facts = {"model": self.name, "step": self.config.get("step"), "count": len(pictures)}
+        imagefile.save_sheet(Path(path), imagefile.grid(self.shaped(pictures)), **facts)
 
     def save(self, folder: str | Path, *, half: bool = False) -> None:
         """Writes generator.safetensors, and discriminator.safetensors where there is one: a source, small to share.

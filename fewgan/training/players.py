@@ -90,6 +90,11 @@ class Players:
         return [own, *((checked.REGULARIZER, name, module) for name, module in self.regularizers.items())]
 
     @property
+    def keeping(self) -> list[str]:
+        """The names of those that need the source on a resume, too."""
+        return [name for _, name, module in self.plugins if getattr(module, "keeps_source", False)]
+
+    @property
     def needs_real(self) -> bool:
         """Whether a plugin asks for photos in the G step."""
         return any(getattr(module, "needs_real", False) for _, _, module in self.plugins)

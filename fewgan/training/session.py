@@ -27,7 +27,7 @@ from fewgan.training import checkpoint, settle
 from fewgan.training.average import Average
 from fewgan.training.checkpoint import State
 from fewgan.training.config import Config
-from fewgan.training.players import apply_schedules, assemble, optimizers
+from fewgan.training.players import Players, apply_schedules, assemble, optimizers
 
 
 @dataclass
@@ -74,8 +74,9 @@ def begin(config: Config, screen: Screen) -> Session:
     torch.manual_seed(config.seed)
     networks = settle.networks(config, data, classes).with_discriminator()
     config = settle.with_defaults(config, networks)
-    source_weights = fingerprint(model.generator.state_dict()) if model is not None else None
-    state = _state(config, networks, target, data, source=model, new=True)
+    players = assemble(config, networks)
+    source_weights = fingerprint(model.generator.state_dict()) if model is not None and players.keeping else None
+    state = _state(config, players, networks, target, data, source=model, new=True)
     if asked["loss"] is not None and (name := state.players.loss_plugin_name) is not None:
         raise UsageError(f"--loss {asked['loss']}: {name} brings a loss of its own; leave --loss out")
     _check_space(config, state, Path(config.out))
@@ -140,9 +141,10 @@ def resume(folder: Path, screen: Screen, given: Mapping[str, Any]) -> Session:
     photos_of = _dataset(folder, record, given.get("data"))
     plugin, options = config.architecture.plugin()
     networks = load.build_empty(plugin, options, size=config.size, classes=record["network_classes"])
-    weights = record.get("source_weights")
-    built = networks.with_discriminator()
-    state = _state(config, built, target, photos_of, source=None, source_weights=weights, new=False)
+    networks = networks.with_discriminator()
+    players = assemble(config, networks)
+    source = _kept_source(config, players, record.get("source_weights"))
+    state = _state(config, players, networks, target, photos_of, source=source, new=False)
     _restore(folder, state, screen)
     if "steps" in given and config.steps < state.step:
         made = counted(state.step, "step")
@@ -230,39 +232,44 @@ def _check_space(config: Config, state: State, folder: Path) -> None:
         storage.check_space(folder, checkpoint.space(state, generators) - taken)
 
 
+def _kept_source(config: Config, players: Players, weights: str | None) -> Model | None:
+    """The source of a run where a plugin keeps it. weights: its fingerprint, None of a run that has none.
+
+    Raises UsageError where it is another one by now.
+    """
+    if not players.keeping or config.source is None:
+        return None
+    model = load.load(config.source)
+    if weights not in (None, fingerprint(model.generator.state_dict())):
+        raise UsageError(
+            f"{config.source}: its generator is not the one that the run began with, which {players.keeping[0]} still "
+            "needs; put that one back"
+        )
+    return model
+
+
 def _state(
     config: Config,
+    players: Players,
     networks: Networks,
     target: torch.device,
     data: dataset.Dataset,
     *,
     source: Model | None,
-    source_weights: str | None = None,
     new: bool,
 ) -> State:
-    """Networks and plugins on their device, alike in all processes, with the source's weights in a new run.
-
-    source_weights: what the source must be where a plugin keeps it, see `fingerprint`.
-    """
-    players = assemble(config, networks)
-    keeping = [name for _, name, plugin in players.plugins if getattr(plugin, "keeps_source", False)]
-    model = load.load(config.source) if keeping and source is None and config.source is not None else source
-    if model is not None and keeping and source_weights not in (None, fingerprint(model.generator.state_dict())):
-        raise UsageError(
-            f"{config.source}: its generator is not the one that the run began with, which {keeping[0]} still needs; "
-            "put that one back"
-        )
-    if model is not None:
-        transfer.copy_weights(model, networks, data.classes)
+    """Networks and plugins on their device, alike in all processes, with the source's weights where it is given."""
+    if source is not None:
+        transfer.copy_weights(source, networks, data.classes)
     for module in players.modules.values():
         module.to(target).to(memory_format=device.memory_format(target))
         module.train()
-    starting = [plugin for _, name, plugin in players.plugins if new or name in keeping]
+    starting = [plugin for _, name, plugin in players.plugins if new or name in players.keeping]
     hooks = [plugin.start for plugin in starting if callable(getattr(plugin, "start", None))]
-    if model is not None and hooks:
-        model.to(target)
+    if source is not None and hooks:
+        source.to(target)
         for start in hooks:
-            start(networks, [model])
+            start(networks, [source])
     distributed.broadcast_parameters(players.modules.values())
     if distributed.world_size() > 1:
         players.random = torch.Generator(target)

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from fewgan import distributed, run
 from fewgan.photos import dataset
-from fewgan.sampling.imagefile import grid, shaped
+from fewgan.sampling.imagefile import grid, save_sheet, shaped
 from fewgan.screen import Screen
-from fewgan.signatures import sheet
 from fewgan.sources.model import Model
 from fewgan.training import diagnostics
 from fewgan.training.best import Best
@@ -171,15 +170,14 @@ def save_samples(work: Session, folder: Path) -> Tensor:
     columns = 8
     labels = torch.arange(GRID_SIZE) // columns % max(state.players.generator.classes, 1)
     pictures = model.sample(GRID_SIZE, seed=work.config.seed, labels=labels)
-    with run.replacing(folder / "samples" / f"{state.step:06d}.png") as temporary:
-        grid(shaped(pictures, work.record), columns).save(temporary, format="PNG", pnginfo=sheet(step=state.step))
+    path = folder / "samples" / f"{state.step:06d}.png"
+    save_sheet(path, grid(shaped(pictures, work.record), columns), step=state.step)
     return pictures
 
 
 def save_photos(work: Session, folder: Path) -> None:
     """real.png: photos to look at beside the samples."""
-    with run.replacing(folder / "real.png") as temporary:
-        grid(shaped(_photos(work), work.record)).save(temporary, format="PNG", pnginfo=sheet())
+    save_sheet(folder / "real.png", grid(shaped(_photos(work), work.record)))
 
 
 def _compared(work: Session, pictures: Tensor) -> dict[str, float | None]:

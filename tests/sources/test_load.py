@@ -30,15 +30,6 @@ from fewgan.training.loop import train
 OWN = Path(__file__).parents[1] / "golden" / "biggan-32"
 
 
-@pytest.fixture
-def foreign(tmp_path):
-    folder = tmp_path / "foreign"
-    folder.mkdir()
-    for name in ("G_ema.pth", "D.pth"):
-        shutil.copy(OWN / name, folder)
-    return folder
-
-
 def test_a_foreign_folder_is_a_model(foreign):
     model, io = fewgan.load(foreign), load_file(OWN / "io.safetensors")
     images = model.generate(io["z"], io["y"])
