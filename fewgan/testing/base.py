@@ -156,6 +156,21 @@ class ModuleTests(PluginTests):
         """As `used`, but from where torch's generator stands."""
         raise NotImplementedError
 
+    def _trained_and_resumed(self, settled: Config) -> Path:
+        """The folder of a whole training, which a resume of the half of it repeats."""
+        with self._told("a training runs to its end"):  # it ends before after ten steps in a row that are not finite
+            whole = train(settled, QUIET).folder
+        skipped = skipped_updates(whole)
+        self.must(skipped == 0, "losses and gradients are finite", f"{skipped} updates were not")
+        half = Path(shutil.copytree(whole, whole.with_name("00099-half")))
+        run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped in the middle
+        with self._told("a run that was stopped resumes"):
+            resume(str(half), QUIET, steps=settled.steps)
+        ours, theirs = (storage.read_tensors(run.checkpoints(folder)[-1][1])[0] for folder in (half, whole))
+        rule = "a resumed run gives the same, bit for bit: state is in buffers, randomness comes from torch's generator"
+        self.must(same(ours, theirs), rule, difference(ours, theirs))
+        return whole
+
 
 class TrainedTests(ModuleTests):
     """What is tested by training with it, too."""
@@ -168,17 +183,7 @@ class TrainedTests(ModuleTests):
         raise NotImplementedError
 
     def test_twenty_steps_of_training_and_a_resume_in_the_middle(self, tmp_path: Path) -> None:
-        with self._told("a training runs to its end"):  # it ends before after ten steps in a row that are not finite
-            whole = train(self.config(tmp_path), QUIET).folder
-        skipped = skipped_updates(whole)
-        self.must(skipped == 0, "losses and gradients are finite", f"{skipped} updates were not")
-        half = Path(shutil.copytree(whole, tmp_path / "runs" / "00099-half"))
-        run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped in the middle
-        with self._told("a run that was stopped resumes"):
-            resume(str(half), QUIET, steps=STEPS)
-        ours, theirs = (storage.read_tensors(run.checkpoints(folder)[-1][1])[0] for folder in (half, whole))
-        rule = "a resumed run gives the same, bit for bit: state is in buffers, randomness comes from torch's generator"
-        self.must(same(ours, theirs), rule, difference(ours, theirs))
+        self._trained_and_resumed(self.config(tmp_path))
 
     def test_a_few_steps_in_bfloat16(self, tmp_path: Path) -> None:
         rule = "it trains with --precision bf16, too; what needs float32 runs within full_precision, on .float()"

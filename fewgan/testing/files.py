@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fewgan import run, storage
+from fewgan import run
 from fewgan.plugin import UsageError
 from fewgan.sources import known
 from fewgan.sources.load import load
-from fewgan.testing.base import QUIET, config, difference, same, skipped_updates, states
+from fewgan.testing.base import config, difference, same, states
 from fewgan.testing.generators import GeneratorTests
-from fewgan.training.loop import resume, train
 
 
 class FileTests(GeneratorTests):
@@ -22,18 +20,9 @@ class FileTests(GeneratorTests):
 
     def test_it_trains_resumes_and_samples_from_its_files(self, tmp_path: Path) -> None:
         changes = {"architecture": self.choice, "size": self.size, "steps": 4, "save_every": 2, "sample_every": 4}
-        with self._told("a training runs to its end"):
-            settled = config(tmp_path, dataset_size=self.size, classes=min(self.classes), **changes)
-            whole = train(settled, QUIET).folder
-        skipped = skipped_updates(whole)
-        self.must(skipped == 0, "losses and gradients are finite", f"{skipped} updates were not")
-        half = Path(shutil.copytree(whole, tmp_path / "runs" / "00099-half"))
-        run.checkpoints(half)[-1][1].unlink()  # as if it had been stopped in the middle
-        with self._told("a run that was stopped resumes"):
-            resume(str(half), QUIET, steps=4)
-        ours, theirs = (storage.read_tensors(run.checkpoints(folder)[-1][1])[0] for folder in (half, whole))
-        rule = "a resumed run gives the same, bit for bit: all state is in parameters and buffers"
-        self.must(same(ours, theirs), rule, difference(ours, theirs))
+        whole = self._trained_and_resumed(
+            config(tmp_path, dataset_size=self.size, classes=min(self.classes), **changes)
+        )
         model = load(whole / run.GENERATOR)
         with self._told("a generator file makes pictures"):
             pictures = model.sample(3, seed=1)
