@@ -140,7 +140,7 @@ def all_gather(rows: Tensor) -> Tensor:
     if world_size() == 1:
         return rows
     others = [torch.zeros_like(rows)] * world_size()
-    whole: Tensor = Sum.apply(torch.cat((*others[: rank()], rows, *others[rank() + 1 :])))
+    whole: Tensor = _Sum.apply(torch.cat((*others[: rank()], rows, *others[rank() + 1 :])))
     return whole
 
 
@@ -186,10 +186,10 @@ def broadcast_parameters(modules: Iterable[nn.Module]) -> None:
             tensor.copy_(flat)
 
 
-class Sum(torch.autograd.Function):
+class _Sum(torch.autograd.Function):
     """The sum over ranks. Each rank's loss depends on everyone's values, so its gradient is summed as well.
 
-    The backward is itself a Sum, so that a gradient penalty through it is right, too.
+    The backward is itself a sum, so that a gradient penalty through it is right, too.
     """
 
     @staticmethod
@@ -198,7 +198,7 @@ class Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        summed: Tensor = Sum.apply(gradient)
+        summed: Tensor = _Sum.apply(gradient)
         return summed
 
 

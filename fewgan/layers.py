@@ -211,16 +211,13 @@ def batch_norm(  # noqa: PLR0917 (the parameters of F.batch_norm)
     """
     if device.memory_format(x.device) == torch.contiguous_format:
         x = x.contiguous()  # whatever layout a network works in
-    rank, world_size = distributed.rank(), distributed.world_size()
+    world_size = distributed.world_size()
     if world_size == 1 or not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
     wide = x if x.dtype == torch.float64 else x.float()
     over = [0, *range(2, x.dim())]
     variance, mean = torch.var_mean(wide, dim=over, correction=0)
-    own = torch.stack((mean, variance))
-    others = [torch.zeros_like(own)] * world_size
-    everyone: Tensor = distributed.Sum.apply(torch.stack([*others[:rank], own, *others[rank + 1 :]]))
-    means, variances = everyone.unbind(1)
+    means, variances = distributed.all_gather(torch.stack((mean, variance))[None]).unbind(1)
     mean = means.mean(0)
     variance = (variances + (means - mean).square()).mean(0)
     with torch.no_grad():

@@ -30,11 +30,12 @@ from filelock import FileLock, Timeout
 
 from fewgan import signatures
 from fewgan.errors import FewganError, UsageError
+from fewgan.screen import size_text
 
 FORMAT = signatures.FORMAT
-GENERATOR, BEST = "generator.safetensors", "best.safetensors"
+GENERATOR, BEST, DISCRIMINATOR = "generator.safetensors", "best.safetensors", "discriminator.safetensors"
 _NAME = re.compile(r"(\d{5,})-")
-SIGNS = ("real.png", "metrics.jsonl", GENERATOR)  # beside config.json they tell a run from another program's folder
+MARKS = ("real.png", "metrics.jsonl", GENERATOR)  # beside config.json they tell a run from another program's folder
 WRITTEN = ("samples", "checkpoints", "generators")  # the subfolders that a training writes to
 
 
@@ -110,11 +111,6 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-def size_text(count: int) -> str:
-    """Bytes as a person says them."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"
-
-
 def runs_in(place: Path) -> list[Path]:
     """The run folders of a place, by number."""
     found = [(int(match[1]), folder) for folder in _folders(place) if (match := _NAME.match(folder.name))]
@@ -140,8 +136,8 @@ def beside_best(generator: Path) -> bool:
 
 def is_run(folder: Path) -> bool:
     """Whether a training has begun here."""
-    signs = (*SIGNS, "checkpoints", ".lock")
-    return (folder / "config.json").exists() and any((folder / sign).exists() for sign in signs)
+    marks = (*MARKS, "checkpoints", ".lock")
+    return (folder / "config.json").exists() and any((folder / mark).exists() for mark in marks)
 
 
 def read_config(run: Path) -> dict[str, Any]:

@@ -63,6 +63,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def size_text(count: int) -> str:
+    """Bytes as a person says them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"
+
+
 def say(text: str) -> None:
     """Lines on stderr. The work goes on where nobody can read them: a closed stream or terminal, a full disk."""
     _write(sys.stderr, _lines_of(text))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fewgan import run, signatures
 from fewgan.errors import FewganError, UsageError
+from fewgan.screen import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         try:
             save_file(flat, temporary, metadata={"fewgan": text})
         except SafetensorError as error:
-            needed = run.size_text(sum(tensor.nbytes for tensor in flat.values()))
+            needed = size_text(sum(tensor.nbytes for tensor in flat.values()))
             raise OSError(0, f"{needed} needed; {error}") from error
 
 
@@ -97,22 +98,18 @@ def tensor_names(path: Path) -> list[str]:
         raise Damaged(f"{path}: {what or f'cannot be read ({error}); the file is damaged'}") from None
 
 
-def read_tensors(path: Path, prefixes: str | Sequence[str] = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors whose names start with one of the prefixes, and the facts.
+def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors whose names start with `prefix`, without it, and the facts.
 
-    prefixes: a single one is taken off the names. Raises UsageError naming the file, Damaged where it is not what was
-    written.
+    Raises UsageError naming the file, Damaged where it is not what was written.
     """
-    wanted = (prefixes,) if isinstance(prefixes, str) else tuple(prefixes)
     with _opened(path) as (file, facts):
-        tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith(wanted)}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
     sums = facts.pop("crc32", {})
     for name, value in _checksums(facts, tensors).items():
         if not isinstance(sums, dict) or sums.get(name, value) != value:
             raise Damaged(f"{path}: the file is damaged: {name or 'its description'} is not what was written")
-    if isinstance(prefixes, str):
-        tensors = {name.removeprefix(prefixes): tensor for name, tensor in tensors.items()}
-    return tensors, facts
+    return part(tensors, prefix), facts
 
 
 def part(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
@@ -170,7 +167,7 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if free < needed:
         raise FewganError(
-            f"{folder}: needs {run.size_text(needed)} of disk space, only {run.size_text(free)} available; free some, "
+            f"{folder}: needs {size_text(needed)} of disk space, only {size_text(free)} available; free some, "
             "or name another place"
         )
 

@@ -21,7 +21,8 @@ import fewgan
 from fewgan import run, storage
 from fewgan.architectures.biggan import Options
 from fewgan.photos import dataset
-from fewgan.photos.gather import Refusal, gather
+from fewgan.photos.found import Refusal
+from fewgan.photos.gather import gather
 from fewgan.photos.kinds import Refused
 from fewgan.photos.prepare import prepare
 from fewgan.photos.squares import Square, square

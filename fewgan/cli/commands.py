@@ -119,7 +119,7 @@ def train(
     """
     screen = Screen(quiet)
     if resume is not None:
-        given = flags.given(ctx, allowed=(*CHANGEABLE, "resume", "quiet", "as_json"), beside="--resume")
+        given = flags.given_with_resume(ctx, allowed=(*CHANGEABLE, "resume", "quiet", "as_json"))
         import fewgan.training.loop
 
         changes = {name: ctx.params[name] for name in CHANGEABLE if name in given}

@@ -79,16 +79,14 @@ def ratio(option: str, text: str | None) -> float | None:
     return value
 
 
-def given(context: typer.Context, *, allowed: Collection[str], beside: str) -> set[str]:
-    """The parameters that are given on the command line. Raises UsageError for one that is not allowed."""
+def given_with_resume(context: typer.Context, *, allowed: Collection[str]) -> set[str]:
+    """The parameters that are given beside --resume. Raises UsageError for one that is not allowed."""
     found: set[str] = set()
     for name, parameter in _on_the_line(context):
         if name not in allowed:
             turned_off = context.params[name] is False and parameter.secondary_opts
             shown = (parameter.secondary_opts if turned_off else parameter.opts)[0]
-            if parameter.param_type_name == "argument":
-                shown = str(context.params[name])
-            raise UsageError(f"{shown} cannot be used with {beside}, which takes the settings of the run; leave it out")
+            raise UsageError(f"{shown} cannot be used with --resume, which takes the settings of the run; leave it out")
         found.add(name)
     return found
 

@@ -15,7 +15,7 @@ from fewgan import registry
 from fewgan.cli import choosing
 from fewgan.installed import KINDS
 from fewgan.options import exact, fields_of, flag, limits
-from fewgan.screen import Screen, command, counted, duration, is_terminal, one_line, output, safe
+from fewgan.screen import Screen, command, counted, duration, is_terminal, one_line, output, safe, size_text
 
 
 def result(content: Any, as_json: bool, text: Callable[[Any], str]) -> None:
@@ -188,7 +188,7 @@ def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name.endswith("_bytes"):
-        return f"{value / 1e9:.2g} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+        return size_text(value)
     if isinstance(value, int | float):
         return f"{value:.5g}" if isinstance(value, float) else f"{value:,}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, list | tuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +23,6 @@ from fewgan.photos.store import FORMAT
 from fewgan.run import regular
 from fewgan.screen import safe
 
-__all__ = ["Dataset", "indices", "is_dataset", "load", "name_of", "order", "photos"]
-
 _CHUNK = 256
 
 
@@ -32,12 +31,11 @@ class Dataset:
     """What `prepare` wrote. images: uint8 [n, 3, S, S], memory-mapped; labels: int64 [n]; held_out: bool [n].
 
     classes: names by label, empty without classes (every label is 0 then). names: of the source photos. fingerprint:
-    of pixels, labels and held-out marks. name: the folder's, for the names of runs. crop, aspect: how the squares were
-    cut out of photos, and width by height of what they stand for; see `prepare`.
+    of pixels, labels and held-out marks. crop, aspect: how the squares were cut out of photos, and width by height of
+    what they stand for; see `prepare`.
     """
 
     folder: Path
-    name: str
     size: int
     classes: tuple[str, ...]
     images: Tensor
@@ -91,7 +89,6 @@ def load(folder: Path) -> Dataset:
     rows = facts["images"]
     return Dataset(
         folder=Path(folder),
-        name=name_of(folder),
         size=size,
         classes=tuple(facts["classes"]),
         images=images,
@@ -102,6 +99,29 @@ def load(folder: Path) -> Dataset:
         crop=str(facts.get("crop", "center")),
         aspect=float(facts.get("aspect", 1.0)),
     )
+
+
+def of_run(record: Mapping[str, Any], folder: Path) -> Dataset | None:
+    """The dataset of a run with this config.json: the one beside it, which moved along with it, else where it was.
+
+    The first one with the run's fingerprint, else the first that can be read; None where there is none. Raises
+    UsageError where all that is there is damaged.
+    """
+    places = [folder / relative] if isinstance(relative := record.get("data_relative"), str) else []
+    other: Dataset | None = None
+    damaged: UsageError | None = None
+    for place in (*places, Path(record["data_path"])):
+        try:
+            found = load(place)
+        except UsageError as error:
+            damaged = damaged or (error if place.exists() else None)
+            continue
+        if found.fingerprint == record.get("fingerprint"):
+            return found
+        other = other or found
+    if other is None and damaged is not None:
+        raise damaged
+    return other
 
 
 def photos(dataset: Dataset, *, held_out: bool, size: int | None = None) -> tuple[Tensor, Tensor]:
@@ -128,11 +148,6 @@ def photos(dataset: Dataset, *, held_out: bool, size: int | None = None) -> tupl
     return images, labels
 
 
-def order(count: int, epoch: int, seed: int) -> Tensor:
-    """int64 [count]: a permutation of 0 … count − 1, a function of (count, epoch, seed) alone."""
-    return _order(count, epoch, seed).clone()
-
-
 def indices(count: int, position: int, batch: int, seed: int) -> Tensor:
     """int64 [batch]: photos number position … position + batch − 1 of the endless stream of shuffled epochs.
 
@@ -151,6 +166,7 @@ def indices(count: int, position: int, batch: int, seed: int) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _order(count: int, epoch: int, seed: int) -> Tensor:
+    """int64 [count]: a permutation of 0 … count − 1, a function of (count, epoch, seed) alone."""
     shuffled = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch)))).permutation(count)
     return torch.from_numpy(shuffled)
 

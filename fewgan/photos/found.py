@@ -13,6 +13,7 @@ from typing import IO, Any, BinaryIO
 from fewgan import run, signatures
 from fewgan.errors import UsageError
 from fewgan.photos.kinds import Refused, pictured
+from fewgan.photos.place import FACTS, IMAGES
 from fewgan.screen import safe
 
 NEVER_OPENED = "pipes, devices and sockets are never opened"
@@ -80,9 +81,10 @@ def in_order(
 
 def without_samples(found: Found) -> Found:
     """Without sheets and animations of fewgan's, and where there are other pictures, without its samples too."""
-    signs = {photo.name: sign for photo in found.photos if pictured(photo.name) and (sign := _sign(photo, found))}
-    theirs = any(pictured(photo.name) and photo.name not in signs for photo in found.photos)
-    own = {name for name, sign in signs.items() if theirs or "index" not in sign}
+    pictures = [photo for photo in found.photos if pictured(photo.name)]
+    marks = {photo.name: mark for photo in pictures if (mark := _mark(photo, found)) is not None}
+    theirs = len(marks) < len(pictures)
+    own = {name for name, mark in marks.items() if theirs or "index" not in mark}
     if not own:
         return found
     photos = [photo for photo in found.photos if photo.name not in own]
@@ -90,16 +92,22 @@ def without_samples(found: Found) -> Found:
     return replace(found, photos=photos, own=tuple(sorted(places)))
 
 
-def _sign(photo: Photo, found: Found) -> dict[str, Any]:
-    """What fewgan wrote into a picture that it made; {} where it did not make it."""
+def _mark(photo: Photo, found: Found) -> dict[str, Any] | None:
+    """What fewgan wrote into a picture that it made; None where it did not make it."""
     try:
-        _, mark, rest = found.ends(photo).partition(_MADE)
-    except (OSError, Refused):
-        return {}
+        _, made, rest = found.ends(photo).partition(_MADE)
+        facts: dict[str, Any] | None = _decoded(rest) if made else None
+    except (OSError, Refused, RecursionError):
+        return None
+    return facts
+
+
+def _decoded(rest: bytes) -> dict[str, Any]:
     try:
-        return {"format": 1} | json.JSONDecoder().raw_decode("{" + rest.decode("utf-8", "replace"))[0] if mark else {}
+        facts: dict[str, Any] = json.JSONDecoder().raw_decode("{" + rest.decode("utf-8", "replace"))[0]
     except ValueError:  # cut off
-        return {"format": 1} | ({"index": 0} if b'"index"' in rest else {})
+        return {"index": 0} if b'"index"' in rest else {}
+    return facts
 
 
 def ends_of(file: IO[bytes], start: int, length: int) -> bytes:
@@ -116,10 +124,10 @@ def _own_folders(names: set[str]) -> set[str]:
     for name in names:
         folder, _, file = name.rpartition("/")
         inside = f"{folder}/" if folder else ""
-        if file == "dataset.json":
-            ours = inside + "images.safetensors" in names
+        if file == FACTS:
+            ours = inside + IMAGES in names
         elif file == "config.json":
-            ours = any(inside + sign in names for sign in run.SIGNS)
+            ours = any(inside + mark in names for mark in run.MARKS)
         else:
             ours = file == "scores.json" and inside + "nearest.png" in names
         if ours:

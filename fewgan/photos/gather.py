@@ -33,9 +33,8 @@ from fewgan.photos.found import (
     without_samples,
 )
 from fewgan.photos.kinds import Refused, pictured
+from fewgan.photos.place import FACTS, IMAGES
 from fewgan.screen import safe
-
-__all__ = ["Found", "Photo", "Refusal", "gather", "missing", "open_photo", "pictured", "with_groups"]
 
 
 @contextmanager
@@ -142,7 +141,7 @@ def _folder(source: Path, skip: Path | None) -> Found:
                 raise
             refused.append(Refusal.of(prefix, Refused("unreadable", error.strerror or "")))
             continue
-        if folder == root and {"dataset.json", "images.safetensors"} <= {entry.name for entry in entries}:
+        if folder == root and {FACTS, IMAGES} <= {entry.name for entry in entries}:
             raise UsageError(f"{safe(str(source))} is a dataset already: train on it, or give a folder of photos")
         for entry in entries:
             name = prefix + entry.name

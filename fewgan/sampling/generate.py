@@ -16,10 +16,13 @@ from torch import Tensor
 from fewgan.errors import FewganError, UsageError
 from fewgan.sampling.imagefile import to_uint8
 from fewgan.sampling.latent import (
+    LATENT,
     STATISTICS_LABEL,
     STATISTICS_LATENT,
+    between,
     check_labels,
     check_truncation,
+    eased,
     labels,
     latents,
     loop,
@@ -55,7 +58,7 @@ def pictures(
     if count < 1:
         raise UsageError(f"--count {count}: give 1 or more")
     check_labels(chosen, model.generator.classes)
-    size = group_size(model)
+    size = group_size(model.device)
     for start in range(first, count, size):
         z = _latents(model, seed, start, size, truncation)
         chosen_labels = labels(seed, start, size, model.generator.classes, chosen, counts=model.class_counts)
@@ -64,9 +67,9 @@ def pictures(
         yield finished(made)[: count - start]
 
 
-def group_size(model: Model) -> int:
+def group_size(device: torch.device) -> int:
     """Pictures made at once: more on a GPU, where a launch for 16 leaves it idle."""
-    return GROUP if model.device.type == "cpu" else GROUP_ON_GPU
+    return GROUP if device.type == "cpu" else GROUP_ON_GPU
 
 
 @contextmanager
@@ -85,13 +88,14 @@ def _random_states(model: Model) -> list[Tensor]:
     return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _gpus(model))]
 
 
-def _latents(model: Model, seed: int, first: int, count: int, truncation: float | None) -> Tensor:
-    generator = model.generator
+def _latents(
+    model: Model, seed: int, first: int, count: int, truncation: float | None, *, stream: int = LATENT
+) -> Tensor:
+    generator, truncation = model.generator, _of_latents(model, truncation)
     if not hasattr(generator, "latents"):
-        return latents(seed, first, count, generator.latent_dim, _of_latents(model, truncation))
-    _of_latents(model, truncation)
-    rows = [generator.latents(1, torch.Generator().manual_seed(number(seed, i))) for i in range(first, first + count)]
-    return torch.cat(rows)
+        return latents(seed, first, count, generator.latent_dim, truncation, stream=stream)
+    seeds = [number(seed, index, stream=stream) for index in range(first, first + count)]
+    return torch.cat([generator.latents(1, torch.Generator().manual_seed(one)) for one in seeds])
 
 
 def animation(
@@ -110,7 +114,10 @@ def animation(
     check_truncation(truncation)
     check_labels(chosen, model.generator.classes)
     generator = model.generator
-    z, left, share = loop(seed, keyframes, FRAMES_EACH, generator.latent_dim, _of_latents(model, truncation))
+    if hasattr(generator, "latents"):
+        z, left, share = between(_latents(model, seed, 0, keyframes, truncation), FRAMES_EACH)
+    else:
+        z, left, share = loop(seed, keyframes, FRAMES_EACH, generator.latent_dim, _of_latents(model, truncation))
     corners = labels(seed, 0, keyframes, generator.classes, chosen, counts=model.class_counts)
     start, end = corners[left], corners[(left + 1) % keyframes]
     blend = eased(share)
@@ -163,7 +170,7 @@ def standing_statistics(
     def drawn() -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(0, batches * STATISTICS_BATCH, STATISTICS_BATCH):
             span = (seed, first, STATISTICS_BATCH)
-            z = latents(*span, generator.latent_dim, _of_latents(model, truncation), stream=STATISTICS_LATENT)
+            z = _latents(model, *span, truncation, stream=STATISTICS_LATENT)
             classes = labels(*span, generator.classes, counts=model.class_counts, stream=STATISTICS_LABEL)
             yield model.conditions(z.to(model.device), classes.to(model.device))
             advance()
@@ -194,11 +201,6 @@ def _of_latents(model: Model, truncation: float | None) -> float | None:
         return None
     check_served(model, truncation=truncation)
     return truncation
-
-
-def eased(share: Tensor) -> Tensor:
-    """The share of the next picture in a blend: at rest at each picture, so that there is no corner."""
-    return share * share * (3 - 2 * share)
 
 
 def finished(images: Tensor) -> Tensor:

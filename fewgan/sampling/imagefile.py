@@ -26,6 +26,11 @@ FRAME_MILLISECONDS = 40  # GIF counts in hundredths of a second
 DESCRIPTION = 0x010E  # EXIF ImageDescription
 
 
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [...] -> float32 in [−1, 1], as the networks see pictures."""
+    return images.float().div_(127.5).sub_(1)
+
+
 def to_uint8(images: Tensor) -> Tensor:
     """float [..., H, W] in [−1, 1] -> uint8: x · 127.5 + 128, clamped to 0 … 255 and truncated."""
     return images.float().mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
@@ -114,10 +119,10 @@ def facts_of(source: Path | IO[bytes]) -> dict[str, Any] | None:
         text = _comment_of_mp4(source) if movie else _comment(source)  # type: ignore[arg-type]  # a movie is a Path
         if not text.startswith(signatures.OWN):
             return None
-        facts: dict[str, Any] = json.JSONDecoder().raw_decode(text.removeprefix(signatures.OWN))[0]
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        facts = json.JSONDecoder().raw_decode(text.removeprefix(signatures.OWN))[0]
+    except (OSError, ValueError, SyntaxError, RecursionError, Image.DecompressionBombError):
         return None
-    return facts
+    return facts if isinstance(facts, dict) else None
 
 
 def _comment(source: Path | IO[bytes]) -> str:

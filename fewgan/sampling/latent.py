@@ -65,9 +65,9 @@ def labels(
     return torch.searchsorted(torch.tensor(counts).cumsum(0), torch.tensor(places, dtype=torch.int64), right=True)
 
 
-def number(seed: int, index: int) -> int:
+def number(seed: int, index: int, *, stream: int = NOISE) -> int:
     """One 63-bit number from (seed, index), to seed torch with."""
-    return int(_random(seed, index, NOISE).integers(2**63))
+    return int(_random(seed, index, stream).integers(2**63))
 
 
 def check_labels(chosen: Sequence[int] | Tensor | None, classes: int) -> None:
@@ -118,6 +118,19 @@ def loop(
     """
     path, left, share = path_through(_normals(seed, 0, keyframes, dim, LATENT), frames_each, rescaled=True)
     return truncate(path, truncation), left, share
+
+
+def between(corners: Tensor, frames_each: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A closed path as `loop` returns it, of straight lines, at rest at each corner: latents [K, ...] of any law."""
+    frame = torch.arange(len(corners) * frames_each)
+    left, share = frame // frames_each, (frame % frames_each).float() / frames_each
+    weight = eased(share).view(-1, *[1] * (corners.ndim - 1))
+    return torch.lerp(corners[left], corners[(left + 1) % len(corners)], weight.to(corners)), left, share
+
+
+def eased(share: Tensor) -> Tensor:
+    """The share of the next picture in a blend: at rest at each picture, so that there is no corner."""
+    return share * share * (3 - 2 * share)
 
 
 def path_through(corners: Array, frames_each: int, *, rescaled: bool) -> tuple[Array, Tensor, Tensor]:

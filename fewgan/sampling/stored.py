@@ -22,7 +22,7 @@ from torch import Tensor
 from fewgan import storage
 from fewgan.errors import UsageError
 from fewgan.sampling import generate
-from fewgan.sampling.latent import path_through
+from fewgan.sampling.latent import eased, path_through
 from fewgan.screen import safe
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def draw(model: Model, tensors: Mapping[str, Tensor]) -> Tensor:
 @torch.no_grad()
 def pictures(model: Model, stored: Stored, *, seed: int = 0) -> Iterator[Tensor]:
     """A picture a row, uint8 [up to `group_size`, 3, S, S] on the CPU, group by group. seed: of the noise."""
-    size = generate.group_size(model)
+    size = generate.group_size(model.device)
     for start in range(0, stored.count, size):
         part = {name: tensor[start : start + size] for name, tensor in stored.tensors.items()}
         with generate.seeded_noise(model, seed, start):
@@ -162,13 +162,13 @@ def animation(model: Model, stored: Stored, *, seed: int = 0) -> Iterator[Tensor
     # Latents z keep their length on the way, as draws of N(0, 1) would; w has no such law.
     path, left, share = path_through(corners, generate.FRAMES_EACH, rescaled=name == "z")
     frames = torch.from_numpy(path).float().reshape(-1, *stored.tensors[name].shape[1:])
-    right, eased = (left + 1) % stored.count, generate.eased(share)
+    right, weight = (left + 1) % stored.count, eased(share)
 
     def made(part: slice) -> Tensor:
         now = {name: frames[part]}
         if "condition" in stored.tensors:
             conditions = stored.tensors["condition"]
-            now["condition"] = torch.lerp(conditions[left[part]], conditions[right[part]], eased[part, None])
+            now["condition"] = torch.lerp(conditions[left[part]], conditions[right[part]], weight[part, None])
         if "labels" in stored.tensors:
             now["labels"] = stored.tensors["labels"][left[part]]
         return draw(model, now)

@@ -66,16 +66,16 @@ def kid(a: Features, b: Features, *, subsets: int = 100, size: int = 1000, seed:
     return Kernel(mean=float(some.mean()), deviation=float(some.std(correction=0)), full=float(values[-1]))
 
 
-def nearest(a: Features, b: Features, k: int = 1, *, same: bool = False) -> tuple[Tensor, Tensor]:
+def nearest(a: Features, b: Features, k: int = 1) -> tuple[Tensor, Tensor]:
     """The k rows of b nearest to each row of a: Euclidean distances float64 [n, k], rising, and indices int64 [n, k].
 
-    a [n, d], b [m, d]. same: a and b are one set, and no row is its own neighbour. k is at most m (m - 1 with same).
+    a [n, d], b [m, d]. k is at most m.
     """
     a, b = torch.as_tensor(a).detach().cpu(), torch.as_tensor(b).detach().cpu()
     found = []
     for start in range(0, len(a), TILE):
         rows = a[start : start + TILE].double()
-        _, indices = smallest(rows, b, k, start if same else None)
+        _, indices = smallest(rows, b, k, None)
         # Once more without the cancellation of the expanded square, so that a copy is at distance 0.
         distances = torch.stack([(rows - b[column].double()).norm(dim=1) for column in indices.T], dim=1)
         distances, order = distances.sort(dim=1, stable=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from fewgan import distributed
 from fewgan.errors import FewganError
 from fewgan.plugin import Features
-from fewgan.sampling.generate import GROUP, GROUP_ON_GPU
+from fewgan.sampling.generate import GROUP, group_size
 from fewgan.screen import Screen
 
 Groups = Callable[[int, int], Iterable[Tensor]]
@@ -89,20 +89,17 @@ def extract(
     device: torch.device,
     label: str,
     screen: Screen,
-    batch: int | None = None,
     see: See | None = None,
 ) -> Tensor:
     """Features float32 [count, dim] of uint8 pictures; nothing else is kept.
 
     groups(first, stop): pictures first … stop − 1 in groups. Each process extracts a shard, which is empty where there
-    are fewer batches than processes (then first == stop), and all return the whole.
-    batch: pictures at once, by default 16 on the CPU and 128 on a GPU. see(first, pictures, features) is called with
-    each batch, on the CPU. Raises FewganError where a feature is not finite.
+    are fewer groups than processes (then first == stop), and all return the whole. see(first, pictures, features) is
+    called with each batch, on the CPU. Raises FewganError where a feature is not finite.
     """
-    group = GROUP if device.type == "cpu" else GROUP_ON_GPU
-    batch = batch or group
+    batch = group_size(device)
     made = torch.zeros(count, features.dim)
-    done, stop = distributed.shard_range(count, -(-batch // group) * group)  # a shard starts with a generator's group
+    done, stop = distributed.shard_range(count, batch)  # a shard starts with a generator's group
     with screen.progress(label, stop - done, "pictures") as advance:
         for pictures in _batches(groups(done, stop), batch):
             rows = features(pictures.to(device))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fewgan import run
 from fewgan.errors import UsageError
+from fewgan.sampling.imagefile import save_sheet
 from fewgan.scoring import page, scores
 from fewgan.scoring.extract import Pictures
 from fewgan.scoring.neighbours import NearestNeighbours
@@ -97,7 +98,7 @@ def _write_one(path: Path, report: Report, neighbours: NearestNeighbours, photos
     elif path.name == "nearest.png":
         kind = "training photos" if photos.name == "train" else f"pictures of {photos.name}"
         title = f"{report.target}: samples beside the {kind} nearest in feature space"
-        scores.write_picture(path, page.draw(neighbours, photos, title=title))
+        save_sheet(path, page.draw(neighbours, photos, title=title))
     elif path.suffix == ".png":
         title = f"{report.target}: {path.stem}, {report.main.count} pictures each"
         scores.write_curve(path, report, title=title)

@@ -16,7 +16,8 @@ from torch import Tensor
 from fewgan import run
 from fewgan.errors import UsageError
 from fewgan.photos.decode import CROPS, WHITE, Decoded, decode, deep, picture
-from fewgan.photos.gather import Found, Photo, gather, open_photo
+from fewgan.photos.found import Found, Photo
+from fewgan.photos.gather import gather, open_photo
 from fewgan.photos.kinds import HEAD, Refused, is_picture, pictured
 from fewgan.photos.ranges import Ranges
 from fewgan.sampling.imagefile import facts_of

@@ -12,10 +12,10 @@ from typing import Any
 from PIL import Image
 
 from fewgan import run
+from fewgan.sampling.imagefile import save_sheet
 from fewgan.scoring import curve
 from fewgan.scoring.neighbours import Memorising
 from fewgan.screen import counted, safe
-from fewgan.signatures import sheet
 
 WIDTH = 100  # of the table, characters
 K, DENSE_K = 3, 5  # nearest neighbours: of precision and recall, of density and coverage (their papers' values)
@@ -224,10 +224,4 @@ def write_curve(path: Path, report: Report, *, title: str) -> None:
             f"Fidelity and diversity against {sets[0]} photos", [line(s, s, sets[0]) for s in shares], limits=(0.0, 1.0)
         ),
     ]
-    write_picture(path, curve.draw(panels, title=title, x_label=varied).quantize(128, dither=Image.Dither.NONE))
-
-
-def write_picture(path: Path, image: Image.Image) -> None:
-    """Writes a PNG."""
-    with run.replacing(path) as temporary:
-        image.save(temporary, "PNG", optimize=True, pnginfo=sheet())
+    save_sheet(path, curve.draw(panels, title=title, x_label=varied).quantize(128, dither=Image.Dither.NONE))

@@ -13,8 +13,9 @@ from torch import Tensor
 from fewgan import run
 from fewgan.errors import UsageError
 from fewgan.photos import dataset
-from fewgan.photos.dataset import Dataset, is_dataset
+from fewgan.photos.dataset import Dataset
 from fewgan.photos.kinds import pictured
+from fewgan.photos.place import is_dataset
 from fewgan.sampling import generate
 from fewgan.scoring.extract import Pictures, of_tensor, thinned
 from fewgan.scoring.folder import Cut, of_folder
@@ -211,19 +212,14 @@ def _own(subject: Subject, screen: Screen) -> Dataset:
         raise UsageError(
             f"{subject.name}: has no dataset of its own; name the real pictures with --against DATASET|FOLDER"
         )
-    places = [Path(path)]
-    if isinstance(relative := config.get("data_relative"), str):  # first: a project may have been moved or copied
-        places.insert(0, _run_folder(subject.model.path) / relative)
-    there = [place for place in places if (place / "dataset.json").exists()]
-    if not there:
+    data = dataset.of_run(config, _run_folder(subject.model.path))
+    if data is None:
         raise UsageError(
             f"{path}: the dataset of {subject.name} does not exist; name real pictures with --against DATASET|FOLDER"
         )
-    for data in map(dataset.load, there):
-        if data.fingerprint == config.get("fingerprint"):
-            return data
-    screen.warn(f"{there[0]}: {subject.name} was trained on another dataset, or on another version of this one")
-    return dataset.load(there[0])
+    if data.fingerprint != config.get("fingerprint"):
+        screen.warn(f"{data.folder}: {subject.name} was trained on another dataset, or on another version of this one")
+    return data
 
 
 def _run_folder(path: Path) -> Path:

@@ -43,8 +43,6 @@ def fetch(url: str, sha256: str, *, otherwise: str = "") -> Path:
     for path in (kept, Path(torch.hub.get_dir()) / "checkpoints" / name):
         if path.is_file() and digest(path) == sha256:
             return path
-    with suppress(OSError):
-        kept.unlink()  # damaged since it was downloaded
     by_hand = f"get it elsewhere and put it at {kept}" + (f", or {otherwise}" if otherwise else "")
     download(url, kept, sha256=sha256, screen=Screen(), otherwise=by_hand)
     return kept
@@ -66,7 +64,7 @@ def download(url: str, path: Path, *, sha256: str, screen: Screen, otherwise: st
 
 def _download(url: str, path: Path, part: Path, sha256: str, screen: Screen) -> None:
     with cache.waiting(path.parent):
-        if path.is_file():
+        if path.is_file() and digest(path) == sha256:  # by another process meanwhile; a damaged one is replaced
             return
         for left in reversed(range(TRIES)):
             try:

@@ -13,7 +13,7 @@ from fewgan.errors import UsageError
 from fewgan.sources import pickles, weights
 from fewgan.sources.pickles.records import printable
 
-ENDINGS = (".pth", ".pt", ".bin", ".pkl", ".safetensors", ".ckpt", ".th", ".pth.tar")
+ENDINGS = (".pth.tar", ".pth", ".pt", ".bin", ".pkl", ".safetensors", ".ckpt", ".th")
 # What training programs call their networks, in lower case.
 _ROLES = {
     **dict.fromkeys(("g_ema", "ema", "params_ema", "netg_ema", "generator_ema", "ema_generator"), "G_ema"),

@@ -10,12 +10,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from fewgan.errors import FewganError, UsageError
-from fewgan.run import GENERATOR
+from fewgan.run import DISCRIMINATOR, GENERATOR
 from fewgan.screen import one_line
 from fewgan.sources.files import ENDINGS, is_weights
 
 PREFIX = "hf:"
-OWN = (GENERATOR, "discriminator.safetensors")
+OWN = (DISCRIMINATOR, GENERATOR)
 
 _PLACE = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 

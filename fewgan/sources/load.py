@@ -20,7 +20,7 @@ from fewgan.plugin import Plugin
 from fewgan.screen import Screen, command, one_line
 from fewgan.sources import hub, known
 from fewgan.sources.files import ENDINGS, Unread, WeightFiles, described, is_weights, unwrapped
-from fewgan.sources.model import DISCRIMINATOR, Model
+from fewgan.sources.model import Model
 from fewgan.training.config import Config
 
 _OF_A_RUN = "{path}: checkpoints hold no generator to start from; give the run, {run}, or one of its generators/"
@@ -98,7 +98,7 @@ def _load_run(file: Path, folder: Path | None) -> Model:
         mapper = transfer_plugin.build(transfer_options, networks=networks).mapper
         if mapper is None:
             raise UsageError(f"{file}: holds a mapper, and --transfer {config.transfer.name} has none")
-    tensors, _ = storage.read_tensors(file, ("generator.", "mapper."))
+    tensors, _ = storage.read_tensors(file)
     storage.check_finite(tensors, file)
     storage.load_state(networks.generator, storage.part(tensors, "generator."), file)
     if mapper is not None:
@@ -130,7 +130,7 @@ def _files_of_d(folder: Path) -> list[tuple[Path, str]]:
 
     Files whose header is damaged are left out, and those that a training has removed meanwhile.
     """
-    files = [(folder / DISCRIMINATOR, "")] if (folder / DISCRIMINATOR).exists() else []
+    files = [(folder / run.DISCRIMINATOR, "")] if (folder / run.DISCRIMINATOR).exists() else []
     files += [(path, "discriminator.") for _, path in reversed(run.checkpoints(folder))]
     whole = []
     for path, prefix in files:

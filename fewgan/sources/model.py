@@ -15,8 +15,8 @@ from fewgan import registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks
 from fewgan.sampling import generate, imagefile
+from fewgan.sources.files import ENDINGS, is_weights
 
-DISCRIMINATOR = "discriminator.safetensors"
 # Of a config, what may name places on this machine, and what stands for it in files to share.
 PRIVATE: Mapping[str, Any] = {
     **dict.fromkeys(("data", "data_path", "out"), ""),
@@ -157,9 +157,9 @@ class Model:
         }
         storage.write_tensors(Path(folder) / run.GENERATOR, dict(sorted(joined.items())), facts)
         if self.discriminator is not None:
-            storage.write_tensors(Path(folder) / DISCRIMINATOR, tensors["discriminator"], facts)
+            storage.write_tensors(Path(folder) / run.DISCRIMINATOR, tensors["discriminator"], facts)
         else:  # that of another generator, which was here before
-            (Path(folder) / DISCRIMINATOR).unlink(missing_ok=True)
+            (Path(folder) / run.DISCRIMINATOR).unlink(missing_ok=True)
 
     def export(self, folder: str | Path) -> None:
         """Writes the networks in the architecture's foreign layout, as .pth state dicts.
@@ -197,7 +197,8 @@ def name_of(path: Path) -> str:
         return f"{path.parent.name}-last" if run.beside_best(path) else path.parent.name
     if path.name == run.BEST:
         return f"{path.parent.name}-{path.stem}"
-    if not path.is_dir() and path.suffix.lower() in (".safetensors", ".pth", ".pt", ".bin", ".pkl"):
-        kept = path.parent.name == "generators" and path.stem.isdigit()
-        return f"{path.parents[1].name}-{path.stem}" if kept else path.stem
-    return path.name
+    if path.is_dir() or not is_weights(path.name):
+        return path.name
+    stem = next(path.name[: -len(ending)] for ending in ENDINGS if path.name.lower().endswith(ending))
+    kept = path.parent.name == "generators" and stem.isdigit()
+    return f"{path.parents[1].name}-{stem}" if kept else stem

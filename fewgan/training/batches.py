@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fewgan import distributed
 from fewgan.photos import dataset
+from fewgan.sampling.imagefile import to_float
 from fewgan.training.session import Session
 from fewgan.training.steps import Batch
 
@@ -38,7 +39,7 @@ def batch(work: Session) -> Batch:
     chosen = distributed.shard(chosen)
     if work.photos.is_cuda:
         chosen = _to_device(chosen, work.device)
-    images = _to_device(work.photos[chosen], work.device).float().div_(127.5).sub_(1)
+    images = to_float(_to_device(work.photos[chosen], work.device))
     if config.flip:
         drawn = torch.rand(config.batch_size, 1, 1, 1, device=work.device, generator=state.players.random)
         images = torch.where(distributed.shard(drawn) < 0.5, images.flip(3), images)

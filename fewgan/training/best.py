@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from fewgan import distributed, run
+from fewgan.errors import UsageError
 from fewgan.photos import dataset
 from fewgan.sampling import generate
 from fewgan.scoring import distances
@@ -33,12 +34,14 @@ class Best:
         self._work, self._folder, self._screen = work, folder, screen
         self._scores = [(line["step"], _comparable(line["kid"])) for line in lines if "kid" in line]
         self._told = bool(self._scores)
-        if work.config.score_every is None:
+        if work.scorer is None:  # no --score-every
             return
-        if work.scorer is None:
-            raise ValueError("a run with score_every has features")  # Config sees to it
         self._scorer = work.scorer
         self._against, photos = _photos(work)
+        if photos.count < 2:
+            raise UsageError(
+                "--score-every: KID needs 2 photos or more, and the dataset has 1 to train on; leave it out"
+            )
         self._real: Tensor = self._scorer.reference(photos, device=work.device, screen=Screen(quiet=True))
         if self._against == "training":
             screen.warn(
@@ -65,14 +68,14 @@ class Best:
         The pictures are the source's then. They may score better than what G makes once it has begun to change, and
         would be kept as the best, or end the run by --patience, on the way to better ones.
         """
-        players, config = self._work.state.players, self._work.config
+        players = self._work.state.players
         own = {id(parameter) for parameter in players.generator.parameters()}
 
         def learns(step: int) -> bool:
-            chosen = checked.trainable(players, step, config.planned_steps)
+            chosen = checked.trainable(players, step)
             return chosen is None or any(id(parameter) in own for parameter in chosen)
 
-        return not learns(self._work.state.step - 1) and learns(config.planned - 1)
+        return not learns(self._work.state.step - 1) and learns(players.steps - 1)
 
     @property
     def step(self) -> int | None:

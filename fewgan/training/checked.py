@@ -101,12 +101,12 @@ def groups(name: str, made: Iterable[Group]) -> list[Group]:
     return found
 
 
-def trainable(players: Players, index: int, steps: int | None) -> list[nn.Parameter] | None:
-    """What learns at step `index` of `steps`; None: all.
+def trainable(players: Players, index: int) -> list[nn.Parameter] | None:
+    """What learns at step `index`; None: all.
 
     The transfer decides over the networks and itself; other plugins always learn.
     """
-    made = players.transfer.trainable(index, steps) if hasattr(players.transfer, "trainable") else None
+    made = players.transfer.trainable(index, players.steps) if hasattr(players.transfer, "trainable") else None
     if made is None:
         return None
     found = list(made)

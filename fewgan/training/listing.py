@@ -61,8 +61,16 @@ def _listed(folder: Path, config: Mapping[str, Any]) -> Listed:
         size=config["size"] if isinstance(config.get("size"), int) else None,
         kid=kid,
         against=against,
-        disk=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        disk=_disk(folder),
     )
+
+
+def _disk(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a training may be replacing its checkpoints
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _names(config: Mapping[str, Any]) -> Iterable[str]:

@@ -114,7 +114,7 @@ def _loop(work: Session, folder: Path, screen: Screen) -> Trained:
             # Fetch: this step's randomness, learning rates, and what learns in it
             batches.seed(work)
             apply_schedules(players, state.optimizers, state.images_seen, planned_images)
-            freeze(checked.trainable(players, state.step, config.planned_steps), learning)
+            freeze(checked.trainable(players, state.step), learning)
 
             # Discriminator
             for _ in range(config.d_steps or 1):

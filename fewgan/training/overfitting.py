@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fewgan.photos import dataset
+from fewgan.sampling.imagefile import to_float
 from fewgan.training import finite
 from fewgan.training.players import Players
 from fewgan.training.session import Session
@@ -32,7 +33,7 @@ class HeldOut:
         if self._images is None or batched or players.loss_plugin is not None:
             return None
         rows = dataset.indices(len(self._images), work.state.step * BATCH, BATCH, work.config.seed)
-        images = self._images[rows].to(work.device).float().div(127.5).sub(1)
+        images = to_float(self._images[rows].to(work.device))
         labels = self._labels[rows].to(work.device) if players.conditional else None
         players.discriminator.eval()  # buffers stay as they are
         try:

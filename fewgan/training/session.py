@@ -166,28 +166,13 @@ def resume(folder: Path, screen: Screen, given: Mapping[str, Any]) -> Session:
 
 
 def _dataset(folder: Path, record: Mapping[str, Any], given: str | None) -> dataset.Dataset:
-    """The dataset of a run: the one given, else that beside the run (moved along with it), else where it was."""
-    places = [Path(given)] if given is not None else []
-    if given is None:
-        if isinstance(record.get("data_relative"), str):
-            places.append(folder / record["data_relative"])
-        places.append(Path(record["data_path"]))
-    found: dataset.Dataset | None = None
-    damaged: UsageError | None = None
-    for place in places:
-        try:
-            data = dataset.load(place)
-        except UsageError as error:
-            damaged = error if given is not None or place.exists() else damaged
-            continue
-        if data.fingerprint == record["fingerprint"]:
-            return data
-        found = data
+    """The one given, else the run's own; with the photos that it was trained on. Raises UsageError."""
+    found = dataset.load(Path(given)) if given is not None else dataset.of_run(record, folder)
     again = command("fewgan", "train", "DATASET", "--resume", str(folder))
-    if found is None and damaged is not None:
-        raise damaged
     if found is None:
-        raise UsageError(f"{places[-1]}: the dataset of {folder} is not there; name it, as in '{again}'")
+        raise UsageError(f"{record['data_path']}: the dataset of {folder} is not there; name it, as in '{again}'")
+    if found.fingerprint == record["fingerprint"]:
+        return found
     raise UsageError(
         f"{found.folder}: not the photos that {folder} was trained on; name their dataset, as in '{again}', or prepare "
         "them again with the same options"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from fewgan import distributed, run
 from fewgan.photos import dataset
-from fewgan.sampling.imagefile import grid, save_sheet, shaped
+from fewgan.sampling.imagefile import grid, save_sheet, shaped, to_float, to_uint8
 from fewgan.screen import Screen
 from fewgan.sources.model import Model
 from fewgan.training import diagnostics
@@ -125,7 +126,7 @@ def _line(work: Session, means: dict[str, float | None], seconds: float, seen: d
         name: [group["lr"] for group in optimizer.param_groups if group["params"]]
         for name, optimizer in state.optimizers.items()
     }
-    return {
+    line = {
         "step": state.step,
         "images_seen": state.images_seen,
         **means,
@@ -135,6 +136,9 @@ def _line(work: Session, means: dict[str, float | None], seconds: float, seen: d
         "learning_rates": rates,
         "peak_memory_bytes": _peak_memory(work.device),
         **{name: value.item() for name, value in state.players.logged.items()},
+    }
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in line.items()
     }
 
 
@@ -186,8 +190,8 @@ def _compared(work: Session, pictures: Tensor) -> dict[str, float | None]:
     spread = _spread(photos)  # 0 of a single photo
     found: dict[str, float | None] = {"sample_spread": _spread(pictures) / spread if spread > 0 else None}
     if work.state.players.augmentation is not None:
-        augmented = augment_aside(work.state.players, photos.to(work.device).float().div(127.5).sub(1))
-        found["leak"] = leak(photos, augmented.add(1).mul(127.5).round().clamp(0, 255).byte().cpu(), pictures)
+        augmented = augment_aside(work.state.players, to_float(photos.to(work.device)))
+        found["leak"] = leak(photos, to_uint8(augmented).cpu(), pictures)
     return found
 
 

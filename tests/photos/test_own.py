@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from drawn import smooth
+from PIL.PngImagePlugin import PngInfo
 from test_gather import fill, taken, zipped
 
 from fewgan import signatures
@@ -85,6 +86,15 @@ def test_a_sample_of_a_model_with_braces_in_its_name_is_a_sample(tmp_path):
     imagefile.save_picture(tmp_path / "a.png", smooth(32, 32), "png", {"model": "a}b", "index": 0})
     with gather(tmp_path) as found:
         assert [photo.name for photo in found.photos] == ["a.png"]
+
+
+def test_a_comment_nested_without_end_is_not_fewgans(tmp_path):
+    fill(tmp_path / "photos", ["b.png"])
+    text = PngInfo()
+    text.add_text("Comment", signatures.OWN + '{"a":' + 2000 * "[")
+    smooth(40, 40, 7).save(tmp_path / "photos" / "a.png", pnginfo=text)
+    with gather(tmp_path / "photos") as found:
+        assert [photo.name for photo in found.photos] == ["a.png", "b.png"]
 
 
 def test_a_sheet_is_not_replaced_by_samples(tmp_path):

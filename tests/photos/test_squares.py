@@ -12,7 +12,7 @@ from drawn import draw, smooth
 from heeding import heed
 
 from fewgan.photos import squares
-from fewgan.photos.gather import Photo
+from fewgan.photos.found import Photo
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import FewganError
 from fewgan.screen import Screen

@@ -13,7 +13,7 @@ from stand_in import Generator, Mapper, Model, OwnTruncation, all_of
 from torch import Tensor, nn
 
 from fewgan.plugin import FewganError, UsageError
-from fewgan.sampling import generate, imagefile
+from fewgan.sampling import generate, imagefile, latent
 from fewgan.sampling.generate import pictures
 from fewgan.sampling.imagefile import grid, to_uint8
 from fewgan.sampling.latent import latents
@@ -99,6 +99,34 @@ def test_animations_of_latents_that_cannot_be_truncated() -> None:
     assert len(torch.cat(list(generate.animation(model, 1)))) == 24
     with pytest.raises(UsageError, match=r"--truncation: .* law of their own"):
         list(generate.animation(model, 1, truncation=0.5))
+
+
+def test_latents_of_a_law_of_their_own_stay_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def uniform(count: int, random: torch.Generator) -> Tensor:
+        return torch.rand(count, 6, generator=random)
+
+    def conditions(z: Tensor, labels: Tensor) -> Any:
+        seen.append(z)
+        return (z, labels)
+
+    model: Any = Model()
+    model.generator.latents = uniform
+    pictures = all_of(model, 5, seed=3)
+    frames = torch.cat(list(generate.animation(model, 5, seed=3)))
+    assert torch.equal(frames[::24], pictures)
+    z, left, _ = latent.between(uniform(4, torch.Generator().manual_seed(0)), 24)
+    assert 0 <= z.min() < z.max() <= 1
+    assert torch.equal(left, torch.arange(96) // 24)
+    assert torch.allclose(z[12], (z[0] + z[24]) / 2)
+    monkeypatch.setattr(model, "conditions", conditions)
+    monkeypatch.setattr(model.generator, "standing_statistics", list, raising=False)
+    generate.standing_statistics(model, 2, screen=Screen(quiet=True))
+    drawn = torch.cat(seen)
+    assert drawn.shape == (128, 6)
+    assert 0 <= drawn.min() < 0.1
+    assert 0.9 < drawn.max() <= 1
 
 
 def test_standing_statistics_are_those_of_the_truncated_latents() -> None:

@@ -125,6 +125,15 @@ def test_files_of_others_are_not_overwritten(here, name):
     scored(out=here / "results")  # its own it replaces
 
 
+def test_a_damaged_dataset_beside_a_run_hides_none_that_is_whole(here):
+    folder = next((here / "runs").iterdir())
+    (here / "damaged").mkdir()
+    (here / "damaged" / "dataset.json").write_text("{")
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace("{", '{"data_relative": "../../damaged", ', 1))
+    assert scored(folder, screen=Screen()).main.real_count in (24, 6)
+
+
 def test_of_two_datasets_the_one_that_the_run_has_learned_from_is_taken(here, capsys):
     shutil.copytree(here / "runs", here / "copy" / "runs")
     (here / "copy" / "dataset").mkdir()

@@ -35,5 +35,5 @@ def test_pictures_follow_the_counts_of_their_model():
 
 
 def test_a_gpu_makes_more_pictures_at_once():
-    sizes = {kind: generate.group_size(SimpleNamespace(device=torch.device(kind))) for kind in ("cpu", "cuda")}
+    sizes = {kind: generate.group_size(torch.device(kind)) for kind in ("cpu", "cuda")}
     assert sizes["cuda"] >= 8 * sizes["cpu"]

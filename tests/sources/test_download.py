@@ -152,6 +152,29 @@ def test_two_at_once_load_it_once(site, tmp_path):
     assert len(site.asked) == 1
 
 
+def test_a_damaged_file_is_replaced_and_a_whole_one_of_another_process_stays(site, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWGAN_CACHE", str(tmp_path))
+    kept = download.fetch(site.url, SHA256)
+    assert download.fetch(site.url, SHA256) == kept
+    assert len(site.asked) == 1
+    kept.write_bytes(b"damaged")
+    assert download.fetch(site.url, SHA256).read_bytes() == CONTENT
+    assert len(site.asked) == 2
+    there = []  # another process ends between the look and the download
+
+    def late(*arguments, **more):
+        there.append(kept.exists())
+        kept.write_bytes(CONTENT)
+        return before(*arguments, **more)
+
+    before = download.download
+    kept.write_bytes(b"damaged")
+    monkeypatch.setattr(download, "download", late)
+    assert download.fetch(site.url, SHA256).read_bytes() == CONTENT
+    assert there == [True]
+    assert len(site.asked) == 2
+
+
 @pytest.fixture
 def table(site, monkeypatch, tmp_path):
     entries = {

@@ -224,6 +224,13 @@ def test_wrong_use(tmp_path):
         config(tmp_path / "y", score_every=3, features=None)
 
 
+def test_a_single_photo_is_too_few_to_score_against(tmp_path):
+    prepare(draw(tmp_path / "photos", 1), tmp_path / "dataset", size=16, screen=Screen(quiet=True))
+    with pytest.raises(UsageError, match="--score-every: KID needs 2 photos or more, and the dataset has 1"):
+        train(scored(tmp_path), Screen(quiet=True))
+    assert not list((tmp_path / "runs").glob("0*"))
+
+
 def test_features_that_d_learned_from_are_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fewgan.scoring.scorer.Scorer.is_among", lambda scorer, identities: True)
     train(scored(tmp_path, features=Choice(**vars(choose("features", "means")))), Screen(quiet=True))

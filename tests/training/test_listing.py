@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,22 @@ def test_runs_by_number(two):
         (10, 10, "tiny", 16, None), (20, 20, "tiny cr", 16, None),
     ]  # fmt: skip
     assert first.disk == sum(path.stat().st_size for path in first.folder.rglob("*") if path.is_file()) > 10_000
+
+
+def test_a_training_may_replace_its_checkpoints_meanwhile(two, monkeypatch):
+    folder = listing(two)[0].folder
+    (folder / "gone").touch()
+    real = Path.is_file
+
+    def is_file(path):
+        found = real(path)
+        path.unlink() if path.name == "gone" else None
+        return found
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    first = listing(two)[0]
+    assert first.trouble is None
+    assert first.disk > 10_000
 
 
 def test_the_best_score_is_that_of_the_training_else_of_fid(two):

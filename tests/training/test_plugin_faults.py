@@ -196,9 +196,9 @@ def test_a_group_may_be_given_an_iterator():
 @pytest.mark.parametrize("made", [[nn.Linear(2, 2)], [torch.zeros(2)], ["weight"]])
 def test_what_learns_is_given_as_parameters(made):
     transfer = SimpleNamespace(trainable=lambda index, steps: made)
-    players = SimpleNamespace(transfer=transfer, names={"transfer": "odd"}, regularizers={})
+    players = SimpleNamespace(transfer=transfer, names={"transfer": "odd"}, regularizers={}, steps=10)
     with pytest.raises(FewganError, match=r"transfer method odd: its trainable gave a .* and not a parameter"):
-        checked.trainable(players, 0, 10)
+        checked.trainable(players, 0)
 
 
 def module(**attributes):

@@ -52,6 +52,28 @@ TRACKER = """
 """
 
 
+ODD = """
+    from dataclasses import dataclass
+    import torch
+    from fewgan.plugin import Plugin
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        pass
+
+    class Odd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("ratio", torch.tensor(float("nan")))
+            self.register_buffer("count", torch.tensor(3))
+
+        def discriminator_loss(self, step):
+            return step.logits_fake.new_zeros(())
+
+    plugin = Plugin(api=1, summary="A buffer that is NaN", options=Options, build=lambda options, *, networks: Odd())
+"""
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch, tiny_installed):
     install(
@@ -77,6 +99,21 @@ def test_a_run_and_its_resume_are_told_once(place):
     resume(str(done.folder), Screen(quiet=True), steps=20)
     again = ['["start", 14, 20]', '["pictures", 20, 32, 3, 16, 16, "torch.uint8"]', '["line", 20]', '["end", 20]']
     assert told(done.folder) == first + last + again
+
+
+def test_a_value_that_is_not_finite_is_none(place):
+    regularizers = {"regularizers": ["odd = odd_plugin:plugin"]}
+    install(place / "more", "fewgan-odd", regularizers, {"odd_plugin": ODD})
+    sys.path.insert(0, str(place / "more"))
+    try:
+        chosen = (Choice("regularizers", "odd", "fewgan-odd", "1.0", {}),)
+        done = train(config(place, steps=10, regularizers=chosen), Screen(quiet=True))
+    finally:
+        sys.path.remove(str(place / "more"))
+        sys.modules.pop("odd_plugin", None)
+    (line,) = run.read_metrics(done.folder)
+    assert line["odd.ratio"] is None
+    assert line["odd.count"] == 3
 
 
 @pytest.mark.parametrize("hook", ["start", "line", "pictures", "end"])

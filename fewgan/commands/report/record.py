@@ -105,7 +105,7 @@ def _step_of(folder: Folder, name: str) -> int | None:
 
 
 def _has(folder: Folder, found: list[Scores], generators: set[int]) -> set[str]:
-    has = {name for name in ("generator", "best") if folder.file(f"{name}.safetensors")}
+    has = {"generator"} if any(folder.file(f"{name}.safetensors") for name in ("best", "generator")) else set()
     has |= {"generators"} if len(folder.names("generators")) > 1 else set()
     current = [one for one in found if one.of(generators)]
     has |= {"scores"} if current else set()

@@ -133,7 +133,8 @@ def _value(value: float | str) -> str:
 
 
 def next_steps(run: Path, config: dict[str, Any], step: int, has: set[str], *, other: bool) -> list[tuple[str, str]]:
-    """(what for, command) in the order of use. has: what lies in the run: generator, best, generators, scores, sweep;
+    """(what for, command) in the order of use. has: what lies in the run: generator (the last, or the best, which
+    commands take before it), generators, snapshots, scores, sweep;
     exhausted where --patience ended it.
 
     other: whether the page already compares two runs.
@@ -144,8 +145,6 @@ def next_steps(run: Path, config: dict[str, Any], step: int, has: set[str], *, o
         patience = number(config.get("patience")) if "exhausted" in has else None
         more = () if patience is None else ("--patience", str(2 * patience))
         found.append((f"Resume the training at step {step:,} of {steps:,}", ("train", "--resume", word, *more)))
-    if "best" in has:
-        found.append(("Draw pictures with the best generator", ("sample", path_word(run / "best.safetensors"))))
     truncates = config.get("truncates") is not False
     if "generator" in has:
         found.append(("Draw pictures", ("sample", word, *(("--truncation", "0.5") if truncates else ()))))
