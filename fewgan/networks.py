@@ -140,7 +140,7 @@ class Networks:
 class Pretrained:
     """What `read` finds in foreign files: enough to build the networks, and their weights.
 
-    generator, discriminator: state dicts in the names of the built networks, or None.
+    generator, discriminator: state dicts in the names of the built networks; discriminator None: the files have none.
     classes: 0 for unconditional. transfer, mapper: the transfer plugin whose mapper the files hold, and its state dict.
     notes: lines that the user should see.
     """

@@ -286,7 +286,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def cut_metrics(run: Path, step: int) -> None:
-    """Drops the lines after `step`, which did not happen, and that of an end between two ticks, which is no more."""
+    """Drops the lines after `step`, and the extra line that a run wrote where it ended between two ticks (`last`)."""
     kept = [line for line in read_metrics(run) if line["step"] <= step and not line.get("last")]
     with replacing(run / "metrics.jsonl") as temporary:
         temporary.write_text("".join(json.dumps({"format": FORMAT, **line}) + "\n" for line in kept), encoding="utf-8")

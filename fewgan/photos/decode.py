@@ -24,8 +24,6 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from fewgan.photos import kinds, pngs
 from fewgan.photos.kinds import Refused
 
-__all__ = ["CROPS", "PIXELS", "WHITE", "Decoded", "decode", "picture"]
-
 CROPS = ("center", "fit", "stretch")
 WHITE = 65535
 PIXELS = 256_000_000
@@ -68,7 +66,9 @@ class Decoded:
     aspect: float = 1.0
 
 
-def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, aspect: float | None = None) -> Decoded:
+def decode(
+    file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, aspect: float | None = None, *, name: str = ""
+) -> Decoded:
     """The picture in `file` as a square of `size` pixels a side.
 
     crop: "center" takes the largest centred square; "fit" keeps the whole picture and pads its short side with the
@@ -80,7 +80,7 @@ def decode(file: BinaryIO, size: int, crop: str = "center", white: int = WHITE, 
     large" (more than PIXELS), "unsupported" (numbers without a known range, a format that cannot be read), "archive",
     "video", "Git LFS pointer" (what the file is instead of a picture).
     """
-    with picture(file) as image:
+    with picture(file, name) as image:
         width, height = image.size
         if 2 * min(width, height) < size:
             raise Refused("too small", f"{width} x {height}, its shorter side is under {size / 2:g}")
@@ -122,8 +122,8 @@ def deep(image: Image.Image) -> bool:
 
 
 @contextmanager
-def picture(file: BinaryIO) -> Iterator[Image.Image]:
-    """The opened picture, its pixels not read yet; whatever goes wrong with it becomes Refused."""
+def picture(file: BinaryIO, name: str = "") -> Iterator[Image.Image]:
+    """The opened picture, its pixels not read yet; whatever goes wrong becomes Refused. name: the file's, if known."""
     limit = Image.MAX_IMAGE_PIXELS
     try:
         with warnings.catch_warnings():
@@ -131,9 +131,10 @@ def picture(file: BinaryIO) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             Image.MAX_IMAGE_PIXELS = PIXELS
+            file.seek(0)
             head = file.read(kinds.HEAD)
             file.seek(0)
-            kinds.check_head(head)
+            kinds.check_head(head, name)
             plugin = kinds.plugin_for(head)
             if plugin is not None:
                 kinds.register(*plugin)

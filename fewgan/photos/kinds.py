@@ -128,6 +128,8 @@ def check_name(name: str) -> None:
 
 def check_head(head: bytes, name: str = "") -> None:
     """Raises Refused where the first HEAD bytes show something other than a picture that Pillow may read."""
+    if not head:
+        raise Refused("unreadable", f"an empty file; {_AGAIN}")
     kind, what, advice = _known(head, os.path.splitext(name)[1].lower())
     if what:
         kind = kind or ("unreadable" if pictured(name) or not name else "not a picture")

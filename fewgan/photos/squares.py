@@ -26,7 +26,7 @@ from fewgan.photos.decode import WHITE, Decoded, Span, decode
 from fewgan.photos.duplicates import Print, fingerprint
 from fewgan.photos.found import Found, Photo, Refusal
 from fewgan.photos.gather import open_photo
-from fewgan.photos.kinds import HEAD, Refused, check_head, check_name, pictured
+from fewgan.photos.kinds import Refused, check_name, pictured
 from fewgan.screen import safe
 
 MOST_WORKERS = 61  # as many processes as Windows can wait for
@@ -52,12 +52,7 @@ def square(
     try:
         check_name(name)
         with open_photo(source) as file:
-            head = file.read(HEAD)
-            if not head:
-                raise Refused("unreadable", "the file is empty; download or copy it again")
-            check_head(head, name)
-            file.seek(0)
-            decoded = decode(file, size, crop, white, aspect)
+            decoded = decode(file, size, crop, white, aspect, name=name)
         _check_blank(decoded, white)
     except Refused as error:
         if error.kind == "unreadable" and not pictured(name):

@@ -21,7 +21,7 @@ from fewgan.screen import one_line
 PALETTE_FRAMES = 32
 """Frames that the palette of a GIF is chosen from."""
 QUALITY = 18  # of x264's constant rate factor: hardly to be told from the frames
-# Even sides, which 4:2:0 needs; BT.709, which players take for granted and ffmpeg does not.
+# Even sides, which 4:2:0 needs; BT.709, which players assume and ffmpeg does not set by itself.
 FILTERS = (
     "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,"
     "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fewgan.errors import UsageError
 
-Features = Tensor | np.ndarray[Any, Any]
+Rows = Tensor | np.ndarray[Any, Any]
 """[count, dim], any float type."""
 
 FEW_PHOTOS = 50  # with fewer, distances depend on which photos they are
@@ -32,7 +32,7 @@ class Kernel:
     full: float
 
 
-def frechet(a: Features, b: Features) -> float:
+def frechet(a: Rows, b: Rows) -> float:
     """Squared Fréchet distance of the Gaussians fitted to a [n, d] and b [m, d] (Heusel et al. 2017, arXiv 1706.08500).
 
     Covariances divide by n - 1. Tr sqrt(Σa Σb) is the nuclear norm of A Bᵀ / sqrt((n - 1)(m - 1)) for the centred
@@ -46,7 +46,7 @@ def frechet(a: Features, b: Features) -> float:
     return max(float((mean_a - mean_b).square().sum() + variance_a + variance_b - 2 * cross), 0.0)
 
 
-def kid(a: Features, b: Features, *, subsets: int = 100, size: int = 1000, seed: int = 0) -> Kernel:
+def kid(a: Rows, b: Rows, *, subsets: int = 100, size: int = 1000, seed: int = 0) -> Kernel:
     """Squared maximum mean discrepancy under k(x, y) = (x·y / d + 1)³, unbiased (Bińkowski et al. 2018, 1801.01401).
 
     a [n, d], b [m, d]. Subsets hold min(size, n, m) rows of each side, drawn from `seed`; the deviation is the
@@ -66,7 +66,7 @@ def kid(a: Features, b: Features, *, subsets: int = 100, size: int = 1000, seed:
     return Kernel(mean=float(some.mean()), deviation=float(some.std(correction=0)), full=float(values[-1]))
 
 
-def nearest(a: Features, b: Features, k: int = 1) -> tuple[Tensor, Tensor]:
+def nearest(a: Rows, b: Rows, k: int = 1) -> tuple[Tensor, Tensor]:
     """The k rows of b nearest to each row of a: Euclidean distances float64 [n, k], rising, and indices int64 [n, k].
 
     a [n, d], b [m, d]. k is at most m.
@@ -83,7 +83,7 @@ def nearest(a: Features, b: Features, k: int = 1) -> tuple[Tensor, Tensor]:
     return torch.cat([pair[0] for pair in found]), torch.cat([pair[1] for pair in found])
 
 
-def check_pair(a: Features, b: Features) -> tuple[Tensor, Tensor]:
+def check_pair(a: Rows, b: Rows) -> tuple[Tensor, Tensor]:
     """Both as tensors on the CPU. Raises UsageError with fewer than 2 rows on a side."""
     a, b = torch.as_tensor(a).detach().cpu(), torch.as_tensor(b).detach().cpu()
     if min(len(a), len(b)) < 2:

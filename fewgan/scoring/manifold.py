@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fewgan.scoring import distances
-from fewgan.scoring.distances import Features, check_pair, nearest, smallest, square_distances, tiles
+from fewgan.scoring.distances import Rows, check_pair, nearest, smallest, square_distances, tiles
 
 VENDI_GROUPS = 10
 
@@ -23,7 +23,7 @@ class Coverage:
     coverage: float
 
 
-def coverage(real: Features, fake: Features, *, k: int = 3, dense_k: int = 5) -> Coverage:
+def coverage(real: Rows, fake: Rows, *, k: int = 3, dense_k: int = 5) -> Coverage:
     """Precision, recall, density and coverage of fake [m, d] against real [n, d].
 
     The ball of a picture reaches to its k-th nearest other picture of its own set.
@@ -57,7 +57,7 @@ def coverage(real: Features, fake: Features, *, k: int = 3, dense_k: int = 5) ->
     )
 
 
-def authentic(real: Features, fake: Features, mirrored: Features | None = None) -> float:
+def authentic(real: Rows, fake: Rows, mirrored: Rows | None = None) -> float:
     """The share of fakes [m, d] that are authentic, in [0, 1] (Alaa et al. 2022, arXiv 2102.08921; AuthPct).
 
     A fake is authentic where its nearest real picture [n, d] has another real picture nearer to it than the fake.
@@ -80,7 +80,7 @@ def nearest_other(real: Tensor, rows: Tensor) -> Tensor:
     return far.masked_fill(own, torch.inf).amin(dim=1)
 
 
-def vendi(x: Features) -> float:
+def vendi(x: Rows) -> float:
     """The Vendi score of x [n, d], from 1 (all alike) to n (Friedman & Dieng 2022, arXiv 2210.02410).
 
     The exponential of the entropy of the eigenvalues of K / n, where K holds the cosine similarities of the rows.
@@ -92,7 +92,7 @@ def vendi(x: Features) -> float:
     return float(torch.special.entr(values).sum().exp())
 
 
-def vendi_ratio(real: Features, fake: Features) -> float:
+def vendi_ratio(real: Rows, fake: Rows) -> float:
     """The Vendi score of fake [m, d] divided by that of real [n, d]: below 1, the fakes are less diverse.
 
     The score grows with the number of pictures, so equally many of both sides are compared: the larger side in

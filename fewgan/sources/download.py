@@ -89,7 +89,7 @@ def digest(path: Path) -> str:
 
 
 def _load(url: str, part: Path, name: str, screen: Screen) -> None:
-    """One try. What is there is gone on with if the server says that its file is still the same."""
+    """One try. Resumes a partial file if the server says (If-Range) that its own is still the same."""
     tag, there = _tag(part).get("tag"), part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": f"fewgan/{version('fewgan')}", "Accept-Encoding": "identity"}
     if there and tag:

@@ -95,7 +95,7 @@ class Model:
 
     @torch.no_grad()
     def generate(self, z: Tensor, labels: Tensor, truncation: float | None = None) -> Tensor:
-        """z [N, Z], labels int64 [N] -> images [N, 3, S, S] in [-1, 1] on the model's device.
+        """z [N, Z], labels int64 [N] -> images [N, 3, S, S] on the model's device, not clamped to [-1, 1].
 
         truncation acts here only in a generator that has one of its own; for others z comes truncated already.
         """

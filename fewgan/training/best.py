@@ -27,7 +27,7 @@ PICTURES = 512  # generated for one score; KID is unbiased, so that few will do 
 class Best:
     """KID against the held-out photos, or the training photos where none are held out. Nothing without --score-every.
 
-    What it knows is in the metrics: `kid` and `kid_seconds` of the lines with a score. So a resume goes on with it.
+    What it knows is in the metrics: `kid` and `kid_seconds` of the lines with a score. A resumed run reads them there.
     """
 
     def __init__(self, work: Session, folder: Path, lines: Sequence[Mapping[str, Any]], screen: Screen) -> None:

@@ -39,7 +39,7 @@ def _is(value: Any, kind: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A training run. None: decided when the run starts (session.py), by the source, dataset or architecture.
+    """A training run. None: decided when the run starts (settle.py), by the source, dataset or architecture.
 
     planned_steps: the `steps` the run was started for. Schedules refer to it, so that a longer resume moves none.
     """

@@ -36,6 +36,7 @@ def precision(config: Config, target: torch.device, screen: Screen, resumed: boo
 
 
 def check_batch(config: Config) -> None:
+    """Raises UsageError where the batch does not divide by the processes."""
     processes = distributed.world_size()
     if config.batch_size % processes:
         raise UsageError(
@@ -44,6 +45,7 @@ def check_batch(config: Config) -> None:
 
 
 def with_source(config: Config, screen: Screen) -> Config:
+    """With the default source where the transfer needs one. Raises UsageError for a source without use."""
     needs = config.transfer.plugin()[0].needs_source
     if needs and config.source is None:
         screen.note(f"Source: {known.DEFAULT}, {known.sources()[known.DEFAULT]['summary']}; choose another by --source")
@@ -57,6 +59,7 @@ def with_source(config: Config, screen: Screen) -> Config:
 
 
 def load_source(config: Config, screen: Screen) -> Model | None:
+    """The source's model, None without a source; notes its licences."""
     if config.source is None:
         return None
     model = load.load(config.source, screen)
@@ -74,6 +77,7 @@ def load_source(config: Config, screen: Screen) -> Model | None:
 
 
 def with_size(config: Config, data: dataset.Dataset, model: Model | None) -> Config:
+    """With the size and architecture of the source, else the dataset's size. Raises UsageError where they conflict."""
     if model is None:
         return dataclasses.replace(config, size=config.size or data.size)
     size = model.generator.size
@@ -143,6 +147,7 @@ def networks(config: Config, data: dataset.Dataset, classes: int) -> Networks:
 
 
 def with_defaults(config: Config, networks: Networks) -> Config:
+    """With what the architecture decides where the command line does not: loss, rates, batch, regularizers."""
     defaults = networks.defaults
     on = {choice.name for choice in config.regularizers}
     added = tuple(
