@@ -106,6 +106,14 @@ def test_built_ins_import_what_a_stranger_would(kind):
             assert not strange, f"{name} imports {strange}"
 
 
+@pytest.mark.parametrize("package", sorted((ROOT / "plugins").glob("fewgan-*")), ids=lambda path: path.name)
+def test_packages_import_what_a_stranger_would(package):
+    """But fewgan-project, which makes squares of photos and pictures of latents with the core's own functions."""
+    strange = {other for path in package.glob("fewgan_*/**/*.py") for other in imports(path)}
+    strange -= {"fewgan", "fewgan.plugin"}
+    assert bool(strange) == (package.name == "fewgan-project"), strange
+
+
 def test_files_are_short():
     long = {str(path.relative_to(ROOT)): count for path in SHIPPED if (count := lines(path)) > 300}
     assert not long
