@@ -23,9 +23,8 @@ from fewgan import run
 from fewgan.device import resolve
 from fewgan.errors import UsageError
 from fewgan.sampling import animation, generate, imagefile, stored
-from fewgan.sampling.generate import pictures
 from fewgan.sampling.latent import check_seed, check_truncation, labels
-from fewgan.screen import Screen
+from fewgan.screen import Screen, counted
 from fewgan.sources import load as source
 from fewgan.sources.model import Model
 
@@ -86,13 +85,11 @@ def sample(
         _check_alone({"--count": count, "--truncation": truncation, "--classes": classes})
         given = stored.read(latents)
         count = given.count
-        if interpolate and count < 2:
-            raise UsageError(f"--latents {latents}: holds 1 picture; --interpolate leads through 2 or more")
-    if count is None:
+    elif count is None:
         count = KEYFRAMES if interpolate else PICTURES
     check_truncation(truncation)
     check_seed(seed)
-    _check(count=count, grid=grid, interpolate=interpolate, standing_stats=standing_stats)
+    _check(count, latents, grid=grid, interpolate=interpolate, standing_stats=standing_stats)
     kind = _kind(format, out, interpolate)
     model = source.load(path, screen).to(resolve(device))
     if given is not None:
@@ -116,25 +113,17 @@ def sample(
 
     if standing_stats:
         generate.standing_statistics(model, standing_stats, truncation=truncation, seed=seed, screen=screen)
+    if given is not None:
+        groups = (stored.animation if interpolate else stored.pictures)(model, given, seed=seed)
+    else:
+        draw = generate.animation if interpolate else generate.pictures
+        groups = draw(model, count, truncation=truncation, seed=seed, chosen=chosen)
+    total, unit = (count * generate.FRAMES_EACH, "frames") if interpolate else (count, "pictures")
+    shown = _shown(groups, total, unit, model, screen)
     if interpolate:
-        groups = (
-            generate.animation(model, count, truncation=truncation, seed=seed, chosen=chosen)
-            if given is None
-            else stored.animation(model, given, seed=seed)
-        )
-        total = count * generate.FRAMES_EACH
-        shown = _shown(groups, total, "frames", model, screen)
         frames = (imagefile.picture(frame) for group in shown for frame in group)
         animation.save(paths[0], frames, total, kind, {**facts, "keyframes": count, "classes": chosen})
-        return Sampled(folder, count, names, time.monotonic() - started)
-
-    groups = (
-        pictures(model, count, truncation=truncation, seed=seed, chosen=chosen)
-        if given is None
-        else stored.pictures(model, given, seed=seed)
-    )
-    shown = _shown(groups, count, "pictures", model, screen)
-    if grid:
+    elif grid:
         whole = imagefile.grid(torch.cat(list(shown)), columns)
         imagefile.save_picture(paths[0], whole, kind, {**facts, "count": count, "classes": chosen})
     else:
@@ -243,9 +232,10 @@ def _check_alone(others: Mapping[str, object]) -> None:
             raise UsageError(f"{flag} and --latents: give one of them; the file says which pictures are made")
 
 
-def _check(*, count: int, grid: bool, interpolate: bool, standing_stats: int) -> None:
+def _check(count: int, latents: Path | None, *, grid: bool, interpolate: bool, standing_stats: int) -> None:
     if interpolate and count < 2:
-        raise UsageError(f"--count {count}: --interpolate leads through 2 pictures or more")
+        given = f"--count {count}:" if latents is None else f"--latents {latents}: holds {counted(count, 'picture')};"
+        raise UsageError(f"{given} --interpolate leads through 2 pictures or more")
     if count < 1:
         raise UsageError(f"--count {count}: give 1 or more")
     if grid and interpolate:

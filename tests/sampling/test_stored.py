@@ -164,7 +164,7 @@ def test_what_the_file_says_already(run, tmp_path):
     for settings in ({"count": 3}, {"truncation": 0.5}, {"classes": "a"}):
         with pytest.raises(UsageError, match="and --latents: give one of them"):
             run(Model(WithW()), path, **settings)
-    with pytest.raises(UsageError, match="holds 1 picture; --interpolate leads through 2 or more"):
+    with pytest.raises(UsageError, match="holds 1 picture; --interpolate leads through 2 pictures or more"):
         run(Model(WithW()), path, interpolate=True)
     with pytest.raises(UsageError, match="no such file"):
         run(Model(WithW()), tmp_path / "gone")
