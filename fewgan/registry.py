@@ -212,7 +212,7 @@ def _entry(kind: str, name: str) -> Entry:
     claims = [entry for entry in describe() if same(entry.name, name)]
     mine = [entry for entry in claims if (entry.kind, entry.name) == (kind, name)]
     if not mine:
-        raise _unknown(KINDS[kind], name, find(kind), claims)
+        raise _unknown(KINDS[kind], name, find(kind), [entry for entry in claims if entry.kind != kind])
     if len(claims) > 1:
         owners = " and ".join(f"{entry.origin} ({KINDS[entry.kind]})" for entry in claims)
         raise UsageError(f"the plugin name {name!r} is claimed by {owners}; uninstall all but one of them")
@@ -222,7 +222,8 @@ def _entry(kind: str, name: str) -> Entry:
 def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable[Entry] = ()) -> UsageError:
     names = sorted(installed)
     hints = [f"that is the name of another kind of plugin: {KINDS[entry.kind]}" for entry in elsewhere][:1]
-    hints = hints or [f"did you mean {close!r}?" for close in difflib.get_close_matches(name, names, n=1)]
+    hints = hints or (["give one at a time"] if "," in name else [])
+    hints = hints or [f"did you mean {close!r}?" for close in difflib.get_close_matches(name.lower(), names, n=1)]
     hints = hints or [
         f"the package {package} may bring it: {how_to_install(package)}"
         for package in PACKAGES

@@ -117,6 +117,12 @@ def runs_in(place: Path) -> list[Path]:
     return [folder for _, folder in sorted(found)]
 
 
+def meant(word: str | Path) -> str:
+    """A hint where a place that is not there is the number of a run, as `fewgan runs` shows it; else nothing."""
+    found = [folder for folder in runs_in(Path("runs")) if folder.name.partition("-")[0] == str(word).zfill(5)]
+    return f"; did you mean {found[0]}?" if found else ""
+
+
 def _folders(place: Path) -> list[Path]:
     return [folder for folder in place.iterdir() if folder.is_dir()] if place.is_dir() else []
 
@@ -149,7 +155,7 @@ def read_config(run: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         above = next((folder for folder in (*reversed(runs_in(run)), *run.parents) if is_run(folder)), None)
-        hint = f"; did you mean {above}?" if above else ""
+        hint = f"; did you mean {above}?" if above else meant(run)
         raise UsageError(f"{run}: not a fewgan run (no config.json){hint}") from None
     except (OSError, ValueError, RecursionError) as error:
         what = signatures.instead(path, signatures.JSON)
@@ -163,7 +169,7 @@ def regular(path: Path) -> Path:
     Raises UsageError.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: not a regular file")
+        raise UsageError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}")
     try:
         open(path, "rb").close()
     except PermissionError as error:

@@ -89,16 +89,14 @@ def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[s
         return []
     on = [name for name in switches if line[f"regularizers {name}"]]
     # A chooser without a name may be the value of another option, which says nothing of those before it.
-    found: dict[str, Any] = {kind: [name for name in line.get(kind, ()) if name] for kind in kinds}
+    found = {kind: [name for name in line.get(kind, ()) if name] for kind in kinds}
     for kind in found.keys() - {"trackers"}:
-        found[kind] = found[kind][-1] if found[kind] else registry.default(kind)
+        found[kind] = found[kind][-1:] or [name for name in [registry.default(kind)] if name]
     return _keys(found, on)
 
 
-def _keys(chosen: Mapping[str, Any], regularizers: Sequence[str]) -> list[Key]:
-    """chosen: by kind one name, several, or None."""
-    each = {kind: names if isinstance(names, list) else [names] for kind, names in chosen.items()}
-    keys = [(kind, name) for kind, names in each.items() for name in dict.fromkeys(names) if name]
+def _keys(chosen: Mapping[str, Sequence[str]], regularizers: Sequence[str]) -> list[Key]:
+    keys = [(kind, name) for kind, names in chosen.items() for name in dict.fromkeys(names)]
     return keys + [("regularizers", name) for name in regularizers]
 
 
@@ -148,7 +146,7 @@ def attach(function: Command, arguments: Sequence[str] | None, kinds: Sequence[s
     }
 
     def run(**line: Any) -> None:
-        chosen = {kind: line.pop(one.name) for kind, one in choosers.items()}
+        chosen = {kind: _given(kind, line.pop(one.name)) for kind, one in choosers.items()}
         on = {name: line.pop(one.name) for name, one in turns.items()}
         values: dict[Key, dict[str, Any]] = {}
         for (key, name), one in options.items():
@@ -225,13 +223,20 @@ def _chooser(kind: str) -> inspect.Parameter:
     def complete(incomplete: str) -> list[tuple[str, str]]:
         return [(name, claims[0].origin) for name, claims in entries.items() if name.startswith(incomplete)]
 
-    several = kind == "trackers"
-    names = ", ".join(entries) or "none is installed"
+    default, names = registry.default(kind), ", ".join(entries) or "none is installed"
     return keyword(
-        f"plugin_{kind}", list[str] | None if several else str | None, registry.default(kind), CHOOSERS[kind],
-        help=f"{KINDS[kind].capitalize()}: {names}{'; may be given several times' if several else ''}.",
+        f"plugin_{kind}", list[str] | None, [default] if default else None, CHOOSERS[kind],
+        help=f"{KINDS[kind].capitalize()}: {names}{'; may be given several times' if kind == 'trackers' else ''}.",
         metavar="NAME", rich_help_panel="Plugins", autocompletion=complete,
     )  # fmt: skip
+
+
+def _given(kind: str, names: list[str] | None) -> list[str]:
+    """The names of one kind on a command line. Raises UsageError for several where there can be one."""
+    names = list(dict.fromkeys(names or ()))
+    if len(names) > 1 and kind != "trackers":
+        raise UsageError(f"{CHOOSERS[kind]}: given as {' and as '.join(names)}; a run has one {KINDS[kind]}")
+    return names
 
 
 def _switch(name: str, entry: Entry, plugin: Plugin | None) -> inspect.Parameter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -81,6 +82,9 @@ def ratio(option: str, text: str | None) -> float | None:
 
 def given_with_resume(context: typer.Context, *, allowed: Collection[str]) -> set[str]:
     """The parameters that are given beside --resume. Raises UsageError for one that is not allowed."""
+    resume = str(context.params["resume"])
+    if resume.startswith("-") and not Path(resume).exists():
+        raise UsageError(f"--resume {resume}: give a run first, or latest, as in --resume latest {resume}")
     found: set[str] = set()
     for name, parameter in _on_the_line(context):
         if name not in allowed:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
+import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -80,6 +82,8 @@ def _found(source: Path, skip: Path | None, spool: Path | None, stack: ExitStack
 
 
 def missing(source: Path) -> UsageError:
+    if re.match(r"https?:/", str(source)):
+        return UsageError(f"{safe(str(source))}: addresses are not fetched; download the file and give its path")
     return UsageError(f"{safe(str(source))} does not exist: give a folder of photos, a zip or a tar")
 
 
@@ -105,7 +109,7 @@ def with_groups(found: Found) -> Found:
     for photo in found.photos:
         parts = photo.name.split("/")
         if parts[:depth] == wrap and len(parts) > depth + 1:
-            photos.append(replace(photo, group=parts[depth]))
+            photos.append(replace(photo, group=unicodedata.normalize("NFC", parts[depth])))  # as one name is one class
         elif pictured(photo.name):
             refused.append(Refusal.of(photo.name, Refused("in no class", "not inside a class folder")))
         else:

@@ -74,9 +74,13 @@ def check_labels(chosen: Sequence[int] | Tensor | None, classes: int) -> None:
     """Raises UsageError for labels outside 0 … classes − 1, and for none at all."""
     if chosen is None:
         return
-    given = torch.as_tensor(chosen)
     allowed = max(classes, 1)
-    if not given.numel() or given.is_floating_point() or bool(((given < 0) | (given >= allowed)).any()):
+    try:
+        given = torch.as_tensor(chosen)
+        wrong = not given.numel() or given.is_floating_point() or bool(((given < 0) | (given >= allowed)).any())
+    except (TypeError, ValueError, RuntimeError):  # names, a set
+        wrong = True
+    if wrong:
         raise UsageError(f"labels: give whole numbers from 0 to {allowed - 1}, at least one")
 
 
@@ -102,8 +106,8 @@ def check_truncation(truncation: float | None) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """Raises UsageError outside 0 … 2^63 − 1."""
-    if not 0 <= seed < 2**63:
+    """Raises UsageError unless it is a whole number from 0 to 2^63 − 1."""
+    if not hasattr(seed, "__index__") or not 0 <= seed < 2**63:
         raise UsageError(f"--seed {seed}: give a whole number from 0 to {2**63 - 1}")
 
 

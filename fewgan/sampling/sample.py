@@ -207,8 +207,10 @@ def folder_name(model: str, truncation: float | None, seed: int, classes: str | 
         name += f"-t{truncation:.12g}"
     name += f"-seed{seed}"
     if classes is not None:
-        words = "+".join(re.sub(r"[^\w.-]+", "_", part.strip()) for part in classes.split(","))
-        name += f"-{words}" if len(words) <= 60 else f"-{words[:50]}-{run.fingerprint(words)}"
+        parts = [part.strip() for part in classes.split(",")]
+        words = "+".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
+        told = words == "+".join(parts) and len(words) <= 60  # other classes have another name
+        name += f"-{words}" if told else f"-{words[:50]}-{run.fingerprint(classes)}"
     if standing_stats:
         name += f"-standing{standing_stats}"
     if len(os.fsencode(name)) <= LONGEST:

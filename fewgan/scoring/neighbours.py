@@ -35,9 +35,10 @@ class Memorising:
     copies: float
     mirrored: bool = False
 
-    def __str__(self) -> str:
-        words = f"{100 * self.closer:.0f} % of the samples are closer to a training photo than the median distance "
-        words += "between training photos (new photos: about 50 %)"
+    def text(self, photo: str) -> str:
+        """photo: what the samples were compared with, such as "training photo"."""
+        words = f"{100 * self.closer:.0f} % of the samples are closer to a {photo} than the median distance between "
+        words += f"{photo}s (new ones: about 50 %)"
         if self.copies:
             words += f"; {100 * self.copies:.0f} % are closer than any two of them: look at nearest.png"
         return words

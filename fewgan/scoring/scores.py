@@ -132,7 +132,7 @@ class Report:
             lines.append(
                 f"best by KID against {safe(chosen_by(self.rows))}: {varied} {getattr(self.main, varied):g}{beside}"
             )
-        lines.append(f"{self.memorising}")
+        lines.append(self.memorising.text("training photo" if self.own_photos else "real picture"))
         lines += [self.not_comparable] if self.not_comparable else []
         folder = self.files[0].parent
         kept = f" (kept in {safe(self.settings)})" if (folder / self.settings).is_dir() else ""

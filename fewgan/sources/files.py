@@ -16,6 +16,7 @@ from fewgan.sources.pickles.records import printable
 ENDINGS = (".pth.tar", ".pth", ".pt", ".bin", ".pkl", ".safetensors", ".ckpt", ".th")
 # What training programs call their networks, in lower case.
 _ROLES = {
+    **dict.fromkeys(("m", "miner", "netm", "net_m"), "M"),
     **dict.fromkeys(("g_ema", "ema", "params_ema", "netg_ema", "generator_ema", "ema_generator"), "G_ema"),
     **dict.fromkeys(("g", "generator", "netg", "net_g"), "G"),
     **dict.fromkeys(("d", "discriminator", "netd", "net_d"), "D"),
@@ -92,9 +93,9 @@ class NetworkState(dict[str, Tensor]):
 def unwrapped(files: Mapping[str, Any]) -> dict[str, Any]:
     """The files with the state dicts that stand within something else in the place of it; {} where none does.
 
-    That is what a file holds under `state_dict` or `model`. Networks that keys, or the prefixes of Lightning, call
-    generator or discriminator are G_ema.pth, G.pth and D.pth. Files that cannot be read are left out. Raises UsageError
-    where several files hold generators.
+    That is what a file holds under a key such as `state_dict` or `model`. Networks that keys, the prefixes of Lightning
+    or the files' names call generator, discriminator or miner are G_ema.pth, G.pth, D.pth and M.pth. Files that cannot
+    be read are left out. Raises UsageError where several files hold generators.
     """
     read: dict[str, Any] = {}
     for name in files:
@@ -104,7 +105,7 @@ def unwrapped(files: Mapping[str, Any]) -> dict[str, Any]:
     holding = None
     for name, content in read.items():
         inner = content
-        for key in ("state_dict", "model"):
+        for key in ("state_dict", "model", "model_state_dict", "weights", "params"):
             if isinstance(inner, Mapping) and isinstance(inner.get(key), Mapping):
                 inner = inner[key]
         networks = _by_role(inner) if isinstance(inner, Mapping) else {}
@@ -115,14 +116,19 @@ def unwrapped(files: Mapping[str, Any]) -> dict[str, Any]:
             found |= {f"{role}.pth": weights.without_prefixes(state) for role, state in networks.items()}
         elif inner is not content:
             found[name] = weights.without_prefixes(dict(inner))
-    return {**{name: content for name, content in read.items() if name not in found}, **found} if found else {}
+    whole = {**{name: content for name, content in read.items() if name not in found}, **found}
+    roles = {name: _ROLES.get(name.partition(".")[0].lower()) for name in whole} if holding is None else {}
+    if {"G", "G_ema"} & set(roles.values()) and len(set(roles.values())) == len(whole):
+        named = {f"{role}.pth" if (role := roles[name]) else name: content for name, content in whole.items()}
+        return named if found or named.keys() != whole.keys() else {}
+    return whole if found else {}
 
 
 def _by_role(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
     """G_ema, G and D, as far as they are there: dicts under their names, or tensors with those before all of theirs."""
     found: dict[str, dict[str, Any]] = {}
     for key, value in content.items():
-        if isinstance(value, Mapping) and (role := _ROLES.get(str(key).lower())):
+        if isinstance(value, Mapping) and (role := _ROLES.get(str(key).lower().removesuffix("_state_dict"))):
             found[role] = dict(value)
         elif isinstance(value, Tensor):
             first, _, rest = str(key).partition(".")

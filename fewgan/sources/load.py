@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,9 @@ def _load_run(file: Path, folder: Path | None) -> Model:
     storage.load_state(networks.generator, storage.part(tensors, "generator."), file)
     if mapper is not None:
         storage.load_state(mapper, storage.part(tensors, "mapper."), file)
-    files = _files_of_d(folder) if folder is not None else []
-    discriminator = partial(_discriminator_of, networks, files) if files else None
+    # Read when it is asked for: the current folder may be another by then, and a training may have saved a newer one.
+    place = folder.absolute() if folder is not None else None
+    discriminator = partial(_discriminator_of, networks, place) if place is not None and _files_of_d(place) else None
     return Model(
         folder or file,
         networks,
@@ -143,9 +144,12 @@ def _files_of_d(folder: Path) -> list[tuple[Path, str]]:
     return whole
 
 
-def _discriminator_of(networks: Networks, files: Sequence[tuple[Path, str]]) -> nn.Module:
-    """D from the first of these files that is whole; the next one is nearly as good."""
+def _discriminator_of(networks: Networks, folder: Path) -> nn.Module:
+    """D from the first of a folder's files that is whole; the next one is nearly as good."""
     module: nn.Module = networks.with_discriminator().discriminator
+    files = _files_of_d(folder)
+    if not files:
+        raise UsageError(f"{folder}: its discriminator has been removed since it was loaded")
     for path, prefix in files:
         try:
             state = storage.read_tensors(path, prefix)[0]

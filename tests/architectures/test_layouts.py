@@ -58,6 +58,35 @@ def test_minegan_golden_numbers(tmp_path):
         fewgan.load(tmp_path / "broken")
 
 
+MINERS = {
+    "suffix": ("G_copy0.pth", "M_copy0.pth", lambda state: state),
+    "best": ("G_best1.pth", "M_best1.pth", lambda state: state),
+    "ending": ("G.pt", "M.pt", lambda state: state),
+    "wrapped": ("G.pth", "M.pth", lambda state: {"state_dict": state, "step": 3}),
+    "names": ("netG.pth", "miner.pth", lambda state: state),
+}
+
+
+@pytest.mark.parametrize("form", [*MINERS, "one file"])
+def test_a_miner_is_read_with_its_generator(tmp_path, form):
+    """Without it the pictures are others, and nothing would say so."""
+    states = {name: torch.load(GOLDEN / "minegan-64" / f"{name}.pth", weights_only=True) for name in "GM"}
+    if form == "one file":
+        torch.save(states, tmp_path / "minegan.pth")
+    else:
+        *names, wrap = MINERS[form]
+        for name, state in zip(names, states.values(), strict=True):
+            torch.save(wrap(state), tmp_path / name)
+    assert torch.equal(fewgan.load(tmp_path).sample(2), fewgan.load(GOLDEN / "minegan-64").sample(2))
+
+
+def test_a_miner_that_cannot_be_read_is_told(tmp_path):
+    shutil.copy(GOLDEN / "minegan-64" / "G.pth", tmp_path)
+    torch.save({}, tmp_path / "M.pth")
+    with pytest.raises(UsageError, match=r"M\.pth: holds no state dict of tensors; without it G makes other pictures"):
+        fewgan.load(tmp_path)
+
+
 def own() -> dict[str, dict[str, Tensor]]:
     return {name: torch.load(OWN / name, weights_only=True) for name in ("G_ema.pth", "D.pth")}
 
@@ -119,13 +148,63 @@ def test_studiogan_layout_is_the_same_function(tmp_path):
     assert two.architecture.options["attention"] == one.architecture.options["attention"] == "16"
 
 
+@pytest.mark.parametrize("names", [("G_ema.pth", "D.pth"), ("generator.pth", "discriminator.pth")])
+def test_studiogan_files_under_other_names(tmp_path, names):
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    for folder in (theirs, ours):
+        folder.mkdir()
+    for (file, state), name in zip(own().items(), names, strict=True):
+        torch.save(converged(state), ours / file)
+        torch.save({"state_dict": as_studiogan(converged(state), file[0])}, theirs / name)
+    model, expected = fewgan.load(theirs), fewgan.load(ours)
+    z, labels = torch.randn(2, 120), torch.tensor([1, 7])
+    assert close(model.generate(z, labels), expected.generate(z, labels))
+    assert model.discriminator is not None
+
+
+@pytest.mark.parametrize("inner", ["running", "stored"])
+def test_batch_norms_of_several_processes_and_singular_values_that_nobody_reads(tmp_path, inner):
+    """BigGAN-PyTorch's --cross_replica, --mybn and --num_G_SVs."""
+    for file, state in own().items():
+        made = {re.sub(r"\.stored_(mean|var)$", rf".bn.{inner}_\1", name): tensor for name, tensor in state.items()}
+        more = {name.replace("0", "1"): tensor for name, tensor in state.items() if re.search(r"\.(u0|sv0)$", name)}
+        more = {name: tensor for name, tensor in more.items() if name not in state}
+        counts = {"blocks.0.0.bn1.bn.accumulation_counter": torch.zeros(1)} if file == "G_ema.pth" else {}
+        made = {name: tensor for name, tensor in made.items() if not name.endswith("sv0")}
+        torch.save(made | more | counts, tmp_path / file)
+    model, expected = fewgan.load(tmp_path), fewgan.load(OWN)
+    assert torch.equal(model.sample(1), expected.sample(1))
+    images, labels = torch.zeros(1, 3, 32, 32), torch.tensor([1])
+    assert torch.equal(model.discriminator(images, labels), expected.discriminator(images, labels))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda state: state | {"linear2.weight": torch.zeros(1, 4)}, "linear2.weight is not part of this network"),
+        (lambda state: {name: t for name, t in state.items() if "embed" not in name}, "knows 0 classes, the generator"),
+    ],
+)
+def test_a_discriminator_of_another_kind_is_left_out_with_a_note(tmp_path, change, why):
+    states = own()
+    torch.save(states["G_ema.pth"], tmp_path / "G_ema.pth")
+    torch.save(change(states["D.pth"]), tmp_path / "D.pth")
+    model = fewgan.load(tmp_path)
+    assert not model.has_discriminator
+    (note,) = model.config["notes"]
+    assert note.startswith("D.pth")
+    assert why in note
+    assert note.endswith("D is initialised from scratch")
+    assert torch.equal(model.sample(1), fewgan.load(OWN).sample(1))
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (["model=G-best-weights-step=5.pth"], ("model=G-best-weights-step=5.pth", None)),
+        (["model=G-best-weights-step=5.pth"], ("model=G-best-weights-step=5.pth", None, None)),
         (
             [f"model={name}-weights-step=9.pth" for name in ("G_ema-current", "D-best", "D-current")],
-            ("model=G_ema-current-weights-step=9.pth", "model=D-current-weights-step=9.pth"),
+            ("model=G_ema-current-weights-step=9.pth", "model=D-current-weights-step=9.pth", None),
         ),
         (["G_ema.pth", "model=D-best-weights-step=9.pth"], None),
     ],

@@ -52,11 +52,16 @@ def nested(form: str, generator: dict, discriminator: dict) -> dict:
         "ema": {"params_ema": generator},
         "both": {"G_ema": generator, "D": discriminator, "optim": {"state": {}}},
         "names": {"generator": generator, "discriminator": discriminator},
+        "long names": {"ema_state_dict": generator, "discriminator_state_dict": discriminator, "step": 3},
+        "model_state_dict": {"model_state_dict": generator, "epoch": 1},
         "lightning": {"state_dict": lightning, "epoch": 3},
     }[form]
 
 
-@pytest.mark.parametrize("form", ["state_dict", "parallel", "model", "ema", "both", "names", "lightning"])
+@pytest.mark.parametrize(
+    "form",
+    ["state_dict", "parallel", "model", "ema", "both", "names", "lightning", "long names", "model_state_dict"],
+)
 @pytest.mark.parametrize("name", ["x.ckpt", "G_ema.pth.tar", "x.pth"])
 def test_a_checkpoint_of_a_training_is_taken_apart(form, name, tmp_path):
     states = [torch.load(OWN / f"{one}.pth") for one in ("G_ema", "D")]
@@ -65,10 +70,22 @@ def test_a_checkpoint_of_a_training_is_taken_apart(form, name, tmp_path):
     for place in (tmp_path, tmp_path / name):
         model = fewgan.load(place)
         assert torch.equal(model.sample(1), expected.sample(1))
-        assert model.has_discriminator == (form in ("both", "names", "lightning"))
+        assert model.has_discriminator == (form in ("both", "names", "lightning", "long names"))
     if model.has_discriminator:
         pictures = torch.rand(2, 3, 32, 32)
         assert torch.equal(model.discriminator(pictures, None), expected.discriminator(pictures, None))
+
+
+@pytest.mark.parametrize(
+    "names", [("netG.pth", "netD.pth"), ("generator.pt", "discriminator.pt"), ("g_ema.pth", "d.pth")]
+)
+def test_files_may_have_the_names_that_networks_have_elsewhere(names, tmp_path):
+    for name, content in zip(names, ("G_ema", "D"), strict=True):
+        torch.save(torch.load(OWN / f"{content}.pth"), tmp_path / name)
+    expected, model = fewgan.load(OWN), fewgan.load(tmp_path)
+    assert torch.equal(model.sample(1), expected.sample(1))
+    images, labels = torch.zeros(1, 3, 32, 32), torch.tensor([1])
+    assert torch.equal(model.discriminator(images, labels), expected.discriminator(images, labels))
 
 
 def test_what_cannot_be_read_beside_weights_hides_nothing(tmp_path):
@@ -153,13 +170,19 @@ def test_a_checkpoint_that_is_removed_meanwhile_is_no_error(tmp_path, monkeypatc
     assert not fewgan.load(tmp_path).has_discriminator
     monkeypatch.undo()
     (tmp_path / "checkpoints").mkdir()
-    state, facts = storage.read_tensors(embedded / source.DISCRIMINATOR)
+    state, facts = storage.read_tensors(embedded / run.DISCRIMINATOR)
     for step in (200, 400):
         state = {f"discriminator.{name.removeprefix('discriminator.')}": tensor for name, tensor in state.items()}
         storage.write_tensors(tmp_path / "checkpoints" / f"{step:06d}.safetensors", state, facts)
-    model = fewgan.load(tmp_path)
-    (tmp_path / "checkpoints" / "000400.safetensors").unlink()  # before D is asked for
-    assert model.discriminator is not None
+    monkeypatch.chdir(tmp_path)
+    model = fewgan.load(".")
+    (tmp_path / "checkpoints" / "000200.safetensors").unlink()
+    (tmp_path / "checkpoints" / "000400.safetensors").rename(tmp_path / "checkpoints" / "000600.safetensors")
+    monkeypatch.chdir(embedded)
+    assert model.discriminator is not None  # it is asked for now
+    shutil.rmtree(tmp_path / "checkpoints")
+    model = fewgan.load(embedded)
+    assert model.has_discriminator
 
 
 def test_pictures_get_the_shape_of_the_photos_back():

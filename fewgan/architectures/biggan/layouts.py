@@ -2,7 +2,7 @@
 
 BigGAN-PyTorch: `G_ema.pth` (or `G.pth`) and `D.pth`, plain state dicts, in the names of `networks.py`; with a suffix,
     such as `G_ema_best.pth`, too. The DiffAugment CIFAR code has the same, and single files of any name for download.
-MineGAN's code: the same, and a miner, `M.pth`.
+MineGAN's code: the same, and a miner, `M.pth`, with G's suffix.
 PyTorch-StudioGAN: see `studiogan.py`.
 """
 
@@ -34,44 +34,50 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
 
     Raises UsageError naming the file and the tensor that is missing, extra or of another shape.
     """
-    names = studiogan.choose(files)
-    foreign = names is not None
-    if names is None:
-        names = _choose(files)
-    if names is None:
+    names = studiogan.choose(files) or _choose(files)
+    generator = _tensors(files[names[0]]) if names is not None else None
+    if names is None or generator is None:
         return None
-    generator_file, discriminator_file = names
+    generator_file, discriminator_file, miner_file = names
+    rename = studiogan.translate if studiogan.is_generator(generator) else _plain
 
-    def tensors(name: str) -> dict[str, Tensor] | None:
-        found = _tensors(studiogan.state_dict(files[name]) if foreign else files[name])
+    def tensors(name: str) -> dict[str, Tensor]:
+        found = _tensors(files[name])
+        if found is None:
+            raise UsageError(f"{name}: holds no state dict of tensors")
         try:
-            return studiogan.translate(found) if found is not None and foreign else found
+            return rename(found)
         except KeyError as error:
             raise UsageError(f"{name}: tensor {error} is missing") from None
 
     generator = tensors(generator_file)
-    if generator is None or not {"linear.weight", "output_layer.2.weight"} <= generator.keys():
+    if not {"linear.weight", "output_layer.2.weight"} <= generator.keys():
         return None
+    notes = []
+    if "G_ema" not in generator_file and len(files) > 1:
+        notes = [f"the source has no averaged generator (G_ema.pth); {generator_file} is taken"]
     discriminator = tensors(discriminator_file) if discriminator_file is not None else None
-    if discriminator is None and discriminator_file is not None:
-        raise UsageError(f"{discriminator_file}: holds no state dict of tensors")
-    miner = _tensors(files["M.pth"]) if "M.pth" in files else None
+    miner = _tensors(files[miner_file]) if miner_file is not None else None
+    if miner is None and miner_file is not None:
+        raise UsageError(f"{miner_file}: holds no state dict of tensors; without it G makes other pictures")
     try:
         options, size, classes = derive(generator, discriminator, discriminator_file or "D.pth")
+        unfit = _unfit(discriminator, options, size, classes, discriminator_file or "D.pth")
+        if unfit is not None:
+            notes.append(f"{unfit}; D is initialised from scratch")
+            discriminator = None
+            options, size, classes = derive(generator, None, "D.pth")
     except (KeyError, IndexError, StopIteration, ZeroDivisionError) as error:
         raise UsageError(f"{generator_file}: tensor {error} is missing; this is not a whole BigGAN generator") from None
     if miner is not None:
         # y' of the miner takes the place of the class embedding, and D was trained without labels.
         miner = {name: tensor for name, tensor in miner.items() if not name.startswith("shared.")}
-        _check_finite(miner, "M.pth")
+        _check_finite(miner, miner_file or "M.pth")
         classes = min(classes, 1)
-        generator, discriminator = _one_class(generator, "shared"), _one_class(discriminator, "embed")
-    notes = []
-    if "G_ema" not in generator_file and len(files) > 1:
-        notes = [f"the source has no averaged generator (G_ema.pth); {generator_file} is taken"]
+        generator, discriminator = _one_class(generator, "shared") or {}, _one_class(discriminator, "embed")
     with torch.device("meta"):
         networks = build(options, size=size, classes=classes)
-    generator = _check(generator or {}, networks.generator, generator_file)
+    generator = _check(generator, networks.generator, generator_file)
     if discriminator is not None:
         discriminator = _check(discriminator, networks.discriminator, discriminator_file or "D.pth")
     return Pretrained(
@@ -86,17 +92,50 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
     )
 
 
-def _choose(files: Mapping[str, Any]) -> tuple[str, str | None] | None:
-    """The generator's file and the discriminator's: the average first; without a suffix, with `best`, with another."""
+def _choose(files: Mapping[str, Any]) -> tuple[str, str | None, str | None] | None:
+    """The files of G, D and the miner: the average first; without a suffix, with `best`, with another."""
     if len(files) == 1 and not _FILE.fullmatch(next(iter(files))):
-        return next(iter(files)), None
+        return next(iter(files)), None, None
     found = [match for match in map(_FILE.fullmatch, files) if match]
     ranked = sorted(found, key=lambda match: (match[1] != "G_ema", bool(match[2]), match[2] != "_best", match[2] or ""))
     match = next((match for match in ranked if match[1] != "D"), None)
     if match is None:
         return None
-    names = [f"D{match[2] or ''}{suffix}" for suffix in (match[3], ".pth", ".pt", ".bin", ".safetensors")]
-    return match[0], next((name for name in names if name in files), None)
+
+    def beside(role: str) -> str | None:
+        names = [f"{role}{match[2] or ''}{ending}" for ending in (match[3], ".pth", ".pt", ".bin", ".safetensors")]
+        return next((name for name in names if name in files), None)
+
+    return match[0], beside("D"), beside("M")
+
+
+def _plain(state: State) -> dict[str, Tensor]:
+    """The names of networks with one kind of batch norm and one singular value, which compute the same.
+
+    --cross_replica and --mybn have a batch norm within each batch norm; --num_G_SVs has more singular values than the
+    one that sigma is.
+    """
+    passed = re.compile(r".*\.(accumulation_counter|num_batches_tracked|_running_iter|(u|sv)[1-9])")
+    names = {name: re.sub(r"\.bn\.(running|stored)_(mean|var)$", r".stored_\2", name) for name in state}
+    return {renamed: state[name] for name, renamed in names.items() if not passed.fullmatch(name)}
+
+
+def _unfit(discriminator: State | None, options: Options, size: int, classes: int, file: str) -> str | None:
+    """Why a discriminator is another network than BigGAN's for such a G; None where it is that."""
+    if discriminator is None:
+        return None
+    known = len(discriminator["embed.weight"]) if "embed.weight" in discriminator else 0
+    if known != classes:
+        return f"{file} knows {known} classes, the generator {classes}"
+    with torch.device("meta"):
+        network: Any = build(options, size=size, classes=classes).discriminator
+    try:
+        check_shapes(
+            network, {name: tuple(tensor.shape) for name, tensor in _whole(discriminator, network).items()}, file
+        )
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def _one_class(state: dict[str, Tensor] | None, table: str) -> dict[str, Tensor] | None:
@@ -126,6 +165,8 @@ def _state(network: Any) -> dict[str, Tensor]:
 
 
 def _tensors(content: Any) -> dict[str, Tensor] | None:
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
         return None
     if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()):
@@ -158,11 +199,6 @@ def derive(generator: State, discriminator: State | None, discriminator_file: st
         if _size(discriminator, DISCRIMINATOR_CHANNELS, extra=0, file=discriminator_file) != size:
             raise UsageError(
                 f"{discriminator_file} is not for {size} px as the generator is; the two belong to different networks"
-            )
-        known = len(discriminator["embed.weight"]) if "embed.weight" in discriminator else 0
-        if known != classes:
-            raise UsageError(
-                f"{discriminator_file} knows {known} classes, the generator {classes}; they do not belong together"
             )
         theirs, own = _width(_outputs(discriminator), DISCRIMINATOR_CHANNELS[size])
         watched = _attention(discriminator, discriminator_sizes(size))
@@ -219,11 +255,20 @@ def _attention(state: State, sides: list[int]) -> str:
 
 def _check(state: dict[str, Tensor], network: Any, file: str) -> dict[str, Tensor]:
     """The state dict in the network's names and types; raises UsageError at the first tensor that does not fit."""
-    expected = network.state_dict()
-    state = {**({"embed.gain": torch.ones(())} if "embed.gain" in expected else {}), **state}
+    expected, state = network.state_dict(), _whole(state, network)
     check_shapes(network, {name: tuple(tensor.shape) for name, tensor in state.items()}, file)
     _check_finite(state, file)
     return {name: state[name].to(tensor.dtype) for name, tensor in expected.items()}
+
+
+def _whole(state: State, network: Any) -> dict[str, Tensor]:
+    """The state dict with what a file may lack: the gain of D's classes, and singular values, which nothing reads."""
+    usual = {
+        name: torch.ones(tensor.shape)
+        for name, tensor in network.state_dict().items()
+        if name == "embed.gain" or name.endswith(".sv0")
+    }
+    return {**usual, **state}
 
 
 def _check_finite(state: State, file: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,8 +36,8 @@ _NAMES = {
 }
 
 
-def choose(names: Iterable[str]) -> tuple[str, str | None] | None:
-    """The generator's file and the discriminator's: the average first, the best before the last, the latest step."""
+def choose(names: Iterable[str]) -> tuple[str, str | None, None] | None:
+    """The files of G and D, and no miner: the average first, the best before the last, the latest step."""
     found = [match for match in map(_FILE.fullmatch, names) if match]
     generators = [match for match in found if match[1] != "D"]
     if not generators:
@@ -46,12 +45,12 @@ def choose(names: Iterable[str]) -> tuple[str, str | None] | None:
     chosen = max(generators, key=lambda match: (match[1] == "G_ema", match[2] == "best", int(match[3])))
     beside = [match for match in found if match[1] == "D"]
     other = max(beside, key=lambda m: (m[2] == chosen[2], m[3] == chosen[3], int(m[3])), default=None)
-    return chosen[0], other[0] if other else None
+    return chosen[0], other[0] if other else None, None
 
 
-def state_dict(content: Any) -> Any:
-    """What is meant of a checkpoint's content."""
-    return content.get("state_dict", content) if isinstance(content, Mapping) else content
+def is_generator(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict has these names."""
+    return any(name.startswith("linear0.") for name in state)
 
 
 def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ def _score_table(scores: Scores, name: str) -> Html:
     notes = [note for note in notes[:8] if isinstance(note, str)] if isinstance(notes, list) else []
     best = scores.facts.get("chosen_by")
     about = [f"Chosen by {best}."] if isinstance(best, str) and varied else []
-    about += _memorising(scores.facts.get("memorising"))
+    about += _memorising(scores.facts.get("memorising"), own=scores.facts.get("own_photos") is not False)
     name_of = scores.facts.get("score_name")
     about += [f"FD is the {name_of} here." if isinstance(name_of, str) else ""]
     return joined([
@@ -48,7 +48,7 @@ def _score_table(scores: Scores, name: str) -> Html:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    deviation = "" if row["kid_deviation"] is None else f" ± {_cell(row['kid_deviation'], 4)}"
+    deviation = "" if not row["kid_deviation"] else f" ± {_cell(row['kid_deviation'], 4)}"
     shares = [_cell(row[key], 2) for key in ("precision", "recall", "density", "coverage")]
     authentic = _cell(None if row["authentic"] is None else 100 * row["authentic"], 0)
     distances = [_cell(row["frechet_distance"], 2), _cell(row["kid"], 4) + deviation]
@@ -65,12 +65,13 @@ def _cell(value: float | None, digits: int) -> str:
     return f"{value:,.{digits}f}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
-def _memorising(found: Any) -> list[str]:
+def _memorising(found: Any, *, own: bool) -> list[str]:
     if not isinstance(found, dict) or (closer := number(found.get("closer"))) is None:
         return []
     copies = number(found.get("copies")) or 0
-    text = f"{100 * closer:.0f} % of the samples are closer to a training photo than the median distance between "
-    text += "training photos (new photos: about 50 %)"
+    photo = "training photo" if own else "real picture"
+    text = f"{100 * closer:.0f} % of the samples are closer to a {photo} than the median distance between "
+    text += f"{photo}s (new ones: about 50 %)"
     return [
         text
         + (f"; {100 * copies:.0f} % are closer than any two of them: look at the nearest photos." if copies else ".")
