@@ -104,6 +104,11 @@ def test_unknown_name():
         match=r"no regularizer is called 'minegan' .*; that is the name of another kind of plugin: transfer method",
     ):
         registry.load("regularizers", "minegan")
+    for name in ("MineGAN", "MINEGAN"):
+        with pytest.raises(UsageError, match=rf"called '{name}' \(installed: .*none\); did you mean 'minegan'\?$"):
+            registry.load("transfers", name)
+    with pytest.raises(UsageError, match=r"called 'ada,diffaugment' .*; give one at a time$"):
+        registry.load("augmentations", "ada,diffaugment")
     with pytest.raises(UsageError, match=r"no plugin is called 'crr' .*; did you mean 'cr'"):
         registry.kind_of("crr")
 

@@ -23,7 +23,7 @@ from fewgan.installed import KINDS, Entry
 from fewgan.options import Field, fields_of, flag, flags_of
 from fewgan.plugin import Plugin
 from fewgan.registry import Choice
-from fewgan.screen import command, one_line
+from fewgan.screen import Screen, command, one_line
 
 Command = Callable[..., None]
 
@@ -146,7 +146,8 @@ def attach(function: Command, arguments: Sequence[str] | None, kinds: Sequence[s
     }
 
     def run(**line: Any) -> None:
-        chosen = {kind: _given(kind, line.pop(one.name)) for kind, one in choosers.items()}
+        screen = Screen(bool(line.get("quiet")))
+        chosen = {kind: _given(kind, line.pop(one.name), screen) for kind, one in choosers.items()}
         on = {name: line.pop(one.name) for name, one in turns.items()}
         values: dict[Key, dict[str, Any]] = {}
         for (key, name), one in options.items():
@@ -231,12 +232,14 @@ def _chooser(kind: str) -> inspect.Parameter:
     )  # fmt: skip
 
 
-def _given(kind: str, names: list[str] | None) -> list[str]:
-    """The names of one kind on a command line. Raises UsageError for several where there can be one."""
-    names = list(dict.fromkeys(names or ()))
-    if len(names) > 1 and kind != "trackers":
-        raise UsageError(f"{CHOOSERS[kind]}: given as {' and as '.join(names)}; a run has one {KINDS[kind]}")
-    return names
+def _given(kind: str, names: list[str] | None, screen: Screen) -> list[str]:
+    """The names of one kind on a command line; the last, as for every option, where there can be one."""
+    names = list(names or ())
+    if kind == "trackers" or len(names) < 2:
+        return names
+    if dropped := [name for name in dict.fromkeys(names) if name != names[-1]]:
+        screen.warn(f"{CHOOSERS[kind]} {names[-1]} takes the place of {' and '.join(dropped)}: there can be one")
+    return names[-1:]
 
 
 def _switch(name: str, entry: Entry, plugin: Plugin | None) -> inspect.Parameter:

@@ -60,7 +60,12 @@ class WeightFiles(Mapping[str, Any]):
                 content = weights.read_safetensors(path) if safe else pickles.read(path)
             except UsageError as error:
                 content = Unread(str(error))
-            self._loaded[name] = weights.without_prefixes(content) if isinstance(content, dict) else content
+            if isinstance(content, dict):  # of one network, or of several
+                content = {
+                    key: weights.without_prefixes(part) if isinstance(part, dict) else part
+                    for key, part in weights.without_prefixes(content).items()
+                }
+            self._loaded[name] = content
         if isinstance(self._loaded[name], Unread):
             raise self._loaded[name]
         return self._loaded[name]

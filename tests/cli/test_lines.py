@@ -91,6 +91,13 @@ def test_continue_resumes_what_the_same_command_left(run, calls):
     assert (config.precision, options) == ("auto", {"resume_unfinished": False})
 
 
+def test_resume_without_a_run(run, calls):
+    assert run("train --resume --steps 3")[::2] == (
+        2, "Error: --resume --steps: give a run first, or latest, as in --resume latest --steps\n",
+    )  # fmt: skip
+    assert not calls
+
+
 @pytest.mark.parametrize(
     "more", ["--lr-g 1", "--continue", "--cr", "--no-cr", "--cr-weight 3", "--transfer none", "--no-flip", "--seed 0"]
 )
@@ -131,7 +138,10 @@ def test_fid_numbers(run):
 
 
 def test_last_one_wins_and_equals_signs_count(run, calls):
-    assert run("train --transfer=minegan --aug diffaugment --transfer finetune --cr --no-cr --cr")[0] == 0
+    code, _, told = run("train --transfer=minegan --aug diffaugment --transfer finetune --cr --no-cr --cr")
+    assert (code, told.splitlines()[0]) == (
+        0, "Warning: --transfer finetune takes the place of minegan: there can be one",
+    )  # fmt: skip
     (config, _), _ = calls["train"]
     assert [choice.name for choice in config.choices[1:]] == ["finetune", "diffaugment", "cr"]
 
@@ -178,7 +188,7 @@ def test_what_is_chosen_is_what_typer_reads(words):
         return
     for kind in ("architectures", "transfers", "augmentations"):
         chosen = got["chosen"].one(kind)
-        assert (chosen.name if chosen else "") == (got[f"plugin_{kind}"] or "")
+        assert (chosen.name if chosen else "") == (got[f"plugin_{kind}"] or [""])[-1]
     assert bool(got["chosen"].of("regularizers")) == bool(got["switch_cr"])
     named = choosing.named(words, choosing.COMMANDS["train"], ["cr"])
     # A chooser that is the value of another option hides the default, which has no options to show.

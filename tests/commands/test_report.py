@@ -129,8 +129,9 @@ def test_what_to_do_next(shown_run):
     (shown_run / "best.safetensors").touch()
     made = page_of(shown_run).text
     assert "Resume the training at step 400 of 1,000" in made
-    assert f"fewgan sample {shown_run}/best.safetensors" in made
-    assert "--interpolate" not in made
+    assert f"fewgan sample {shown_run} --truncation 0.5" in made  # with the best generator
+    (shown_run / "best.safetensors").unlink()
+    assert "fewgan sample" not in page_of(shown_run).text
 
 
 def test_no_truncation_is_advised_where_there_is_none(shown_run):

@@ -16,6 +16,13 @@ def test_groups_are_the_first_folders_below_what_wraps_all(tmp_path, wrap):
     assert kinds == {"stray.jpg": "in no class", "README.txt": "not a picture"}
 
 
+def test_one_name_in_two_forms_is_one_group(tmp_path):
+    """As a Mac writes it, and as others do."""
+    fill(tmp_path, ["Caf\u00e9/1.jpg", "Cafe\u0301/2.jpg", "dog/3.jpg"])
+    with gather(tmp_path, grouped=True) as found:
+        assert {photo.group for photo in found.photos} == {"Caf\u00e9", "dog"}
+
+
 def test_one_folder_is_one_group(tmp_path):
     fill(tmp_path, ["cat/1.jpg", "cat/2.jpg"])
     with gather(tmp_path, grouped=True) as found:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fewgan.plugin import UsageError
-from fewgan.sampling.latent import LABEL, LATENT, STATISTICS_LATENT, _cardinal, labels, latents, loop, path_through
+from fewgan.sampling.latent import (
+    LABEL,
+    LATENT,
+    STATISTICS_LATENT,
+    _cardinal,
+    check_labels,
+    check_seed,
+    labels,
+    latents,
+    loop,
+    path_through,
+)
 
 seeds = st.integers(0, 2**63 - 1)
 truncations = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
@@ -91,6 +103,18 @@ def test_labels() -> None:
     assert labels(0, 0, 5, 3, torch.tensor([2, 0])).tolist() == [2, 0, 2, 0, 2]
     assert labels(0, 0, 4, 0).tolist() == labels(0, 0, 4, 1).tolist() == [0, 0, 0, 0]
     assert LABEL != LATENT
+
+
+@pytest.mark.parametrize("wrong", [["rose"], "1", {1}, [], [1.5], [3], [-1], [None]])
+def test_labels_that_are_none(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="labels: give whole numbers from 0 to 2, at least one"):
+        check_labels(wrong, 3)
+
+
+@pytest.mark.parametrize("wrong", [1.5, "1", -1, 2**63, None])
+def test_seeds_that_are_none(wrong: Any) -> None:
+    with pytest.raises(UsageError, match=f"--seed {wrong}: give a whole number"):
+        check_seed(wrong)
 
 
 @pytest.mark.parametrize("keyframes", [2, 3, 4, 7, 8])

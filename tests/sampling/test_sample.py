@@ -66,7 +66,11 @@ def test_settings_that_change_pictures_change_the_folder(model: Model) -> None:
     )}  # fmt: skip
     near = [folder_name("a", truncation, 0, None, 0) for truncation in (0.1234567, 0.1234568)]
     long = [folder_name("a", None, 0, ",".join(["tulip"] * 20 + [last]), 0) for last in ("rose", "tulip")]
-    assert len({*near, *long}) == 4
+    odd = [
+        folder_name("a", None, 0, classes, 0) for classes in ("C++", "C#", "C_", "a b", "a_b", "a,b", "a+b", "😀", "😎")
+    ]
+    assert len({*near, *long, *odd}) == 13
+    assert folder_name("a", None, 0, "C_", 0) == "a-seed0-C_"
     assert names == {
         "00001-cats-seed0", "00001-cats-seed1", "00001-cats-t1-seed0", "00001-cats-seed0-tulip+rose",
         "00001-cats-seed0-standing2",

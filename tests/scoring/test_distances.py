@@ -106,6 +106,13 @@ def test_nearest_is_a_sorted_list_of_all_distances(pair, k, tile):
     assert np.allclose(np.take_along_axis(every, indices.numpy(), 1), found, atol=1e-9)
 
 
+def test_where_every_subset_is_everything_kid_does_not_vary():
+    a, b = torch.randn(12, 7) * 30, torch.randn(12, 7) * 30
+    found = distances.kid(a, b)
+    assert (found.deviation, found.mean) == (0.0, found.full)
+    assert distances.kid(a, torch.cat((b, b + 1))).deviation > 0
+
+
 # What a user meets ----------------------------------------------------------------------------------------------------
 
 

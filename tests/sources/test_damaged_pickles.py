@@ -1,6 +1,7 @@
 """Files that are damaged, or are something else than a pickle: one line that says what; and fuzzing."""
 
 import gzip
+import io
 import os
 import pickle
 import resource
@@ -112,6 +113,13 @@ def test_one_member_for_many_storages(tmp_path):
         read(packed)
 
 
+def zipped(*names):
+    with zipfile.ZipFile(made := io.BytesIO(), "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    return made.getvalue()
+
+
 WHAT = {
     "empty": (b"", "an empty file"),
     "gzip": (gzip.compress(b"x"), "gzip"),
@@ -127,6 +135,11 @@ WHAT = {
     "npy": (np.zeros(3).tobytes() and b"\x93NUMPY\x01", "NumPy array"),
     "text": (b"just some words", "neither a pickle nor"),
     "protocol 0": (pickle.dumps([1], protocol=0), "neither a pickle nor"),
+    "tflite": (b"\x1c\0\0\0TFL3" + bytes(600), "a TensorFlow Lite model"),
+    "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x05" + bytes(300), "an ONNX model"),
+    "cut": (b"PK\x03\x04" + bytes(300), "a file of torch.save, damaged or not copied whole"),
+    "npz": (zipped("x.npy"), "arrays of NumPy"),
+    "keras": (zipped("metadata.json", "model.weights.h5"), "a Keras model"),
     "word": (b"PK\x05\x06" + bytes(18), "not one of torch.save"),
 }
 

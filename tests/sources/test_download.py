@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.server
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -211,6 +212,18 @@ def test_a_source_without_a_plain_download_says_what_to_do(table):
         known.locate("manual")
     (table / "manual" / "D.pth").touch()
     assert known.locate("manual") == table / "manual"
+
+
+def test_what_is_typed_for_a_run_is_understood(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "00012-cats").mkdir(parents=True)
+    for number in ("12", "00012"):
+        with pytest.raises(UsageError, match=rf"^{number}: no such file or folder; did you mean runs/00012-cats\?$"):
+            known.locate(number)
+    with pytest.raises(UsageError, match=r"^latest: no such file or folder; for the latest run leave it out"):
+        known.locate("latest")
+    with pytest.raises(UsageError, match=r"z\.pkl: addresses are not fetched; download the file and give its path$"):
+        known.locate(Path("https://x.y/z.pkl"))
 
 
 def test_an_unknown_name_is_told_the_known_ones(table, tmp_path):

@@ -40,6 +40,9 @@ def read(path: str | os.PathLike[str]) -> Any:
         reason = str(error)
     except OSError as error:
         reason = f"cannot be read ({error.strerror or error})"
+    except zipfile.BadZipFile as error:
+        why = str(error).replace("File is not a zip file", "its end is missing")
+        reason = f"a file of torch.save, damaged or not copied whole ({why})"
     except RecursionError:
         reason = "damaged, or made to harm: its content is nested too deep"
     except Exception as error:  # damaged data raises nearly everything, from EOFError to UnicodeDecodeError
@@ -78,7 +81,14 @@ def _read_zip(file: Any, budget: Budget) -> Any:
         members = {member.filename: member for member in archive.infolist()}
         folder = next((name[:-8] for name in members if name.endswith("/data.pkl") and name.count("/") == 1), None)
         if folder is None:
-            raise Unreadable("a zip archive, but not one of torch.save (there is no data.pkl in it); unpack it first")
+            arrays = members and all(name.endswith(".npy") for name in members)
+            raise Unreadable(
+                "arrays of NumPy (.npz), not a checkpoint of PyTorch"
+                if arrays
+                else "a Keras model, not a checkpoint of PyTorch"
+                if "model.weights.h5" in members
+                else "a zip archive, but not one of torch.save (there is no data.pkl in it); unpack it first"
+            )
         if f"{folder}constants.pkl" in members:
             raise Unreadable("a TorchScript archive; save the state dict of the module in it with torch.save instead")
         storages: dict[str, Tensor] = {}

@@ -17,7 +17,7 @@ class Configuration:
 
     batch: images a step over all processes; gamma, half-life and group come from it even where another batch is used.
     ema_images: half-life of the weight average, in images. ema_ramp: largest half-life as a share of the images seen so
-    far; None for no ramp (so too where a source is given). group: images that share a standard deviation in D.
+    far; None for no ramp. group: images that share a standard deviation in D.
     mixing: probability of style mixing. path_length: weight, 0 for off. clamp: of activations, ±.
     """
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fewgan.plugin import Networks, Pretrained, UsageError
-from fewgan_stylegan2 import studiogan
+from fewgan_stylegan2 import rosinality, studiogan
 from fewgan_stylegan2.architecture import Options, text
 from fewgan_stylegan2.files import (
     Converted,
@@ -20,7 +20,6 @@ from fewgan_stylegan2.files import (
     is_official_discriminator,
     to_official,
 )
-from fewgan_stylegan2.rosinality import from_rosinality, is_rosinality
 
 ARGUMENTS = "arguments.pth"
 
@@ -31,8 +30,8 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
         content = files[name]
         if not isinstance(content, Mapping):
             continue
-        if is_rosinality(content):
-            return _pretrained(from_rosinality(content, name))
+        if (found := rosinality.whole(content)) is not None:
+            return _pretrained(rosinality.from_rosinality(found, name))
         for label, state in _networks(name, content):
             if is_official(state):
                 return _pretrained(_official(files, label, state))

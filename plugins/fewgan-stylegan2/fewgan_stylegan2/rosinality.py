@@ -31,13 +31,12 @@ _LAYER = {
 _KERNEL = re.compile(r"(.+\.)?kernel")
 
 
-def is_rosinality(content: Mapping[str, Any]) -> bool:
-    """Whether this is the content of such a file."""
-    for name in ("g_ema", "g"):
-        state = content.get(name)
+def whole(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The content of such a file, of which a state dict may be the generator's alone; None for another file."""
+    for state, found in ((content, {"g_ema": content}), *((content.get(name), content) for name in ("g_ema", "g"))):
         if isinstance(state, Mapping) and {"style.1.weight", "input.input", "conv1.conv.weight"} <= state.keys():
-            return True
-    return False
+            return found
+    return None
 
 
 def from_rosinality(content: Mapping[str, Any], file: str = "the file") -> Converted:
@@ -57,6 +56,8 @@ def from_rosinality(content: Mapping[str, Any], file: str = "the file") -> Conve
         notes.append(f"{file} has no latent_avg; the mean of {AVERAGED:,} w takes its place")
         width = generator.get("synthesis.b4.conv1.affine.weight", torch.empty(0, 0)).shape[1]
         generator["mapping.w_avg"] = torch.zeros(width)
+    if "miner" in content:  # of MineGAN's code for this one
+        notes.append(f"{file} has a miner, which is not read: the pictures are those of {name} alone")
     critic = content.get("d")
     discriminator = None
     if isinstance(critic, Mapping):

@@ -5,7 +5,7 @@ import torch
 from fewgan_stylegan2.discriminator import Discriminator
 from fewgan_stylegan2.files import from_official, is_official, to_official
 from fewgan_stylegan2.generator import Generator
-from fewgan_stylegan2.rosinality import from_rosinality, is_rosinality
+from fewgan_stylegan2.rosinality import from_rosinality, whole
 from safetensors.torch import load_file
 from test_golden import GOLDEN, near
 from test_networks import networks
@@ -57,7 +57,7 @@ def test_the_official_pickle(tmp_path, monkeypatch):
 def test_rosinality(name):
     io = load_file(ROSINALITY / "io.safetensors")
     content = pickles.read(ROSINALITY / name)
-    assert is_rosinality(content)
+    assert whole(content) is content
     assert not is_official(content)
     found = from_rosinality(content, name)
     generator, discriminator = built(found)
@@ -88,8 +88,8 @@ def test_rosinality_without_averages_and_with_damage():
     content["g"] = content["g"] | {"convs.0.conv.surprise": torch.zeros(1)}
     with pytest.raises(UsageError, match=r"some\.pt: g: tensor convs\.0\.conv\.surprise belongs to no part"):
         from_rosinality(content, "some.pt")
-    assert not is_rosinality({"state_dict": {}})
-    assert not is_rosinality({"g_ema": torch.zeros(1)})
+    assert whole({"state_dict": {}}) is None
+    assert whole({"g_ema": torch.zeros(1)}) is None
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "orig"])

@@ -61,6 +61,20 @@ def test_rosinality_files_are_models(name):
         assert "latent_avg" in model.config["notes"][0]
 
 
+@pytest.mark.parametrize("form", ["bare", "parallel", "mined"])
+def test_rosinality_networks_in_other_forms(tmp_path, form):
+    whole = dict(pickles.read(ROSINALITY / "010000.pt"))
+    content = {
+        "bare": whole["g_ema"],
+        "parallel": {"g_ema": {f"module.{name}": tensor for name, tensor in whole["g_ema"].items()}},
+        "mined": whole | {"miner": {"linear.weight": torch.zeros(1)}},  # of MineGAN's code
+    }[form]
+    torch.save(content, tmp_path / "some.pt")
+    model, expected = fewgan.load(tmp_path / "some.pt"), fewgan.load(ROSINALITY / "010000.pt")
+    assert torch.equal(model.sample(2), expected.sample(2))
+    assert any("has a miner, which is not read" in note for note in model.config["notes"]) == (form == "mined")
+
+
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_official_state_dicts_in_files_of_their_own(tmp_path, suffix):
     for name in ("G_ema", "D"):
