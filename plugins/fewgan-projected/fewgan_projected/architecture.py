@@ -12,6 +12,7 @@ from fewgan.plugin import Adam, Defaults, Networks, Plugin, Pretrained, UsageErr
 
 if TYPE_CHECKING:
     from fewgan_projected.discriminators import Discriminator, DiscriminatorFacts
+    from fewgan_projected.fastgan import GeneratorFacts
 
 # Sauer et al. 2021, table 6 of the appendix. The published loop multiplies D's rate by 16/17 and adapts its second beta
 # as if D were regularised in every 16th step only, which it is not; this is the rate that the paper names.
@@ -93,20 +94,16 @@ def _text(facts: DiscriminatorFacts) -> str:
 
 def read(files: Mapping[str, Any]) -> Pretrained | None:
     """Networks of the published code: state dicts in files of any name (the average first), and FastGANs of HugGAN."""
-    from fewgan_projected import huggan
-    from fewgan_projected.layouts import read_discriminator, read_disturbed, read_generator
+    from fewgan_projected import huggan, layouts
 
-    found = {name: files[name] for name in files}
-    generators = [name for name, state in found.items() if _holds(state, "synthesis.to_big.weight_orig")]
-    if not generators:
-        return huggan.read(found)
-    name = min(generators, key=lambda name: ("ema" not in name.lower(), name))
-    facts, generator = read_generator(found[name], name)
-    options: dict[str, Any] = {"width": facts.width, "lite": facts.lite, "latent_dim": facts.latent_dim}
-    discriminator = None
-    judges = [name for name, state in found.items() if _holds(state, "discriminator.mini_discs.")]
+    contents = {name: files[name] for name in files}
+    found = layouts.find(contents) or huggan.find(contents)
+    if found is None:
+        return None
+    facts, options, discriminator = found.facts, _options(found.facts), None
+    judges = [name for name, state in contents.items() if layouts.holds(state, "discriminator.mini_discs.")]
     if judges:
-        d_facts, discriminator = read_discriminator(found[judges[0]], judges[0])
+        d_facts, discriminator = layouts.read_discriminator(contents[judges[0]], judges[0])
         if d_facts.classes != facts.classes:
             raise UsageError(
                 f"{judges[0]} has {d_facts.classes} classes, the generator {facts.classes}; they do not belong together"
@@ -114,16 +111,23 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
         options |= {
             "heads": _text(d_facts),
             "separable": d_facts.separable,
-            "side": _side(found, facts.size),
-            "disturbed": bool(read_disturbed(found[judges[0]], judges[0])),
+            "side": _side(contents, facts.size),
+            "disturbed": bool(layouts.read_disturbed(contents[judges[0]], judges[0])),
         }
     return Pretrained(
         options=Options(**options),
         size=facts.size,
         classes=facts.classes,
-        generator=generator,
+        generator=found.state,
         discriminator=None if discriminator is None else _with_identity(discriminator, options["disturbed"]),
+        notes=found.notes,
     )
+
+
+def _options(facts: GeneratorFacts) -> dict[str, Any]:
+    """What `build` makes a generator of these facts from, beside size and classes."""
+    names = ("width", "latent_dim", "lite", "original")
+    return {name: getattr(facts, name) for name in names}
 
 
 def _with_identity(state: Mapping[str, Any], disturbed: bool) -> dict[str, Any]:
@@ -132,10 +136,6 @@ def _with_identity(state: Mapping[str, Any], disturbed: bool) -> dict[str, Any]:
     from fewgan_projected.backbone import identity
 
     return {**state, "backbone.identity": Frozen.digest(identity(disturbed))}
-
-
-def _holds(state: Any, prefix: str) -> bool:
-    return isinstance(state, Mapping) and any(str(name).startswith(prefix) for name in state)
 
 
 def _side(files: Mapping[str, Any], size: int) -> int:

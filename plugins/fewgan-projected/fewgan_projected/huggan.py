@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewgan.plugin import Pretrained, UsageError
+from fewgan.plugin import UsageError
 from fewgan_projected.fastgan import CHANNELS, SIZES, Generator, GeneratorFacts
-from fewgan_projected.layouts import Named, State, published_leaf, translated, written
+from fewgan_projected.layouts import Found, Named, State, holds, published_leaf, translated, written
 
 GENERATOR = "pytorch_model.bin"
 _FIRST = "_init._layers.0._conv.weight_orig"
@@ -26,25 +26,15 @@ _BIG = {"conv1": "1._conv", "noise1": "2", "norm1": "3", "conv2": "5._conv", "no
 _SMALL = {"conv": "1._conv", "norm": "2"}
 
 
-def read(files: Mapping[str, Any]) -> Pretrained | None:
+def find(files: Mapping[str, Any]) -> Found | None:
     """The generator in files of any name; None where there is none."""
-    states = {name: state for name, state in files.items() if isinstance(state, Mapping)}
-    generators = [name for name, state in states.items() if _FIRST in state]
+    generators = [name for name, state in files.items() if isinstance(state, Mapping) and _FIRST in state]
     if not generators:
         return None
     name = min(generators, key=lambda name: (name != GENERATOR, name))
-    facts, generator = read_generator(states[name], name)
-    judges = [other for other, state in states.items() if any(str(key).startswith(_OF_D) for key in state)]
-    from fewgan_projected.architecture import Options
-
-    return Pretrained(
-        options=Options(width=facts.width, latent_dim=facts.latent_dim, lite=False, original=True),
-        size=facts.size,
-        classes=0,
-        generator=generator,
-        discriminator=None,
-        notes=tuple(f"{judge} is FastGAN's own discriminator, not Projected GAN's; not read" for judge in judges),
-    )
+    judges = [other for other, state in files.items() if holds(state, _OF_D)]
+    notes = (f"{judge} is FastGAN's own discriminator, not Projected GAN's; not read" for judge in judges)
+    return Found(*read_generator(files[name], name), tuple(notes))
 
 
 def read_generator(state: State, file: str) -> tuple[GeneratorFacts, dict[str, Tensor]]:

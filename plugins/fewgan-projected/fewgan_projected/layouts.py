@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,29 @@ _BLOCK = re.compile(r"synthesis\.(?:feat|se)_(\d+)\.")
 _HEAD = re.compile(r"discriminator\.mini_discs\.(\d+)\.(?:main\.(\d+)\.)?")
 _COUNTER = "num_batches_tracked"
 _PRETRAINED = "feature_network.pretrained."
+
+
+@dataclass(frozen=True)
+class Found:
+    """A generator in files of others: its facts, its state dict under the names here, and lines for the user to see."""
+
+    facts: GeneratorFacts
+    state: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+def find(files: Mapping[str, Any]) -> Found | None:
+    """Projected GAN's generator in files of any name, the average before others; None where there is none."""
+    generators = [name for name, state in files.items() if holds(state, "synthesis.to_big.weight_orig")]
+    if not generators:
+        return None
+    name = min(generators, key=lambda name: ("ema" not in name.lower(), name))
+    return Found(*read_generator(files[name], name))
+
+
+def holds(content: Any, prefix: str) -> bool:
+    """Whether this is a dict with a name that starts so."""
+    return isinstance(content, Mapping) and any(str(name).startswith(prefix) for name in content)
 
 
 def read_generator(state: State, file: str) -> tuple[GeneratorFacts, dict[str, Tensor]]:

@@ -131,6 +131,18 @@ def test_the_generator_is_written_back_under_its_names(tmp_path, published):
     assert all(torch.equal(tensor, files["pytorch_model.bin"][name]) for name, tensor in expected.items())
 
 
+@torch.no_grad()
+def test_an_export_is_read_with_its_discriminator(tmp_path, published):
+    model = fewgan.load(saved(tmp_path / "cats", published))
+    made = build(Options(**{**model.architecture.options, "side": 64}), size=1024, classes=0).with_discriminator()
+    for name, content in write(made).items():
+        torch.save(content, tmp_path / name)
+    again = fewgan.load(tmp_path)
+    assert (again.discriminator.side, again.config["notes"]) == (64, [])
+    images = torch.rand(2, 3, 1024, 1024) * 2 - 1
+    torch.testing.assert_close(again.discriminator(images, None), made.discriminator.eval()(images, None))
+
+
 def test_a_damaged_file_of_huggan_is_one_line(tmp_path, published):
     state = published.state_dict()
     del state["_sle_64._layers.1._conv.weight_u"]
