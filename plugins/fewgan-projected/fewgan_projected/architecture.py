@@ -43,6 +43,7 @@ class Options:
     disturbed: bool = option(False, "Running statistics of D's features as the published code disturbs them.")
     latent_dim: int = option(256, "Length of z.", min=1, hidden=True)
     original: bool = option(False, "FastGAN's own generator, where a file has it.", hidden=True)
+    huggan: bool = option(True, "FastGAN's own generator as HugGAN has it.", hidden=True)
     heads: str | None = option(None, "D's heads, where a file has others.", hidden=True)
 
 
@@ -60,6 +61,7 @@ def build(options: Options, *, size: int, classes: int) -> Networks:
         lite=options.lite,
         classes=classes,
         original=options.original,
+        huggan=options.huggan,
     )
     return Networks(Generator(facts), lambda: _discriminator(options, size, classes), DEFAULTS)
 
@@ -93,11 +95,14 @@ def _text(facts: DiscriminatorFacts) -> str:
 
 
 def read(files: Mapping[str, Any]) -> Pretrained | None:
-    """Networks of the published code: state dicts in files of any name (the average first), and FastGANs of HugGAN."""
-    from fewgan_projected import huggan, layouts
+    """Networks of the published code: state dicts in files of any name (the average first), and FastGAN's own.
+
+    The latter are FastGANs of HugGAN, and checkpoints of the published FastGAN.
+    """
+    from fewgan_projected import huggan, layouts, original
 
     contents = {name: files[name] for name in files}
-    found = layouts.find(contents) or huggan.find(contents)
+    found = layouts.find(contents) or huggan.find(contents) or original.find(contents)
     if found is None:
         return None
     facts, options, discriminator = found.facts, _options(found.facts), None
@@ -126,7 +131,7 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
 
 def _options(facts: GeneratorFacts) -> dict[str, Any]:
     """What `build` makes a generator of these facts from, beside size and classes."""
-    names = ("width", "latent_dim", "lite", "original")
+    names = ("width", "latent_dim", "lite", "original", "huggan")
     return {name: getattr(facts, name) for name in names}
 
 
@@ -151,24 +156,24 @@ def _side(files: Mapping[str, Any], size: int) -> int:
 
 
 def write(networks: Networks) -> dict[str, dict[str, Any]]:
-    """State dicts under the published names: G_ema.pth, or HugGAN's file, and D.pth.
+    """State dicts under the published names: G_ema.pth, or the file of HugGAN or FastGAN, and D.pth.
 
     arguments.pth holds the side of the images for D's features, which leaves no trace in them.
     """
-    from fewgan_projected import huggan
+    from fewgan_projected import huggan, original
     from fewgan_projected.layouts import write_discriminator, write_generator
 
     generator: Any = networks.generator
     discriminator: Any = networks.discriminator
     disturbed = "disturbed" in discriminator.backbone.identity_text
-    name, state = "G_ema.pth", write_generator
+    name, content = "G_ema.pth", write_generator
     if generator.facts.original:
-        name, state = huggan.GENERATOR, huggan.write_generator
-    arguments = {SIDE: discriminator.side}
+        layout = huggan if generator.facts.huggan else original
+        name, content = layout.GENERATOR, layout.write_generator
     return {
-        name: state(generator),
+        name: content(generator),
         "D.pth": write_discriminator(discriminator, disturbed),
-        "arguments.pth": arguments,
+        "arguments.pth": {SIDE: discriminator.side},
     }
 
 

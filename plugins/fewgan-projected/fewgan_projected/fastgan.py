@@ -36,8 +36,8 @@ class GeneratorFacts:
 
     size: side of the images, one of SIZES. width: channels in units of which CHANNELS counts; 128 in the paper.
     lite: the small blocks, without noise, half as deep. classes: 0 for an unconditional generator. original: as FastGAN
-    itself has it, and not Projected GAN: big and small blocks take turns, z stays as long as it is, and the images are
-    squashed by tanh.
+    itself has it, and not Projected GAN: big and small blocks take turns, and z stays as long as it is. huggan: such a
+    one is HugGAN's, which squashes images of every size.
     """
 
     size: int
@@ -46,10 +46,15 @@ class GeneratorFacts:
     lite: bool = False
     classes: int = 0
     original: bool = False
+    huggan: bool = True
 
     def small(self, side: int) -> bool:
         """Whether the block that gives features of that side is a small one."""
         return side in ORIGINAL_SMALL if self.original else self.lite
+
+    def squashed(self) -> bool:
+        """Whether tanh squashes the images. FastGAN's own code does so at 1024 px alone."""
+        return self.original and (self.huggan or self.size == 1024)
 
     def channels(self, side: int) -> int:
         return int(CHANNELS[side] * self.width)
@@ -137,7 +142,7 @@ class Generator(nn.Module):
 
     z is scaled to unit mean square first. The condition is a row of `embedding` for each image. Noise is drawn in
     forward, unless the network is lite. In a new network u and v of each layer come from one power iteration.
-    Of an original FastGAN, images are squashed, and z is not scaled: see `GeneratorFacts`.
+    Of an original FastGAN, z is not scaled, and tanh may squash the images: see `GeneratorFacts`.
     """
 
     def __init__(self, facts: GeneratorFacts) -> None:
@@ -192,4 +197,4 @@ class Generator(nn.Module):
                 x = self.excitations[name](found[side // 16], x)
             found[side] = x
         image: Tensor = self.output(x)
-        return image.tanh() if self.facts.original else image
+        return image.tanh() if self.facts.squashed() else image

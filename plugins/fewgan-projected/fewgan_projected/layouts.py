@@ -16,7 +16,7 @@ from fewgan_projected.discriminators import Discriminator, DiscriminatorFacts, H
 from fewgan_projected.fastgan import SIZES, Generator, GeneratorFacts
 
 State = Mapping[str, Tensor]
-# Parts of a block, by (lite, conditional): the names here and there.
+# Parts of a block, by (small, conditional): the names here and there.
 _PARTS = {
     (False, False): {"conv1": "1", "noise1": "2", "norm1": "3", "conv2": "5", "noise2": "6", "norm2": "7"},
     (True, False): {"conv": "1", "norm": "2"},
@@ -88,7 +88,7 @@ def generator_name(name: str, state: Iterable[str], facts: GeneratorFacts) -> st
         return f"synthesis.init.init.{'0' if middle == ['conv'] else '1'}.{leaf}"
     if first == "features":
         side, part, *rest = middle
-        part = _PARTS[facts.lite, bool(facts.classes)][part]
+        part = _PARTS[facts.small(int(side)), bool(facts.classes)][part]
         if facts.classes:
             leaf = leaf.replace("running_", "stored_")
         return ".".join(["synthesis", f"feat_{side}", part, *rest, leaf])
