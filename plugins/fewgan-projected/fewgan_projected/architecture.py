@@ -42,6 +42,7 @@ class Options:
     )
     disturbed: bool = option(False, "Running statistics of D's features as the published code disturbs them.")
     latent_dim: int = option(256, "Length of z.", min=1, hidden=True)
+    alternating: bool = option(False, "Big and small blocks in turn, where a file has them.", hidden=True)
     original: bool = option(False, "FastGAN's own generator, where a file has it.", hidden=True)
     huggan: bool = option(True, "FastGAN's own generator as HugGAN has it.", hidden=True)
     heads: str | None = option(None, "D's heads, where a file has others.", hidden=True)
@@ -59,6 +60,7 @@ def build(options: Options, *, size: int, classes: int) -> Networks:
         width=options.width,
         latent_dim=options.latent_dim,
         lite=options.lite,
+        alternating=options.alternating,
         classes=classes,
         original=options.original,
         huggan=options.huggan,
@@ -131,7 +133,7 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
 
 def _options(facts: GeneratorFacts) -> dict[str, Any]:
     """What `build` makes a generator of these facts from, beside size and classes."""
-    names = ("width", "latent_dim", "lite", "original", "huggan")
+    names = ("width", "latent_dim", "lite", "alternating", "original", "huggan")
     return {name: getattr(facts, name) for name in names}
 
 
@@ -185,4 +187,5 @@ plugin = Plugin(
     read=read,
     write=write,
     layout="projected-gan",
+    sources="fewgan_projected:sources.toml",
 )

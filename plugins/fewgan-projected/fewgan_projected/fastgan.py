@@ -26,7 +26,7 @@ CHANNELS = {4: 16.0, 8: 8.0, 16: 4.0, 32: 2.0, 64: 2.0, 128: 1.0, 256: 0.5, 512:
 SIZES = (64, 128, 256, 512, 1024)
 # The features at these sides are excited by those 16 times smaller.
 EXCITED = (64, 128, 256, 512)
-ORIGINAL_SMALL = (16, 64, 256, 1024)
+ALTERNATING_SMALL = (16, 64, 256, 1024)
 LATENT_EPSILON = 1e-8
 
 
@@ -35,22 +35,24 @@ class GeneratorFacts:
     """What determines the shape of a generator.
 
     size: side of the images, one of SIZES. width: channels in units of which CHANNELS counts; 128 in the paper.
-    lite: the small blocks, without noise, half as deep. classes: 0 for an unconditional generator. original: as FastGAN
-    itself has it, and not Projected GAN: big and small blocks take turns, and z stays as long as it is. huggan: such a
-    one is HugGAN's, which squashes images of every size.
+    lite: the small blocks, without noise, half as deep. alternating: big and small blocks take turns, as in FastGAN and
+    in the first code of Projected GAN. classes: 0 for an unconditional generator. original: as FastGAN itself has it,
+    and not Projected GAN: alternating, and z stays as long as it is. huggan: such a one is HugGAN's, which squashes
+    images of every size.
     """
 
     size: int
     width: int = 128
     latent_dim: int = 256
     lite: bool = False
+    alternating: bool = False
     classes: int = 0
     original: bool = False
     huggan: bool = True
 
     def small(self, side: int) -> bool:
         """Whether the block that gives features of that side is a small one."""
-        return side in ORIGINAL_SMALL if self.original else self.lite
+        return side in ALTERNATING_SMALL if self.alternating or self.original else self.lite
 
     def squashed(self) -> bool:
         """Whether tanh squashes the images. FastGAN's own code does so at 1024 px alone."""

@@ -100,10 +100,19 @@ def generator_name(name: str, state: Iterable[str], facts: GeneratorFacts) -> st
 def _generator_facts(state: Named) -> GeneratorFacts:
     latent_dim, stem = state.shape("synthesis.init.init.0.weight_orig", 4)[:2]
     last = state.shape("synthesis.to_big.weight_orig", 4)[1]
-    lite = not state.has("synthesis.feat_8.5.weight_orig", "synthesis.feat_8.conv2.weight_orig")
+    big = {
+        side: state.has(*(f"synthesis.feat_{side}.{part}.weight_orig" for part in ("5", "conv2"))) for side in (8, 16)
+    }
     classes = state.shape("synthesis.embed.weight", 2)[0] if state.has("synthesis.embed.weight") else 0
     width = stem // 2 // 16
-    facts = GeneratorFacts(size=SIZES[0], width=width, latent_dim=latent_dim, lite=lite, classes=classes)
+    facts = GeneratorFacts(
+        size=SIZES[0],
+        width=width,
+        latent_dim=latent_dim,
+        lite=not big[8],
+        alternating=big[8] and not big[16],
+        classes=classes,
+    )
     sizes = [size for size in SIZES if facts.channels(size) == last]
     if len(sizes) != 1:
         raise UsageError(

@@ -120,10 +120,11 @@ def test_wrong_files_are_refused_by_name():
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("lite", [False, True])
+@pytest.mark.parametrize("blocks", ["", "lite", "alternating"])
 @pytest.mark.parametrize("classes", [0, 3])
-def test_every_size_builds_and_every_parameter_is_in_one_block(size, lite, classes):
-    facts = GeneratorFacts(size=size, width=8, latent_dim=16, lite=lite, classes=classes)
+def test_every_size_builds_and_every_parameter_is_in_one_block(size, blocks, classes):
+    kind = {blocks: True} if blocks else {}
+    facts = GeneratorFacts(size=size, width=8, latent_dim=16, classes=classes, **kind)
     generator = Generator(facts)
     inside = [parameter for block in generator.blocks() for parameter in block.parameters()]
     assert sorted(map(id, inside)) == sorted(map(id, generator.parameters()))
