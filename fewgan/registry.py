@@ -222,7 +222,7 @@ def _entry(kind: str, name: str) -> Entry:
 def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable[Entry] = ()) -> UsageError:
     names = sorted(installed)
     hints = [f"that is the name of another kind of plugin: {KINDS[entry.kind]}" for entry in elsewhere][:1]
-    hints = hints or (["give one at a time"] if "," in name else [])
+    hints = hints or (["a name has no comma; give one"] if "," in name else [])
     hints = hints or [f"did you mean {close!r}?" for close in difflib.get_close_matches(name.lower(), names, n=1)]
     hints = hints or [
         f"the package {package} may bring it: {how_to_install(package)}"

@@ -118,9 +118,10 @@ def runs_in(place: Path) -> list[Path]:
 
 
 def meant(word: str | Path) -> str:
-    """A hint where a place that is not there is the number of a run, as `fewgan runs` shows it; else nothing."""
-    found = [folder for folder in runs_in(Path("runs")) if folder.name.partition("-")[0] == str(word).zfill(5)]
-    return f"; did you mean {found[0]}?" if found else ""
+    """A hint where a place that is not there is the number of a run, or `latest`; else nothing."""
+    number, here = str(word).zfill(5), runs_in(Path("runs"))
+    found = here if str(word) == "latest" else [run for run in here if run.name.partition("-")[0] == number]
+    return f"; did you mean {found[-1]}?" if found else ""
 
 
 def _folders(place: Path) -> list[Path]:

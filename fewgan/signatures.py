@@ -36,7 +36,7 @@ _KNOWN = (
     (rb"\x89HDF", "an HDF5 file, as Keras writes it, not a checkpoint of PyTorch"),
     (rb"\x93NUMPY", "a NumPy array, not a checkpoint"),
     (rb"(?s:.{4})TFL3", "a TensorFlow Lite model, not a checkpoint of PyTorch"),
-    (rb"\x08[\x01-\x14]\x12(?s:.)(?:pytorch|tf2onnx|onnx|keras2onnx)", "an ONNX model, not a checkpoint of PyTorch"),
+    (rb"\x08[\x01-\x14]\x12(?s:.)[\w.-]*(?:onnx|pytorch)", "an ONNX model, not a checkpoint of PyTorch"),
     (rb"GGUF", "a GGUF file, not a checkpoint of PyTorch"),
     (rb"%PDF", "a PDF document, not a checkpoint"),
     (rb"\s*[\[{]\s*[\"\]}\[{]", "a JSON file, not a checkpoint"),

@@ -107,7 +107,7 @@ def test_unknown_name():
     for name in ("MineGAN", "MINEGAN"):
         with pytest.raises(UsageError, match=rf"called '{name}' \(installed: .*none\); did you mean 'minegan'\?$"):
             registry.load("transfers", name)
-    with pytest.raises(UsageError, match=r"called 'ada,diffaugment' .*; give one at a time$"):
+    with pytest.raises(UsageError, match=r"called 'ada,diffaugment' .*; a name has no comma; give one$"):
         registry.load("augmentations", "ada,diffaugment")
     with pytest.raises(UsageError, match=r"no plugin is called 'crr' .*; did you mean 'cr'"):
         registry.kind_of("crr")

@@ -96,7 +96,7 @@ def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[s
 
 
 def _keys(chosen: Mapping[str, Sequence[str]], regularizers: Sequence[str]) -> list[Key]:
-    keys = [(kind, name) for kind, names in chosen.items() for name in dict.fromkeys(names)]
+    keys = [(kind, name) for kind, names in chosen.items() for name in dict.fromkeys(names) if name]
     return keys + [("regularizers", name) for name in regularizers]
 
 

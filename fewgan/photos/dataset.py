@@ -114,7 +114,7 @@ def of_run(record: Mapping[str, Any], folder: Path) -> Dataset | None:
         try:
             found = load(place)
         except UsageError as error:
-            damaged = damaged or (error if place.exists() else None)
+            damaged = damaged or (error if (place / FACTS).exists() else None)
             continue
         if found.fingerprint == record.get("fingerprint"):
             return found

@@ -82,7 +82,7 @@ def _found(source: Path, skip: Path | None, spool: Path | None, stack: ExitStack
 
 
 def missing(source: Path) -> UsageError:
-    if re.match(r"https?:/", str(source)):
+    if re.match(r"(?i)https?:/", str(source)):
         return UsageError(f"{safe(str(source))}: addresses are not fetched; download the file and give its path")
     return UsageError(f"{safe(str(source))} does not exist: give a folder of photos, a zip or a tar")
 

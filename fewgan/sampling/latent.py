@@ -9,6 +9,7 @@ ones.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -107,7 +108,11 @@ def check_truncation(truncation: float | None) -> None:
 
 def check_seed(seed: int) -> None:
     """Raises UsageError unless it is a whole number from 0 to 2^63 − 1."""
-    if not hasattr(seed, "__index__") or not 0 <= seed < 2**63:
+    try:
+        wrong = not 0 <= operator.index(seed) < 2**63
+    except TypeError:
+        wrong = True
+    if wrong:
         raise UsageError(f"--seed {seed}: give a whole number from 0 to {2**63 - 1}")
 
 
@@ -125,7 +130,7 @@ def loop(
 
 
 def between(corners: Tensor, frames_each: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A closed path as `loop` returns it, of straight lines, at rest at each corner: latents [K, ...] of any law."""
+    """A closed path as `loop` returns it, of straight lines between float latents [K, ...], at rest at each corner."""
     frame = torch.arange(len(corners) * frames_each)
     left, share = frame // frames_each, (frame % frames_each).float() / frames_each
     weight = eased(share).view(-1, *[1] * (corners.ndim - 1))

@@ -210,7 +210,7 @@ def folder_name(model: str, truncation: float | None, seed: int, classes: str | 
         parts = [part.strip() for part in classes.split(",")]
         words = "+".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
         told = words == "+".join(parts) and len(words) <= 60  # other classes have another name
-        name += f"-{words}" if told else f"-{words[:50]}-{run.fingerprint(classes)}"
+        name += f"-{words}" if told else f"-{words[:50]}-{run.fingerprint(','.join(parts))}"
     if standing_stats:
         name += f"-standing{standing_stats}"
     if len(os.fsencode(name)) <= LONGEST:

@@ -96,9 +96,9 @@ def _write_one(path: Path, report: Report, neighbours: NearestNeighbours, photos
     if path.suffix == ".csv":
         scores.write_table(path, report.rows)
     elif path.name == "nearest.png":
-        kind = "training photos" if photos.name == "train" else f"pictures of {photos.name}"
+        kind = "training photos" if report.own_photos else f"pictures of {photos.name}"
         title = f"{report.target}: samples beside the {kind} nearest in feature space"
-        save_sheet(path, page.draw(neighbours, photos, title=title))
+        save_sheet(path, page.draw(neighbours, photos, title=title, photo=report.photo))
     elif path.suffix == ".png":
         title = f"{report.target}: {path.stem}, {report.main.count} pictures each"
         scores.write_curve(path, report, title=title)

@@ -23,9 +23,12 @@ Pixels = np.ndarray[Any, Any]
 _LETTER = 0.55  # width of a letter of the font, of its height
 
 
-def draw(found: NearestNeighbours, photos: Pictures, *, title: str) -> Image.Image:
-    """Two blocks side by side, the closest samples and an even choice, each a row with its nearest photos."""
-    summary = _summary(found)  # first: it completes the search
+def draw(found: NearestNeighbours, photos: Pictures, *, title: str, photo: str = "training photo") -> Image.Image:
+    """Two blocks side by side, the closest samples and an even choice, each a row with its nearest photos.
+
+    photo: what a single one of them is.
+    """
+    summary = _summary(found, photo)  # first: it completes the search
     blocks = [("Samples closest to a photo", found.closest), ("Samples, an even choice", found.even())]
     blocks = [(head, rows) for head, rows in blocks if rows]
     side = _side(blocks[0][1][0].picture.shape[-1])
@@ -52,10 +55,10 @@ def draw(found: NearestNeighbours, photos: Pictures, *, title: str) -> Image.Ima
     return drawn(page.figure)
 
 
-def _summary(found: NearestNeighbours) -> str:
+def _summary(found: NearestNeighbours, photo: str) -> str:
     numbers = found.result()
-    words = f"Median distance to the nearest training photo: samples {numbers.samples:.3g}"
-    words += f", other training photos {numbers.photos:.3g}"
+    words = f"Median distance to the nearest {photo}: samples {numbers.samples:.3g}"
+    words += f", other {photo}s {numbers.photos:.3g}"
     return words + ("" if numbers.held_out is None else f", held-out photos {numbers.held_out:.3g}")
 
 

@@ -95,6 +95,11 @@ class Report:
     def main(self) -> Row:
         return main_row(self.rows)
 
+    @property
+    def photo(self) -> str:
+        """What one of those is that samples were compared with."""
+        return "training photo" if self.own_photos else "real picture"
+
     def as_dict(self) -> dict[str, Any]:
         """The main row's numbers at the top level, everything else beside and below them."""
         names = ("target", "settings", "features", "identity", "score_name", "seed", "standing_stats")
@@ -132,7 +137,7 @@ class Report:
             lines.append(
                 f"best by KID against {safe(chosen_by(self.rows))}: {varied} {getattr(self.main, varied):g}{beside}"
             )
-        lines.append(self.memorising.text("training photo" if self.own_photos else "real picture"))
+        lines.append(self.memorising.text(self.photo))
         lines += [self.not_comparable] if self.not_comparable else []
         folder = self.files[0].parent
         kept = f" (kept in {safe(self.settings)})" if (folder / self.settings).is_dir() else ""

@@ -109,11 +109,9 @@ def unwrapped(files: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     holding = None
     for name, content in read.items():
-        inner = content
-        for key in ("state_dict", "model", "model_state_dict", "weights", "params"):
-            if isinstance(inner, Mapping) and isinstance(inner.get(key), Mapping):
-                inner = inner[key]
-        networks = _by_role(inner) if isinstance(inner, Mapping) else {}
+        inner, networks = content, _by_role(content)
+        while not networks and (nested := _nested(inner)) is not None:
+            inner, networks = nested, _by_role(nested)
         if networks and holding is not None:
             raise UsageError(f"{holding} and {name} both hold a generator; give one of the files")
         if networks:
@@ -122,19 +120,30 @@ def unwrapped(files: Mapping[str, Any]) -> dict[str, Any]:
         elif inner is not content:
             found[name] = weights.without_prefixes(dict(inner))
     whole = {**{name: content for name, content in read.items() if name not in found}, **found}
-    roles = {name: _ROLES.get(name.partition(".")[0].lower()) for name in whole} if holding is None else {}
-    if {"G", "G_ema"} & set(roles.values()) and len(set(roles.values())) == len(whole):
-        named = {f"{role}.pth" if (role := roles[name]) else name: content for name, content in whole.items()}
-        return named if found or named.keys() != whole.keys() else {}
-    return whole if found else {}
+    roles = {name: role for name in whole.keys() - {holding} if (role := _ROLES.get(name.partition(".")[0].lower()))}
+    if len(set(roles.values())) == len(roles):
+        whole = {f"{roles[name]}.pth" if name in roles else name: content for name, content in whole.items()}
+    return whole if found or whole.keys() != read.keys() else {}
 
 
-def _by_role(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
-    """G_ema, G and D, as far as they are there: dicts under their names, or tensors with those before all of theirs."""
+def _nested(content: Any) -> Mapping[Any, Any] | None:
+    """The state dict within a dict that holds other things too; None where there is none."""
+    if isinstance(content, Mapping):
+        for key in ("state_dict", "model", "model_state_dict", "weights", "params"):
+            if isinstance(inner := content.get(key), Mapping):
+                return inner
+    return None
+
+
+def _by_role(content: Any) -> dict[str, dict[str, Any]]:
+    """G_ema, G, D and M (a miner) that are there: dicts under their names, or tensors with those before theirs."""
     found: dict[str, dict[str, Any]] = {}
+    if not isinstance(content, Mapping):
+        return found
     for key, value in content.items():
         if isinstance(value, Mapping) and (role := _ROLES.get(str(key).lower().removesuffix("_state_dict"))):
-            found[role] = dict(value)
+            if role != "M" or "linear2.weight" in value:  # many things may be called m
+                found[role] = dict(value)
         elif isinstance(value, Tensor):
             first, _, rest = str(key).partition(".")
             if rest and (role := _ROLES.get(first.lower())):

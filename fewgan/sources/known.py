@@ -90,12 +90,10 @@ def locate(place: str | Path, screen: Screen | None = None) -> Path:
         return hub.locate(place)
     if not is_name(place):
         if not Path(place).exists():
-            if re.match(r"https?:/", str(place)):
+            if re.match(r"(?i)https?:/", str(place)):
                 raise UsageError(f"{place}: addresses are not fetched; download the file and give its path")
             if hint := run.meant(place):
                 raise UsageError(f"{place}: no such file or folder{hint}")
-            if str(place) == "latest":
-                raise UsageError("latest: no such file or folder; for the latest run leave it out, or give its folder")
             table = sources()
             near = difflib.get_close_matches(str(place), table, 1)
             hint = f"did you mean {near[0]}?" if near else f"known by name: {', '.join(table)}"

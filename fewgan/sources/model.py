@@ -187,7 +187,7 @@ def _tensors(module: nn.Module, half: bool) -> dict[str, Tensor]:
 
 
 def name_of(path: Path) -> str:
-    """The name of a run folder, of the folder of a generator.safetensors, or of a file without a known ending.
+    """The name of a run folder, of the folder of a generator.safetensors, or of a file, without its ending.
 
     A generator kept by --keep-generators is named by its run and its step, the best one by its run, and so is the last
     one where there is a best one, which is what the name of the run stands for.
@@ -201,4 +201,4 @@ def name_of(path: Path) -> str:
         return path.name
     stem = next(path.name[: -len(ending)] for ending in ENDINGS if path.name.lower().endswith(ending))
     kept = path.parent.name == "generators" and stem.isdigit()
-    return f"{path.parents[1].name}-{stem}" if kept else stem
+    return f"{path.parents[1].name}-{stem}" if kept else stem or path.name

@@ -64,6 +64,9 @@ MINERS = {
     "ending": ("G.pt", "M.pt", lambda state: state),
     "wrapped": ("G.pth", "M.pth", lambda state: {"state_dict": state, "step": 3}),
     "names": ("netG.pth", "miner.pth", lambda state: state),
+    "no suffix": ("G_best.pth", "M.pth", lambda state: state),
+    "another suffix": ("G.pth", "M_best.pth", lambda state: state),
+    "another name": ("G.pth", "netM.pth", lambda state: state),
 }
 
 
@@ -80,11 +83,13 @@ def test_a_miner_is_read_with_its_generator(tmp_path, form):
     assert torch.equal(fewgan.load(tmp_path).sample(2), fewgan.load(GOLDEN / "minegan-64").sample(2))
 
 
-def test_a_miner_that_cannot_be_read_is_told(tmp_path):
-    shutil.copy(GOLDEN / "minegan-64" / "G.pth", tmp_path)
-    torch.save({}, tmp_path / "M.pth")
-    with pytest.raises(UsageError, match=r"M\.pth: holds no state dict of tensors; without it G makes other pictures"):
-        fewgan.load(tmp_path)
+@pytest.mark.parametrize("content", [{}, {"epoch": 3}])
+def test_what_is_no_miner_is_told(tmp_path, content):
+    shutil.copy(GOLDEN / "minegan-64" / "G.pth", tmp_path / "G_ema.pth")
+    torch.save(content, tmp_path / "M.pth")
+    model = fewgan.load(tmp_path)
+    assert model.mapper is None
+    assert model.config["notes"] == ["M.pth is no miner of MineGAN's code and is not read"]
 
 
 def own() -> dict[str, dict[str, Tensor]]:
@@ -194,8 +199,17 @@ def test_a_discriminator_of_another_kind_is_left_out_with_a_note(tmp_path, chang
     (note,) = model.config["notes"]
     assert note.startswith("D.pth")
     assert why in note
-    assert note.endswith("D is initialised from scratch")
+    assert note.endswith("it is left out, and training starts with a new D")
     assert torch.equal(model.sample(1), fewgan.load(OWN).sample(1))
+
+
+@pytest.mark.parametrize("lost", ["linear.bias", "blocks.0.0.conv2.bias"])
+def test_a_discriminator_with_a_hole_is_damaged(tmp_path, lost):
+    states = own()
+    torch.save(states["G_ema.pth"], tmp_path / "G_ema.pth")
+    torch.save({name: tensor for name, tensor in states["D.pth"].items() if name != lost}, tmp_path / "D.pth")
+    with pytest.raises(UsageError, match=rf"D\.pth: tensor '?{lost}'? is missing"):
+        fewgan.load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from drawn import draw, of_16_bits, smooth
 from PIL import Image
 from scored import QUIET, scored
 
+from fewgan.photos import dataset
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import UsageError
 from fewgan.sampling import animation, imagefile
@@ -125,13 +126,20 @@ def test_files_of_others_are_not_overwritten(here, name):
     scored(out=here / "results")  # its own it replaces
 
 
-def test_a_damaged_dataset_beside_a_run_hides_none_that_is_whole(here):
-    folder = next((here / "runs").iterdir())
+def test_the_dataset_of_a_run_is_whole_and_the_one_it_was_trained_on_if_that_is_there(here):
     (here / "damaged").mkdir()
     (here / "damaged" / "dataset.json").write_text("{")
-    text = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(text.replace("{", '{"data_relative": "../../damaged", ', 1))
-    assert scored(folder, screen=Screen()).main.real_count in (24, 6)
+    (here / "photos-alone").mkdir()
+    whole = dataset.load(here / "dataset")
+    record = {"data_path": str(here / "dataset"), "fingerprint": whole.fingerprint}
+    for beside in ("damaged", "photos-alone", "nowhere"):
+        found = dataset.of_run(record | {"data_relative": f"../{beside}"}, here / "runs")
+        assert found is not None
+        assert found.folder == here / "dataset"
+    for nothing in ("photos-alone", "nowhere"):
+        assert dataset.of_run({"data_path": str(here / nothing)}, here) is None
+    with pytest.raises(UsageError, match=r"is damaged|cannot be read"):
+        dataset.of_run({"data_path": str(here / "damaged")}, here)
 
 
 def test_of_two_datasets_the_one_that_the_run_has_learned_from_is_taken(here, capsys):

@@ -137,7 +137,7 @@ WHAT = {
     "protocol 0": (pickle.dumps([1], protocol=0), "neither a pickle nor"),
     "tflite": (b"\x1c\0\0\0TFL3" + bytes(600), "a TensorFlow Lite model"),
     "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x05" + bytes(300), "an ONNX model"),
-    "cut": (b"PK\x03\x04" + bytes(300), "a file of torch.save, damaged or not copied whole"),
+    "cut": (b"PK\x03\x04" + bytes(300), "as torch.save writes it, damaged or not copied whole"),
     "npz": (zipped("x.npy"), "arrays of NumPy"),
     "keras": (zipped("metadata.json", "model.weights.h5"), "a Keras model"),
     "word": (b"PK\x05\x06" + bytes(18), "not one of torch.save"),

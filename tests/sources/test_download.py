@@ -220,7 +220,7 @@ def test_what_is_typed_for_a_run_is_understood(table, tmp_path, monkeypatch):
     for number in ("12", "00012"):
         with pytest.raises(UsageError, match=rf"^{number}: no such file or folder; did you mean runs/00012-cats\?$"):
             known.locate(number)
-    with pytest.raises(UsageError, match=r"^latest: no such file or folder; for the latest run leave it out"):
+    with pytest.raises(UsageError, match=r"^latest: no such file or folder; did you mean runs/00012-cats\?$"):
         known.locate("latest")
     with pytest.raises(UsageError, match=r"z\.pkl: addresses are not fetched; download the file and give its path$"):
         known.locate(Path("https://x.y/z.pkl"))

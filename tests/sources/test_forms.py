@@ -88,6 +88,33 @@ def test_files_may_have_the_names_that_networks_have_elsewhere(names, tmp_path):
     assert torch.equal(model.discriminator(images, labels), expected.discriminator(images, labels))
 
 
+@pytest.mark.parametrize("form", ["params", "state_dict", "options"])
+def test_the_average_comes_before_what_it_is_the_average_of(form, tmp_path):
+    average, raw = torch.load(OWN / "G_ema.pth"), {name: t + 1 for name, t in torch.load(OWN / "G_ema.pth").items()}
+    content = {
+        "params": {"params": raw, "params_ema": average},
+        "state_dict": {"model_state_dict": raw, "ema_state_dict": average},
+        "options": {
+            "G_ema": average,
+            "params": {"lr": 1e-4},
+            "weights": {"adv": 1.0},
+            "m": {"linear.weight": torch.zeros(2)},
+        },
+    }[form]
+    torch.save(content, tmp_path / "x.pth")
+    assert torch.equal(fewgan.load(tmp_path).sample(1), fewgan.load(OWN).sample(1))
+
+
+def test_names_of_networks_beside_other_files(tmp_path):
+    for name, content in (("netG.pth", "G_ema"), ("netD.pth", "D")):
+        torch.save(torch.load(OWN / f"{content}.pth"), tmp_path / name)
+    for name in ("optimG.pth", "optimD.pth"):
+        torch.save({"state": {}, "param_groups": []}, tmp_path / name)
+    model = fewgan.load(tmp_path)
+    assert torch.equal(model.sample(1), fewgan.load(OWN).sample(1))
+    assert model.has_discriminator
+
+
 def test_what_cannot_be_read_beside_weights_hides_nothing(tmp_path):
     states = [torch.load(OWN / f"{one}.pth") for one in ("G_ema", "D")]
     torch.save(nested("both", *states), tmp_path / "a.pt")
@@ -180,9 +207,10 @@ def test_a_checkpoint_that_is_removed_meanwhile_is_no_error(tmp_path, monkeypatc
     (tmp_path / "checkpoints" / "000400.safetensors").rename(tmp_path / "checkpoints" / "000600.safetensors")
     monkeypatch.chdir(embedded)
     assert model.discriminator is not None  # it is asked for now
+    model = fewgan.load(tmp_path)
     shutil.rmtree(tmp_path / "checkpoints")
-    model = fewgan.load(embedded)
-    assert model.has_discriminator
+    with pytest.raises(UsageError, match="its discriminator has been removed since it was loaded"):
+        _ = model.discriminator
 
 
 def test_pictures_get_the_shape_of_the_photos_back():

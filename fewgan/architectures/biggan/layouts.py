@@ -59,16 +59,21 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
     discriminator = tensors(discriminator_file) if discriminator_file is not None else None
     miner = _tensors(files[miner_file]) if miner_file is not None else None
     if miner is None and miner_file is not None:
-        raise UsageError(f"{miner_file}: holds no state dict of tensors; without it G makes other pictures")
+        notes.append(f"{miner_file} is no miner of MineGAN's code and is not read")
     try:
-        options, size, classes = derive(generator, discriminator, discriminator_file or "D.pth")
-        unfit = _unfit(discriminator, options, size, classes, discriminator_file or "D.pth")
-        if unfit is not None:
-            notes.append(f"{unfit}; D is initialised from scratch")
-            discriminator = None
-            options, size, classes = derive(generator, None, "D.pth")
+        options, size, classes = derive(generator, None, "D.pth")
     except (KeyError, IndexError, StopIteration, ZeroDivisionError) as error:
         raise UsageError(f"{generator_file}: tensor {error} is missing; this is not a whole BigGAN generator") from None
+    if discriminator is not None and discriminator_file is not None:
+        try:
+            unfit = _unfit(generator, discriminator, discriminator_file)
+        except (KeyError, IndexError, StopIteration, ZeroDivisionError) as error:
+            raise UsageError(f"{discriminator_file}: tensor {error} is missing") from None
+        if unfit is None:
+            options, _, _ = derive(generator, discriminator, discriminator_file)
+        else:
+            notes.append(f"{unfit}; it is left out, and training starts with a new D")
+            discriminator = None
     if miner is not None:
         # y' of the miner takes the place of the class embedding, and D was trained without labels.
         miner = {name: tensor for name, tensor in miner.items() if not name.startswith("shared.")}
@@ -102,11 +107,14 @@ def _choose(files: Mapping[str, Any]) -> tuple[str, str | None, str | None] | No
     if match is None:
         return None
 
-    def beside(role: str) -> str | None:
-        names = [f"{role}{match[2] or ''}{ending}" for ending in (match[3], ".pth", ".pt", ".bin", ".safetensors")]
-        return next((name for name in names if name in files), None)
+    def beside(*stems: str) -> str | None:
+        endings = (match[3], ".pth", ".pt", ".bin", ".safetensors")
+        return next((name for stem in stems for ending in endings if (name := stem + ending) in files), None)
 
-    return match[0], beside("D"), beside("M")
+    suffix = match[2] or ""
+    miners = sorted(name for name in files if re.fullmatch(r"M_\w+\.(?:pth|pt|bin|safetensors)", name))
+    miner = beside(f"M{suffix}", "M", "miner", "netM") or next(iter(miners), None)
+    return match[0], beside(f"D{suffix}", *(() if suffix else ("discriminator", "netD"))), miner
 
 
 def _plain(state: State) -> dict[str, Tensor]:
@@ -115,25 +123,28 @@ def _plain(state: State) -> dict[str, Tensor]:
     --cross_replica and --mybn have a batch norm within each batch norm; --num_G_SVs has more singular values than the
     one that sigma is.
     """
-    passed = re.compile(r".*\.(accumulation_counter|num_batches_tracked|_running_iter|(u|sv)[1-9])")
+    passed = re.compile(r".*\.(accumulation_counter|num_batches_tracked|_running_iter|(u|sv)[1-9]\d*)")
     names = {name: re.sub(r"\.bn\.(running|stored)_(mean|var)$", r".stored_\2", name) for name in state}
     return {renamed: state[name] for name, renamed in names.items() if not passed.fullmatch(name)}
 
 
-def _unfit(discriminator: State | None, options: Options, size: int, classes: int, file: str) -> str | None:
-    """Why a discriminator is another network than BigGAN's for such a G; None where it is that."""
-    if discriminator is None:
-        return None
+def _unfit(generator: State, discriminator: State, file: str) -> str | None:
+    """Why a discriminator is another network than BigGAN's for this G; None where it is that.
+
+    Raises UsageError for a part of one, and for one of another size.
+    """
+    options, size, classes = derive(generator, discriminator, file)
     known = len(discriminator["embed.weight"]) if "embed.weight" in discriminator else 0
     if known != classes:
         return f"{file} knows {known} classes, the generator {classes}"
     with torch.device("meta"):
         network: Any = build(options, size=size, classes=classes).discriminator
+    shapes = {name: tuple(tensor.shape) for name, tensor in _whole(discriminator, network).items()}
     try:
-        check_shapes(
-            network, {name: tuple(tensor.shape) for name, tensor in _whole(discriminator, network).items()}, file
-        )
+        check_shapes(network, shapes, file)
     except UsageError as error:
+        if not network.state_dict().keys() <= shapes.keys():
+            raise
         return str(error)
     return None
 

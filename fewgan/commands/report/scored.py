@@ -38,7 +38,7 @@ def _score_table(scores: Scores, name: str) -> Html:
     notes = [note for note in notes[:8] if isinstance(note, str)] if isinstance(notes, list) else []
     best = scores.facts.get("chosen_by")
     about = [f"Chosen by {best}."] if isinstance(best, str) and varied else []
-    about += _memorising(scores.facts.get("memorising"), own=scores.facts.get("own_photos") is not False)
+    about += _memorising(scores.facts.get("memorising"), own=scores.own)
     name_of = scores.facts.get("score_name")
     about += [f"FD is the {name_of} here." if isinstance(name_of, str) else ""]
     return joined([

@@ -31,10 +31,14 @@ class Scores:
     facts: dict[str, Any] = field(default_factory=dict)
     charts: str = ""
 
+    @property
+    def own(self) -> bool:
+        """Whether they are against the photos of the run."""
+        return bool(self.facts.get("own_photos", "-against-" not in self.name))
+
     def of(self, steps: set[int]) -> list[dict[str, Any]]:
         """The rows against the photos of the run that are of generators of these steps, or of unknown ones."""
-        own = self.facts.get("own_photos", "-against-" not in self.name)
-        return [row for row in self.rows if own and row["step"] in {None, *steps}]
+        return [row for row in self.rows if self.own and row["step"] in {None, *steps}]
 
 
 def read(folder: Folder) -> list[Scores]:

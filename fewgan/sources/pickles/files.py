@@ -42,7 +42,7 @@ def read(path: str | os.PathLike[str]) -> Any:
         reason = f"cannot be read ({error.strerror or error})"
     except zipfile.BadZipFile as error:
         why = str(error).replace("File is not a zip file", "its end is missing")
-        reason = f"a file of torch.save, damaged or not copied whole ({why})"
+        reason = f"a zip archive, as torch.save writes it, damaged or not copied whole ({why})"
     except RecursionError:
         reason = "damaged, or made to harm: its content is nested too deep"
     except Exception as error:  # damaged data raises nearly everything, from EOFError to UnicodeDecodeError
