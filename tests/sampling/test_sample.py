@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from stand_in import Model, all_of
 
 from fewgan.plugin import FewganError, UsageError
@@ -205,23 +203,6 @@ def test_choose_classes() -> None:
     assert choose_classes("dog,cat , dog", blank) == [1, 0, 1]
     with pytest.raises(UsageError, match="no classes to choose from"):
         choose_classes("0", Model())  # type: ignore[arg-type]
-
-
-def test_files_of_another_origin_have_no_facts(tmp_path: Path) -> None:
-    random.seed(0)
-    for content in (b"", b"\x89PNG\r\n\x1a\n", random.randbytes(2000), b"GIF89a" + random.randbytes(100)):
-        (tmp_path / "file").write_bytes(content)
-        assert imagefile.facts_of(tmp_path / "file") is None
-
-
-@pytest.mark.parametrize("comment", ["fewgan 5", 'fewgan {"a":' + 2000 * "[", "fewgan {", "fewgan null"])
-def test_a_comment_that_only_begins_like_fewgans_has_no_facts(tmp_path: Path, comment: str) -> None:
-    text = PngInfo()
-    text.add_text("Comment", comment)
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=text)
-    assert imagefile.facts_of(tmp_path / "a.png") is None
-    with pytest.raises(UsageError, match=r"a\.png: not made by fewgan"):
-        imagefile.refuse_to_overwrite(tmp_path, ["a.png"], {"run": "x"})
 
 
 @pytest.mark.parametrize(
