@@ -104,8 +104,8 @@ NUMBERS: dict[str, tuple[int, Callable[[Result], float]]] = {  # column -> digit
 CURVES = {
     "KID against held-out photos": "kid",
     "coverage": "coverage",
-    "Vendi: variety, in that of the photos": "vendi_ratio",
-    "samples that are no copies (AuthPct)": "authentic",
+    "Vendi (photos: 1)": "vendi_ratio",
+    "AuthPct (samples, no copies)": "authentic",
 }
 SWEEP = {"KID against held-out photos": "kid", "precision": "precision", "coverage": "coverage", "Vendi": "vendi_ratio"}
 
