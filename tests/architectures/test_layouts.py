@@ -183,26 +183,6 @@ def test_batch_norms_of_several_processes_and_singular_values_that_nobody_reads(
     assert torch.equal(model.discriminator(images, labels), expected.discriminator(images, labels))
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (lambda state: state | {"linear2.weight": torch.zeros(1, 4)}, "linear2.weight is not part of this network"),
-        (lambda state: {name: t for name, t in state.items() if "embed" not in name}, "knows 0 classes, the generator"),
-    ],
-)
-def test_a_discriminator_of_another_kind_is_left_out_with_a_note(tmp_path, change, why):
-    states = own()
-    torch.save(states["G_ema.pth"], tmp_path / "G_ema.pth")
-    torch.save(change(states["D.pth"]), tmp_path / "D.pth")
-    model = fewgan.load(tmp_path)
-    assert not model.has_discriminator
-    (note,) = model.config["notes"]
-    assert note.startswith("D.pth")
-    assert why in note
-    assert note.endswith("it is left out, and training starts with a new D")
-    assert torch.equal(model.sample(1), fewgan.load(OWN).sample(1))
-
-
 @pytest.mark.parametrize("lost", ["linear.bias", "blocks.0.0.conv2.bias"])
 def test_a_discriminator_with_a_hole_is_damaged(tmp_path, lost):
     states = own()

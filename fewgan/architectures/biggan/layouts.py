@@ -66,14 +66,9 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
         raise UsageError(f"{generator_file}: tensor {error} is missing; this is not a whole BigGAN generator") from None
     if discriminator is not None and discriminator_file is not None:
         try:
-            unfit = _unfit(generator, discriminator, discriminator_file)
+            options, _, _ = derive(generator, discriminator, discriminator_file)
         except (KeyError, IndexError, StopIteration, ZeroDivisionError) as error:
             raise UsageError(f"{discriminator_file}: tensor {error} is missing") from None
-        if unfit is None:
-            options, _, _ = derive(generator, discriminator, discriminator_file)
-        else:
-            notes.append(f"{unfit}; it is left out, and training starts with a new D")
-            discriminator = None
     if miner is not None:
         # y' of the miner takes the place of the class embedding, and D was trained without labels.
         miner = {name: tensor for name, tensor in miner.items() if not name.startswith("shared.")}
@@ -126,27 +121,6 @@ def _plain(state: State) -> dict[str, Tensor]:
     passed = re.compile(r".*\.(accumulation_counter|num_batches_tracked|_running_iter|(u|sv)[1-9]\d*)")
     names = {name: re.sub(r"\.bn\.(running|stored)_(mean|var)$", r".stored_\2", name) for name in state}
     return {renamed: state[name] for name, renamed in names.items() if not passed.fullmatch(name)}
-
-
-def _unfit(generator: State, discriminator: State, file: str) -> str | None:
-    """Why a discriminator is another network than BigGAN's for this G; None where it is that.
-
-    Raises UsageError for a part of one, and for one of another size.
-    """
-    options, size, classes = derive(generator, discriminator, file)
-    known = len(discriminator["embed.weight"]) if "embed.weight" in discriminator else 0
-    if known != classes:
-        return f"{file} knows {known} classes, the generator {classes}"
-    with torch.device("meta"):
-        network: Any = build(options, size=size, classes=classes).discriminator
-    shapes = {name: tuple(tensor.shape) for name, tensor in _whole(discriminator, network).items()}
-    try:
-        check_shapes(network, shapes, file)
-    except UsageError as error:
-        if not network.state_dict().keys() <= shapes.keys():
-            raise
-        return str(error)
-    return None
 
 
 def _one_class(state: dict[str, Tensor] | None, table: str) -> dict[str, Tensor] | None:
@@ -210,6 +184,11 @@ def derive(generator: State, discriminator: State | None, discriminator_file: st
         if _size(discriminator, DISCRIMINATOR_CHANNELS, extra=0, file=discriminator_file) != size:
             raise UsageError(
                 f"{discriminator_file} is not for {size} px as the generator is; the two belong to different networks"
+            )
+        known = len(discriminator["embed.weight"]) if "embed.weight" in discriminator else 0
+        if known != classes:
+            raise UsageError(
+                f"{discriminator_file} knows {known} classes, the generator {classes}; they do not belong together"
             )
         theirs, own = _width(_outputs(discriminator), DISCRIMINATOR_CHANNELS[size])
         watched = _attention(discriminator, discriminator_sizes(size))
