@@ -144,7 +144,7 @@ def _state(network: Any) -> dict[str, Tensor]:
     if not torch.isclose(gain, torch.ones(()), atol=1e-4):
         raise UsageError(
             "D's class embeddings were remapped from a source with other classes, which this layout cannot hold; "
-            "export it with 'fewgan export --to safetensors'"
+            "export it as safetensors, with --to safetensors"
         )
     return state
 
