@@ -18,7 +18,7 @@ from fewgan import registry, storage
 from fewgan.photos import dataset
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import Plugin, UsageError
-from fewgan.sampling import sample
+from fewgan.sampling import generate
 from fewgan.scoring import distances, manifold
 from fewgan.scoring.extract import extract
 from fewgan.scoring.folder import of_folder
@@ -30,7 +30,7 @@ from fewgan.sources import load as source
 def test_the_latest_run_against_its_own_dataset(here):
     report = scored(seed=7)
     data, folder = dataset.load(here / "dataset"), here / "runs" / "00001-dataset-biggan" / "fid"
-    fakes = torch.cat(list(sample.pictures(source.load(folder.parent), 32, seed=7)))
+    fakes = torch.cat(list(generate.pictures(source.load(folder.parent), 32, seed=7)))
     assert [row.against for row in report.rows] == ["train", "held-out"]
     for row, held_out in zip(report.rows, (False, True), strict=True):
         photos, _ = dataset.photos(data, held_out=held_out, size=32)  # at the size of the network

@@ -46,7 +46,7 @@ def test_copies_are_seenand_new_pictures_are_not():
     assert 0.4 < honest.closer < 0.65
     assert honest.copies < 0.05
     assert honest.held_out == pytest.approx(honest.samples, rel=0.2)
-    assert "100 % of the samples are closer" in str(copied)
+    assert "100 % of the samples are closer" in copied.text("training photo")
 
 
 def test_the_picture_shows_the_closest_and_an_even_choice():
