@@ -1,6 +1,9 @@
-"""The two errors that carry a message for the user."""
+"""The two errors that carry a message for the user, and one that several commands give."""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 
 class FewganError(Exception):
@@ -9,3 +12,10 @@ class FewganError(Exception):
 
 class UsageError(FewganError):
     """The request itself cannot be served; the message says what can. Exit code 2."""
+
+
+def of_address(place: str | Path) -> UsageError | None:
+    """The error for an address in the place of a path; None where it is none. A Path has lost one of its slashes."""
+    if re.match(r"(?i)https?:/", str(place)):
+        return UsageError(f"{place}: addresses are not fetched; download the file and give its path")
+    return None

@@ -91,11 +91,12 @@ def named(arguments: Sequence[str], kinds: Sequence[str], switches: Collection[s
     # A chooser without a name may be the value of another option, which says nothing of those before it.
     found = {kind: [name for name in line.get(kind, ()) if name] for kind in kinds}
     for kind in found.keys() - {"trackers"}:
-        found[kind] = found[kind][-1:] or [name for name in [registry.default(kind)] if name]
+        found[kind] = found[kind][-1:] or [registry.default(kind) or ""]
     return _keys(found, on)
 
 
 def _keys(chosen: Mapping[str, Sequence[str]], regularizers: Sequence[str]) -> list[Key]:
+    """chosen: names by kind; "" is none."""
     keys = [(kind, name) for kind, names in chosen.items() for name in dict.fromkeys(names) if name]
     return keys + [("regularizers", name) for name in regularizers]
 

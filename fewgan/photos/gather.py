@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 import unicodedata
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fewgan import run
-from fewgan.errors import UsageError
+from fewgan.errors import UsageError, of_address
 from fewgan.photos import archive
 from fewgan.photos.found import (
     NEVER_OPENED,
@@ -82,9 +81,9 @@ def _found(source: Path, skip: Path | None, spool: Path | None, stack: ExitStack
 
 
 def missing(source: Path) -> UsageError:
-    if re.match(r"(?i)https?:/", str(source)):
-        return UsageError(f"{safe(str(source))}: addresses are not fetched; download the file and give its path")
-    return UsageError(f"{safe(str(source))} does not exist: give a folder of photos, a zip or a tar")
+    return of_address(source) or UsageError(
+        f"{safe(str(source))} does not exist: give a folder of photos, a zip or a tar"
+    )
 
 
 def with_groups(found: Found) -> Found:

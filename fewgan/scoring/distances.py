@@ -54,6 +54,8 @@ def kid(a: Rows, b: Rows, *, subsets: int = 100, size: int = 1000, seed: int = 0
     """
     a, b = check_pair(a, b)
     size = min(size, len(a), len(b))
+    if size == len(a) == len(b):
+        subsets = 0  # each would be everything
     random = np.random.default_rng(seed)
     chosen_a, chosen_b = (torch.zeros(len(side), subsets + 1, dtype=torch.bool) for side in (a, b))
     for column in range(subsets):
@@ -62,10 +64,8 @@ def kid(a: Rows, b: Rows, *, subsets: int = 100, size: int = 1000, seed: int = 0
     chosen_a[:, -1] = chosen_b[:, -1] = True  # the last subset is everything
     across = _across(a, b, chosen_a, chosen_b) / (chosen_a.sum(dim=0) * chosen_b.sum(dim=0))
     values = _within(a, chosen_a) + _within(b, chosen_b) - 2 * across
-    some, full = values[:-1], float(values[-1])
-    if size == len(a) == len(b):  # every subset is everything; what else they differ by is rounding
-        return Kernel(mean=full, deviation=0.0, full=full)
-    return Kernel(mean=float(some.mean()), deviation=float(some.std(correction=0)), full=full)
+    some = values[:-1] if subsets else values
+    return Kernel(mean=float(some.mean()), deviation=float(some.std(correction=0)), full=float(values[-1]))
 
 
 def nearest(a: Rows, b: Rows, k: int = 1) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fewgan import registry, run
-from fewgan.errors import UsageError
+from fewgan.errors import UsageError, of_address
 from fewgan.screen import Screen, one_line
 from fewgan.sources import cache, download, hub
 
@@ -90,8 +90,8 @@ def locate(place: str | Path, screen: Screen | None = None) -> Path:
         return hub.locate(place)
     if not is_name(place):
         if not Path(place).exists():
-            if re.match(r"(?i)https?:/", str(place)):
-                raise UsageError(f"{place}: addresses are not fetched; download the file and give its path")
+            if (error := of_address(place)) is not None:
+                raise error
             if hint := run.meant(place):
                 raise UsageError(f"{place}: no such file or folder{hint}")
             table = sources()

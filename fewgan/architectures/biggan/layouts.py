@@ -26,7 +26,7 @@ from fewgan.architectures.biggan.networks import (
 from fewgan.plugin import Networks, Pretrained, UsageError, check_shapes
 
 State = Mapping[str, Tensor]
-_FILE = re.compile(r"(G_ema|G|D)(_\w+)?(\.(?:pth|pt|bin|safetensors))")
+_FILE = re.compile(r"(G_ema|G|D|M)(_\w+)?(\.(?:pth|pt|bin|safetensors))")
 
 
 def read(files: Mapping[str, Any]) -> Pretrained | None:
@@ -35,28 +35,31 @@ def read(files: Mapping[str, Any]) -> Pretrained | None:
     Raises UsageError naming the file and the tensor that is missing, extra or of another shape.
     """
     names = studiogan.choose(files) or _choose(files)
-    generator = _tensors(files[names[0]]) if names is not None else None
-    if names is None or generator is None:
+    if names is None:
         return None
     generator_file, discriminator_file, miner_file = names
-    rename = studiogan.translate if studiogan.is_generator(generator) else _plain
+    content = _tensors(files[generator_file])
+    if content is None:
+        return None
+    rename = studiogan.translate if studiogan.is_generator(content) else _plain
 
-    def tensors(name: str) -> dict[str, Tensor]:
-        found = _tensors(files[name])
-        if found is None:
+    def renamed(name: str, state: dict[str, Tensor] | None) -> dict[str, Tensor]:
+        if state is None:
             raise UsageError(f"{name}: holds no state dict of tensors")
         try:
-            return rename(found)
+            return rename(state)
         except KeyError as error:
             raise UsageError(f"{name}: tensor {error} is missing") from None
 
-    generator = tensors(generator_file)
+    generator = renamed(generator_file, content)
     if not {"linear.weight", "output_layer.2.weight"} <= generator.keys():
         return None
     notes = []
     if "G_ema" not in generator_file and len(files) > 1:
         notes = [f"the source has no averaged generator (G_ema.pth); {generator_file} is taken"]
-    discriminator = tensors(discriminator_file) if discriminator_file is not None else None
+    discriminator = None
+    if discriminator_file is not None:
+        discriminator = renamed(discriminator_file, _tensors(files[discriminator_file]))
     miner = _tensors(files[miner_file]) if miner_file is not None else None
     if miner is None and miner_file is not None:
         notes.append(f"{miner_file} is no miner of MineGAN's code and is not read")
@@ -98,7 +101,7 @@ def _choose(files: Mapping[str, Any]) -> tuple[str, str | None, str | None] | No
         return next(iter(files)), None, None
     found = [match for match in map(_FILE.fullmatch, files) if match]
     ranked = sorted(found, key=lambda match: (match[1] != "G_ema", bool(match[2]), match[2] != "_best", match[2] or ""))
-    match = next((match for match in ranked if match[1] != "D"), None)
+    match = next((match for match in ranked if match[1] not in ("D", "M")), None)
     if match is None:
         return None
 
@@ -107,8 +110,8 @@ def _choose(files: Mapping[str, Any]) -> tuple[str, str | None, str | None] | No
         return next((name for stem in stems for ending in endings if (name := stem + ending) in files), None)
 
     suffix = match[2] or ""
-    miners = sorted(name for name in files if re.fullmatch(r"M_\w+\.(?:pth|pt|bin|safetensors)", name))
-    miner = beside(f"M{suffix}", "M", "miner", "netM") or next(iter(miners), None)
+    miners = (other[0] for other in ranked if other[1] == "M")
+    miner = beside(f"M{suffix}", "M", "miner", "netM") or next(miners, None)
     return match[0], beside(f"D{suffix}", *(() if suffix else ("discriminator", "netD"))), miner
 
 

@@ -133,11 +133,10 @@ def _value(value: float | str) -> str:
 
 
 def next_steps(run: Path, config: dict[str, Any], step: int, has: set[str], *, other: bool) -> list[tuple[str, str]]:
-    """(what for, command) in the order of use. has: what lies in the run: generator (the last, or the best, which
-    commands take before it), generators, snapshots, scores, sweep;
-    exhausted where --patience ended it.
+    """(what for, command) in the order of use.
 
-    other: whether the page already compares two runs.
+    has: what lies in the run: generator (the last, or the best, which commands take before it), generators, snapshots,
+    scores, sweep; exhausted where --patience ended it. other: whether the page already compares two runs.
     """
     word, steps = path_word(run), number(config.get("steps"))
     found: list[tuple[str, tuple[str, ...]]] = []

@@ -81,14 +81,11 @@ def _read_zip(file: Any, budget: Budget) -> Any:
         members = {member.filename: member for member in archive.infolist()}
         folder = next((name[:-8] for name in members if name.endswith("/data.pkl") and name.count("/") == 1), None)
         if folder is None:
-            arrays = members and all(name.endswith(".npy") for name in members)
-            raise Unreadable(
-                "arrays of NumPy (.npz), not a checkpoint of PyTorch"
-                if arrays
-                else "a Keras model, not a checkpoint of PyTorch"
-                if "model.weights.h5" in members
-                else "a zip archive, but not one of torch.save (there is no data.pkl in it); unpack it first"
-            )
+            if members and all(name.endswith(".npy") for name in members):
+                raise Unreadable("arrays of NumPy (.npz), not a checkpoint of PyTorch")
+            if "model.weights.h5" in members:
+                raise Unreadable("a Keras model, not a checkpoint of PyTorch")
+            raise Unreadable("a zip archive, but not one of torch.save (there is no data.pkl in it); unpack it first")
         if f"{folder}constants.pkl" in members:
             raise Unreadable("a TorchScript archive; save the state dict of the module in it with torch.save instead")
         storages: dict[str, Tensor] = {}
