@@ -79,7 +79,7 @@ def inception(tmp_path_factory):
     return str(write_inception(tmp_path_factory.mktemp("weights") / "seeded.pth"))
 
 
-def test_1_prepare(folder, here):
+def prepare(folder, here):
     done = fewgan("prepare ./photos", folder)
     assert "24 photos at 128 px" in done.stdout
     assert (folder / "dataset" / "preview.png").exists()
@@ -97,7 +97,7 @@ def test_1_prepare(folder, here):
     here("prepare ./photos --size 32 --holdout 6 --force")
 
 
-def test_2_train(folder, here):
+def train(folder, here):
     done = here(LITERAL, expected=2)
     assert "64" in done.stderr.splitlines()[-1]
     assert "32" in done.stderr.splitlines()[-1]
@@ -117,7 +117,7 @@ def test_2_train(folder, here):
     assert "--batch-size" in refused.stderr
 
 
-def test_3_sample(folder, here):
+def sample(folder, here):
     done = fewgan("sample --truncation 0.5", folder)
     pictures = folder / "pictures" / "00001-dataset-biggan-minegan-diffaugment-cr-t0.5-seed0"
     assert str(pictures.relative_to(folder)) in done.stdout
@@ -133,7 +133,7 @@ def test_3_sample(folder, here):
         assert loop.n_frames > 24  # equal frames are merged
 
 
-def test_4_fid(folder, here, inception, monkeypatch):
+def score(folder, here, inception, monkeypatch):
     done = fewgan("fid --count 32 --json", folder, FEWGAN_INCEPTION_WEIGHTS=inception)
     report = json.loads(done.stdout)
     assert report["count"] == 32
@@ -141,19 +141,29 @@ def test_4_fid(folder, here, inception, monkeypatch):
     assert {"kid", "precision", "recall", "features"} <= report.keys()
     run = folder / "runs" / "00001-dataset-biggan-minegan-diffaugment-cr"
     assert (run / "fid" / "nearest.png").exists()
-    monkeypatch.setenv("FEWGAN_INCEPTION_WEIGHTS", inception)
-    shown = here("fid --count 8 --truncation 0.5,1.0")
+    with monkeypatch.context() as patch:
+        patch.setenv("FEWGAN_INCEPTION_WEIGHTS", inception)
+        shown = here("fid --count 8 --truncation 0.5,1.0")
+        assert len((run / "fid" / "sweep.csv").read_text().splitlines()) >= 3
+        here("fid --count 8 --snapshots")
     assert "held-out" in shown.stdout
     assert "FID" not in shown.stdout  # not the standard weights
-    assert len((run / "fid" / "sweep.csv").read_text().splitlines()) >= 3
-    here("fid --count 8 --snapshots")
     assert (run / "fid" / "snapshots.png").exists()
 
 
-def test_5_fid_without_weights_says_where_to_get_them(folder, tmp_path):
+def score_without_weights(folder, tmp_path):
     done = fewgan("fid", folder, expected=1, FEWGAN_CACHE=str(tmp_path), https_proxy="http://127.0.0.1:9", no_proxy="")
     assert done.stderr.strip().count("\n") == 0
     assert "--inception-weights" in done.stderr
+
+
+def test_the_commands_one_after_the_other(folder, here, inception, monkeypatch, tmp_path):
+    """In one test, since each needs what those before it left: workers that share the tests out may divide a module."""
+    prepare(folder, here)
+    train(folder, here)
+    sample(folder, here)
+    score(folder, here, inception, monkeypatch)
+    score_without_weights(folder, tmp_path)
 
 
 def test_the_network_may_be_of_any_class_count_and_photos_larger(folder, here):
@@ -162,5 +172,6 @@ def test_the_network_may_be_of_any_class_count_and_photos_larger(folder, here):
     here("prepare ./photos --size 64 --out larger")
     done = here("train larger --transfer finetune --source biggan --steps 1 --batch-size 4")
     assert "from 64 to 32 px" in done.stderr
-    weights = load_file(folder / "runs" / "00002-larger-biggan-finetune" / "generator.safetensors")
+    (run,) = (folder / "runs").glob("*-larger-biggan-finetune")
+    weights = load_file(run / "generator.safetensors")
     assert weights["generator.shared.weight"].shape == (1, 32)
