@@ -122,8 +122,8 @@ class Defaults:
 class Networks:
     """What an architecture builds: modules in training mode, on the CPU.
 
-    discriminator may be a function that builds it. It is called only where D is needed, so that sampling never builds D
-    or loads what D needs; every plugin that is handed Networks gets the module.
+    discriminator may be a function that builds it. It is called only where D is needed: sampling builds no D and loads
+    nothing that D needs, unless the run has a mapper, whose plugin is handed Networks as all plugins are, with modules.
     """
 
     generator: Generator

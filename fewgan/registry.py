@@ -16,9 +16,10 @@ from typing import Any
 
 from fewgan.errors import FewganError, UsageError
 from fewgan.installed import KINDS, Entry, installed, same
+from fewgan.networks import Networks
 from fewgan.options import checked, fields_of, flag, flags_of, suggestion
 from fewgan.plugin import API, Plugin
-from fewgan.screen import command, one_line
+from fewgan.screen import command, one_line, others_aside
 
 PACKAGES = (
     "fewgan-ada", "fewgan-contrad", "fewgan-efficientnet", "fewgan-freezed", "fewgan-lecam", "fewgan-project",
@@ -80,6 +81,14 @@ class Choice:
             raise fault(self.kind, self.name, f"its build returned {type(module).__name__} and not a module")
         return module
 
+    def networks(self, *, size: int | None, classes: int) -> Networks:
+        """What the plugin builds; for architectures alone."""
+        plugin, options = self.plugin()
+        built = plugin.build(options, size=size, classes=classes)
+        if not isinstance(built, Networks):
+            raise fault(self.kind, self.name, f"its build returned {type(built).__name__} and not Networks")
+        return built
+
 
 def fault(kind: str, name: str, what: str) -> FewganError:
     """The error for a mistake of a plugin's author."""
@@ -129,7 +138,8 @@ def load(kind: str, name: str, core: Collection[str] = ()) -> Plugin:
     if not _NAME.fullmatch(name):
         raise UsageError(f"{entry}: a plugin's name is lower-case letters and digits, with single dashes between words")
     try:
-        plugin = EntryPoint(name, entry.value, f"fewgan.{kind}").load()
+        with others_aside():
+            plugin = EntryPoint(name, entry.value, f"fewgan.{kind}").load()
     except (Exception, SystemExit) as error:  # a module may do anything when it is imported
         raise UsageError(
             f"{entry} does not import: {type(error).__name__}: {one_line(str(error))}; "

@@ -14,23 +14,20 @@ Each carries the number of its format: files that a later fewgan wrote in anothe
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from hashlib import blake2b
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from fewgan import signatures
-from fewgan.errors import FewganError, UsageError
-from fewgan.screen import size_text
+from fewgan.errors import UsageError
+from fewgan.files import replacing, shortened, writable
 
 FORMAT = signatures.FORMAT
 GENERATOR, BEST, DISCRIMINATOR = "generator.safetensors", "best.safetensors", "discriminator.safetensors"
@@ -52,23 +49,16 @@ def create(runs: Path, name: str) -> Path:
     return folder
 
 
-def shortened(name: str, most: int = 200) -> str:
-    """A file name: letters that are not safe in one become _, and it is cut to `most` bytes at a whole character."""
-    safe = re.sub(r"[^\w.+-]", "_", name)
-    return os.fsencode(safe)[:most].decode("utf-8", "ignore")
-
-
-def fingerprint(text: str) -> str:
-    """Six letters that tell names apart which are the same otherwise."""
-    return blake2b(os.fsencode(text), digest_size=3).hexdigest()
-
-
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
     """Keeps every other process from training the run. The system ends the lock with the process that holds it.
 
-    Clears away what a killed process was just writing. Raises UsageError where another one trains the run.
+    Clears away what a killed process was just writing. Raises UsageError where another one trains the run, and where
+    one of its folders is a link: what lies behind it is not the run's to delete.
     """
+    for folder in (run / name for name in WRITTEN):
+        if folder.is_symlink():
+            raise UsageError(f"{folder}: is a symbolic link; put the folder itself in its place")
     try:
         with lock(run / ".lock", timeout=0):
             for folder in (run, *(run / name for name in WRITTEN)):
@@ -98,17 +88,6 @@ def lock(path: Path, timeout: float = -1) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def writable(folder: Path) -> Path:
-    """Makes a folder for what --out names. Raises FewganError, before the work rather than after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FewganError(f"{folder}: could not be created ({error.strerror}); give another place with --out") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise FewganError(f"{folder}: cannot be written to; give another place with --out")
-    return folder
 
 
 def runs_in(place: Path) -> list[Path]:
@@ -205,66 +184,6 @@ def checkpoints(run: Path) -> list[tuple[int, Path]]:
 def kept_generators(run: Path) -> list[tuple[int, Path]]:
     """(step, file) of every generator kept with --keep-generators, oldest first."""
     return numbered(run / "generators")
-
-
-@contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yields a temporary path in the same folder; on success it takes the place of `path`.
-
-    durable: it is synced first, to survive a power cut; pictures by the thousand need not be. Raises FewganError where
-    it cannot be written; `path` is unchanged then.
-    """
-    temporary = path.with_name(f".{shortened(path.name, 120)}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        if durable:
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-            with suppress(OSError):  # a courtesy: safetensors makes files that the owner alone can read
-                os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        if durable:
-            sync_folder(path.parent)
-    except OSError as error:
-        why = error.strerror or error
-        raise FewganError(
-            f"{path}: could not be written ({why}); the previous version is unchanged{_free(error, path)}"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _free(error: OSError, path: Path) -> str:
-    """How much room there is, where there may be none: safetensors raises errors without a number."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, 0, None):
-        return ""
-    try:
-        return f" ({size_text(shutil.disk_usage(path.parent).free)} free)"
-    except OSError:
-        return ""
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def sync_folder(folder: Path) -> None:
-    """Has the names in a folder survive a power cut, where the file system can do that (some refuse, Windows does)."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def append_metrics(run: Path, line: Mapping[str, Any]) -> None:

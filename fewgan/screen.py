@@ -14,7 +14,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from typing import IO, Any, TextIO, cast
 
 from fewgan.errors import FewganError
@@ -89,6 +89,11 @@ def output(text: str) -> None:
     problem = _write(sys.stdout, _lines_of(text))
     if problem is not None and problem.errno not in (errno.EPIPE, errno.EBADF, errno.EIO, None):
         raise FewganError(f"the result cannot be written to stdout: {problem.strerror}")
+
+
+def others_aside() -> AbstractContextManager[Any]:
+    """Meanwhile what plugins and libraries print goes to stderr: stdout is for the result."""
+    return redirect_stdout(sys.stderr)
 
 
 def open_streams() -> None:

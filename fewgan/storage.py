@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fewgan import run, signatures
 from fewgan.errors import FewganError, UsageError
+from fewgan.files import replacing
 from fewgan.screen import size_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     described = {"format": run.FORMAT, **facts}
     # Within the one text, because safetensors writes several in any order, and the same run shall give the same bytes.
     text = json.dumps({**described, "crc32": _checksums(described, flat)})
-    with run.replacing(path) as temporary:
+    with replacing(path) as temporary:
         try:
             save_file(flat, temporary, metadata={"fewgan": text})
         except SafetensorError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fewgan import run
+from fewgan.files import write_json
 from fewgan.plugin import UsageError
 from fewgan.sources import cache
 
@@ -38,9 +39,21 @@ def test_no_file_is_written_through_a_link(tmp_path, there):
         pass
     with pytest.raises((UsageError, OSError)):
         run.append_metrics(folder, {"step": 1})
-    run.write_json(folder / "config.json", {"format": 1})  # takes the link's place
+    write_json(folder / "config.json", {"format": 1})  # takes the link's place
     assert not (folder / "config.json").is_symlink()
     assert (victim.read_text() if victim.exists() else None) == ("precious" if there else None)
+
+
+@pytest.mark.parametrize("name", ["samples", "checkpoints", "generators"])
+def test_nothing_is_removed_through_a_link(tmp_path, name):
+    mine, folder = tmp_path / "mine", tmp_path / "run"
+    mine.mkdir()
+    folder.mkdir()
+    (mine / ".secret.tmp").touch()
+    (folder / name).symlink_to(mine)
+    with pytest.raises(UsageError, match=f"{name}: is a symbolic link; put the folder itself"), run.locked(folder):
+        pass
+    assert (mine / ".secret.tmp").exists()
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EACCES])
@@ -53,7 +66,7 @@ def test_a_disk_that_syncs_no_folders_holds_runs(tmp_path, monkeypatch, code):
         sync(number)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    run.write_json(tmp_path / "config.json", {"format": 1, "a": 2})
+    write_json(tmp_path / "config.json", {"format": 1, "a": 2})
     assert run.read_config(tmp_path)["a"] == 2
 
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from fewgan import run, storage
+from fewgan.files import replacing, writable
 from fewgan.plugin import FewganError, UsageError
 
 
@@ -40,7 +41,7 @@ def test_a_failed_write_keeps_what_was_there(tmp_path):
     path.write_text("old")
 
     def write(error: Exception) -> None:
-        with run.replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text("half")
             raise error
 
@@ -128,10 +129,10 @@ def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path, monkeypatch)
 
 def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
-    for make in (run.writable, lambda place: run.create(place, "x")):
+    for make in (writable, lambda place: run.create(place, "x")):
         with pytest.raises(FewganError, match="cannot be written to; give another place with --out"):
             make(tmp_path / "runs")
     monkeypatch.undo()
     (tmp_path / "file").touch()
     with pytest.raises(FewganError, match="could not be created"):
-        run.writable(tmp_path / "file" / "runs")
+        writable(tmp_path / "file" / "runs")

@@ -15,11 +15,12 @@ from fewgan.cli import choosing, failures, flags, plugin_commands, plugins, show
 from fewgan.cli.choosing import Chosen
 from fewgan.cli.flags import Device, Json, Quiet, Seed, StandingStats, real, switch, text, whole
 from fewgan.cli.launch import Speaks, launch
-from fewgan.screen import Screen, flush, output
+from fewgan.screen import Screen, flush, others_aside, output
 from fewgan.training.config import LOSSES, PRECISIONS, Config
 
 CHANGEABLE = ("data", "steps", "device", "save_every", "sample_every", "patience")  # what may be given with --resume
 
+CROPS, FORMATS = ("center", "fit", "stretch"), ("png", "jpeg", "webp", "gif", "mp4")
 TRAINING, SAVING = "Training", "Samples and checkpoints"
 
 
@@ -29,11 +30,7 @@ def prepare(
     size: Annotated[int, whole(1, "Width and height of the photos in the dataset, in pixels.")] = 128,
     crop: Annotated[
         str,
-        text(
-            "NAME",
-            "center: the central square; fit: the whole photo, padded; stretch: squeezed.",
-            among=("center", "fit", "stretch"),
-        ),
+        text("NAME", "center: the central square; fit: the whole photo, padded; stretch: squeezed.", among=CROPS),
     ] = "center",
     aspect: Annotated[
         str | None, text("W:H", "Shape that --crop stretch cuts photos to, such as 3:2; default: the photos' median.")
@@ -82,7 +79,7 @@ def train(
     out: Annotated[str, text("PATH", "Folder for the runs.")] = "runs",
     resume: Annotated[str | None, text("RUN|latest", "Resume a run with its settings.", among=("latest",))] = None,
     resume_unfinished: Annotated[
-        bool, switch("--continue", "Start the run, or resume it if the same command has an unfinished one.")
+        bool, switch("--continue", "Start the run, or resume the one that the same command has made.")
     ] = False,
     dry_run: Annotated[bool, switch("--dry-run", "Print the plan and exit.")] = False,
     quiet: Quiet = False,
@@ -123,7 +120,8 @@ def train(
         import fewgan.training.loop
 
         changes = {name: ctx.params[name] for name in CHANGEABLE if name in given}
-        trained = fewgan.training.loop.resume(resume, screen, **changes)
+        with others_aside():
+            trained = fewgan.training.loop.resume(resume, screen, **changes)
         show.result(trained, as_json, show.trained)
         show.next_command(screen, "sample", trained.folder)
         return
@@ -142,11 +140,14 @@ def train(
     if dry_run:
         from fewgan.training.plan import plan
 
-        show.result(plan(config, screen), as_json, show.facts)
+        with others_aside():
+            planned = plan(config, screen)
+        show.result(planned, as_json, show.facts)
         return
     import fewgan.training.loop
 
-    trained = fewgan.training.loop.train(config, screen, resume_unfinished=resume_unfinished)
+    with others_aside():
+        trained = fewgan.training.loop.train(config, screen, resume_unfinished=resume_unfinished)
     show.result(trained, as_json, show.trained)
     show.next_command(screen, "sample", trained.folder, default=out == "runs" and not resume_unfinished)
 
@@ -162,7 +163,7 @@ def sample(
     count: Annotated[
         int | None, whole(1, "Number of pictures, 64 by default; or of keyframes with --interpolate, 8.")
     ] = None,
-    truncation: Annotated[float | None, real("Scale of the latents; lower values trade variety for quality.")] = None,
+    truncation: Annotated[float | None, real("Truncation: lower values trade variety for quality.")] = None,
     seed: Seed = 0,
     classes: Annotated[str | None, text("NAMES", "Comma-separated class names or indices.")] = None,
     latents: Annotated[Path | None, text("FILE", "Draw from the latents in a safetensors file.")] = None,
@@ -170,12 +171,7 @@ def sample(
     interpolate: Annotated[bool, switch("--interpolate", "Make a seamlessly looping animation.")] = False,
     standing_stats: StandingStats = 0,
     format: Annotated[
-        str | None,
-        text(
-            "NAME",
-            "png or jpeg; for an animation webp, gif or mp4.",
-            among=("png", "jpeg", "webp", "gif", "mp4"),
-        ),
+        str | None, text("NAME", "png or jpeg; for an animation webp, gif or mp4.", among=FORMATS)
     ] = None,
     out: Annotated[Path | None, text("PATH", "Folder or file; default: a folder in ./pictures.")] = None,
     device: Device = "auto",
@@ -185,11 +181,12 @@ def sample(
     """Generate pictures with a trained generator."""
     from fewgan.sampling.sample import sample
 
-    made = sample(
-        run, count=count, truncation=truncation, seed=seed, classes=classes, latents=latents, grid=grid,
-        interpolate=interpolate, standing_stats=standing_stats, format=format, out=out, device=device,
-        screen=Screen(quiet),
-    )  # fmt: skip
+    with others_aside():
+        made = sample(
+            run, count=count, truncation=truncation, seed=seed, classes=classes, latents=latents, grid=grid,
+            interpolate=interpolate, standing_stats=standing_stats, format=format, out=out, device=device,
+            screen=Screen(quiet),
+        )  # fmt: skip
     show.result(made, as_json, show.sampled)
 
 
@@ -215,10 +212,11 @@ def fid(
     truncations = flags.numbers("--truncation", truncation)
     from fewgan.scoring.fid import score
 
-    report = score(
-        target, against=against, count=count, truncations=truncations, snapshots=snapshots, seed=seed,
-        features=plugins.need("features"), device=device, standing_stats=standing_stats, out=out, screen=Screen(quiet),
-    )  # fmt: skip
+    with others_aside():
+        report = score(
+            target, against=against, count=count, truncations=truncations, snapshots=snapshots, seed=seed, out=out,
+            features=plugins.need("features"), device=device, standing_stats=standing_stats, screen=Screen(quiet),
+        )  # fmt: skip
     show.result(report, as_json, type(report).text)
 
 
@@ -283,6 +281,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 def run(arguments: Sequence[str], speaks: Speaks = failures.always) -> int:
     """Runs one command line and returns its exit code: 0 done, 1 failed, 2 wrong use, 128 + n: signal n."""
     try:
+        flags.refuse_empty(arguments)
         group = typer.main.get_command(build(choosing.words() if choosing.completing() else arguments))
         code = group.main(args=list(arguments) or ["--help"], prog_name="fewgan", standalone_mode=False)
         flush()

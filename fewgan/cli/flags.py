@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from fewgan.errors import UsageError
 from fewgan.screen import one_line
 
 LARGEST = 2**31 - 1  # of a whole number
+PATHS = ("--out", "--source", "--resume", "--latents", "--against")
 
 
 def text(metavar: str, help: str, panel: str | None = None, *, among: Sequence[str] = ()) -> Any:
@@ -78,6 +80,18 @@ def ratio(option: str, text: str | None) -> float | None:
     if not math.isfinite(value) or value <= 0:
         raise UsageError(f"{option} {text}: must be a width by height, such as 3:2 or 1.5")
     return value
+
+
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """Raises UsageError for an empty argument, such as a variable that is not set: as a path it is the current folder.
+
+    Options other than those of paths may be empty.
+    """
+    for before, word in pairwise(arguments):
+        empty = not word and (before in PATHS or not before.startswith("-"))
+        if empty or word in [f"{option}=" for option in PATHS]:
+            place = before if empty else word
+            raise UsageError(f"the argument after {place!r} is empty; give a path (the current folder is .)")
 
 
 def given_with_resume(context: typer.Context, *, allowed: Collection[str]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from fewgan.cli.flags import Json, Quiet, escaped
 from fewgan.errors import FewganError
 from fewgan.options import Field, fields_of
 from fewgan.plugin import Plugin
-from fewgan.screen import Screen
+from fewgan.screen import Screen, others_aside
 
 
 def add(app: typer.Typer, running: str, core: Collection[str]) -> None:
@@ -47,7 +48,11 @@ def _command(name: str, plugin: Plugin) -> choosing.Command:
     def run(*, quiet: bool, as_json: bool, **line: Any) -> None:
         values = {fields[key].name: tuple(value) if isinstance(value, list) else value for key, value in line.items()}
         options = registry.options_from(plugin, name, values)
-        found = plugin.build(options).run(options, Screen(quiet))
+        with others_aside() if as_json else nullcontext():
+            command = plugin.build(options)
+            if not callable(getattr(command, "run", None)):
+                raise registry.fault("commands", name, f"its build returned {type(command).__name__}, which has no run")
+            found = command.run(options, Screen(quiet))
         if found is not None:
             show.result(found, as_json, _text)
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fewgan.errors import FewganError, UsageError
-from fewgan.run import lock, sync_folder
+from fewgan.files import sync_folder
+from fewgan.run import lock
 from fewgan.screen import safe
 
 FACTS, IMAGES, PREVIEW, REJECTED = "dataset.json", "images.safetensors", "preview.png", "rejected.jsonl"

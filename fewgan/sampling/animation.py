@@ -14,7 +14,7 @@ from PIL import GifImagePlugin, Image, ImageChops
 
 from fewgan import signatures
 from fewgan.errors import FewganError, UsageError
-from fewgan.run import replacing
+from fewgan.files import replacing
 from fewgan.sampling.imagefile import DESCRIPTION, FRAME_MILLISECONDS
 from fewgan.screen import one_line
 

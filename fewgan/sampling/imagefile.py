@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from fewgan import signatures
 from fewgan.errors import UsageError
-from fewgan.run import replacing
+from fewgan.files import replacing
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif", "mp4": ".mp4"}
 KINDS = {**{suffix: kind for kind, suffix in SUFFIXES.items()}, ".jpeg": "jpeg"}
@@ -120,7 +120,7 @@ def facts_of(source: Path | IO[bytes]) -> dict[str, Any] | None:
         if not text.startswith(signatures.OWN):
             return None
         facts = json.JSONDecoder().raw_decode(text.removeprefix(signatures.OWN))[0]
-    except (OSError, ValueError, SyntaxError, RecursionError, Image.DecompressionBombError):
+    except Exception:  # damaged EXIF beside a sound picture, among others
         return None
     return facts if isinstance(facts, dict) else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
-import os
 import re
 import time
 import unicodedata
@@ -19,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewgan import run
 from fewgan.device import resolve
 from fewgan.errors import UsageError
+from fewgan.files import fingerprint, fitting, writable
 from fewgan.sampling import animation, generate, imagefile, stored
 from fewgan.sampling.latent import check_seed, check_truncation, labels
 from fewgan.screen import Screen, counted
@@ -29,7 +28,6 @@ from fewgan.sources import load as source
 from fewgan.sources.model import Model
 
 PICTURES, KEYFRAMES = 64, 8
-LONGEST = 150  # bytes of the folder's name
 # What a resume leaves as it is: the settings that make one run another than a second one of its name.
 FIXED = (
     "out", "fingerprint", "seed", "size", "source", "architecture", "transfer", "augmentation", "regularizers", "flip",
@@ -108,7 +106,7 @@ def sample(
     if out is None and imagefile.step_in(folder) not in (None, facts["step"]):
         folder = folder.with_name(f"{folder.name}-step{facts['step']}")  # those of the earlier step stay
     imagefile.refuse_to_overwrite(folder, names, facts)
-    run.writable(folder)
+    writable(folder)
     paths = [folder / name for name in names]
 
     if standing_stats:
@@ -210,12 +208,10 @@ def folder_name(model: str, truncation: float | None, seed: int, classes: str | 
         parts = [part.strip() for part in classes.split(",")]
         words = "+".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
         told = words == "+".join(parts) and len(words) <= 60  # other classes have another name
-        name += f"-{words}" if told else f"-{words[:50]}-{run.fingerprint(','.join(parts))}"
+        name += f"-{words}" if told else f"-{words[:50]}-{fingerprint(','.join(parts))}"
     if standing_stats:
         name += f"-standing{standing_stats}"
-    if len(os.fsencode(name)) <= LONGEST:
-        return name
-    return f"{run.shortened(name, LONGEST - 7)}-{run.fingerprint(name)}"
+    return fitting(name)
 
 
 def latents_name(path: Path, model: str) -> str:

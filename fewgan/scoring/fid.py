@@ -16,6 +16,7 @@ from torch import Tensor
 from fewgan import distributed, registry, run
 from fewgan.device import resolve
 from fewgan.errors import UsageError
+from fewgan.files import fingerprint, writable
 from fewgan.plugin import Features
 from fewgan.registry import Choice
 from fewgan.sampling.latent import check_seed, check_truncation
@@ -81,7 +82,7 @@ def score(
         real = sides.real(subject, against, stack, screen=screen)
         if out is not None:
             files.refuse_inside(out, [against, target if subject.pictures is not None else None])
-        folder = run.writable(subject.out if out is None else out)
+        folder = writable(subject.out if out is None else out)
         files.refuse_to_overwrite(folder, files.names(variations))
         scorer = Scorer.of(features, device)
         cached = partial(scorer.reference, device=device, screen=screen)
@@ -177,7 +178,7 @@ def _worded(value: Any) -> str:
         return str(value)
     place = Path(value)
     elsewhere = place.parent != Path()
-    return place.stem + (f"-{run.fingerprint(str(place.absolute()))}" if elsewhere else "")
+    return place.stem + (f"-{fingerprint(str(place.absolute()))}" if elsewhere else "")
 
 
 def _row(made: Tensor, photos: Tensor, flipped: Tensor | None, side: Pictures, variation: Variation) -> Row:

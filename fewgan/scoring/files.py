@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from fewgan import run
 from fewgan.errors import UsageError
+from fewgan.files import fingerprint, replacing, shortened, write_json
 from fewgan.sampling.imagefile import save_sheet
 from fewgan.scoring import page, scores
 from fewgan.scoring.extract import Pictures
@@ -46,9 +46,9 @@ def settings(
     parts += [f"against-{against.resolve().name}"] if against is not None else []
     whole = "-".join(parts)
     if against is None and pictures is None and len(os.fsencode(whole)) <= LONGEST:
-        return run.shortened(whole, LONGEST)
+        return shortened(whole, LONGEST)
     told_apart = f"{whole}\0{against and against.resolve()}" + (f"\0{pictures.resolve()}" if pictures else "")
-    return f"{run.shortened(whole, LONGEST - 7)}-{run.fingerprint(told_apart)}"
+    return f"{shortened(whole, LONGEST - 7)}-{fingerprint(told_apart)}"
 
 
 def names(variations: Sequence[Variation]) -> list[str]:
@@ -88,7 +88,7 @@ def write(report: Report, neighbours: NearestNeighbours, photos: Pictures, *, ke
         _write_one(newest / report.settings / path.name if kept else path, report, neighbours, photos)
     if kept:
         for path in report.files:
-            with run.replacing(path) as temporary:
+            with replacing(path) as temporary:
                 shutil.copyfile(newest / report.settings / path.name, temporary)
 
 
@@ -103,7 +103,7 @@ def _write_one(path: Path, report: Report, neighbours: NearestNeighbours, photos
         title = f"{report.target}: {path.stem}, {report.main.count} pictures each"
         scores.write_curve(path, report, title=title)
     else:
-        run.write_json(path, report.as_dict())
+        write_json(path, report.as_dict())
 
 
 def _remove_older(folder: Path, names: Sequence[str]) -> None:

@@ -80,7 +80,10 @@ class _Folder:
 
     def unreadable(self, photo: Photo, error: Refused | OSError) -> UsageError:
         reason = error.reason if isinstance(error, Refused) else error.strerror or str(error)
-        return UsageError(f"{safe(f'{self.path}/{photo.name}')}: {reason}; take it out of {safe(str(self.path))}")
+        archive = "" if self.path.is_dir() else ", or pack that again"
+        return UsageError(
+            f"{safe(f'{self.path}/{photo.name}')}: {reason}; take it out of {safe(str(self.path))}{archive}"
+        )
 
 
 def of_folder(
@@ -105,7 +108,7 @@ def of_folder(
         raise UsageError(f"{safe(str(path))}: holds grids, not single samples; '{score}' scores the run")
     found = stack.enter_context(gather(path, samples=True))
     photos = [photo for photo in found.photos if pictured(photo.name) or is_picture(_head(found, photo))]
-    grids = [photo for photo in photos if _is_grid(found.read(photo))]
+    grids = [photo for photo in photos if _is_grid(found, photo)]
     if grids:
         photos = [photo for photo in photos if photo not in grids]
         screen.note(f"{safe(grids[0].name)} is left out: it shows several samples in one picture")
@@ -144,8 +147,12 @@ def _head(found: Found, photo: Photo) -> bytes:
         return b""
 
 
-def _is_grid(source: bytes | Path) -> bool:
+def _is_grid(found: Found, photo: Photo) -> bool:
     """Whether `fewgan sample` made this file with --grid or --interpolate, to lie beside samples."""
+    try:
+        source = found.read(photo)
+    except (Refused, OSError):  # told where its pixels are asked for
+        return False
     facts = facts_of(io.BytesIO(source) if isinstance(source, bytes) else source)
     return facts is not None and "index" not in facts
 

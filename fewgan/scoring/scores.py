@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from fewgan import run
+from fewgan.files import replacing
 from fewgan.sampling.imagefile import save_sheet
 from fewgan.scoring import curve
 from fewgan.scoring.neighbours import Memorising
@@ -194,7 +195,7 @@ def varies(rows: Sequence[Row]) -> str | None:
 def write_table(path: Path, rows: Sequence[Row]) -> None:
     """Writes the rows as CSV."""
     names = [field.name for field in dataclasses.fields(Row)]
-    with run.replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(names)
         writer.writerows([getattr(row, name) for name in names] for row in rows)

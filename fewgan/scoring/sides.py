@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fewgan import run
 from fewgan.errors import UsageError
+from fewgan.files import fitting
 from fewgan.photos import dataset
 from fewgan.photos.dataset import Dataset
 from fewgan.photos.kinds import pictured
@@ -65,18 +66,18 @@ def subject(target: Path, count: int, against: Path | None, stack: ExitStack, *,
         if target.exists():
             screen.note(f"{target}: the pretrained GAN of this name; for the folder, give its full path")
         named = source.load(target, screen)
-        return Subject(named.name, named.generator.size, Path(f"fid-{named.name}"), named, cut=Cut.of(named.config))
+        return Subject(named.name, named.generator.size, _here(named.name), named, cut=Cut.of(named.config))
     known.locate(target)  # says what is known by name, where nothing is there
     inside = [path.name for path in target.iterdir()] if target.is_dir() else [target.name]
     if is_dataset(target):
         data = dataset.load(target)
         photos, name = thinned(_of_dataset(data, None, screen)[0], count), target.resolve().name
-        return Subject(name, photos.size, Path(f"fid-{name}"), pictures=photos, cut=_cut(data))
+        return Subject(name, photos.size, _here(name), pictures=photos, cut=_cut(data))
     if (model := _model(target, inside, screen)) is not None:
         return Subject(model.name, model.generator.size, _beside(target, model.name), model, cut=Cut.of(model.config))
     cut = _cut(dataset.load(against)) if against is not None and is_dataset(against) else Cut()
     pictures = of_folder(target, stack, screen=screen, cut=cut, count=count)
-    return Subject(pictures.name, pictures.size, Path(f"fid-{pictures.name}"), pictures=pictures, cut=cut)
+    return Subject(pictures.name, pictures.size, _here(pictures.name), pictures=pictures, cut=cut)
 
 
 def _cut(data: Dataset) -> Cut:
@@ -251,4 +252,8 @@ def _beside(target: Path, name: str) -> Path:
         return target.parent / "fid" / "last" if run.beside_best(target) else target.parent / "fid"
     if target.suffix == ".safetensors" and (_run_folder(target) / "config.json").exists():
         return _run_folder(target) / "fid" / target.stem
-    return Path(f"fid-{name}")
+    return _here(name)
+
+
+def _here(name: str) -> Path:
+    return Path(fitting(f"fid-{name}"))

@@ -89,7 +89,8 @@ def _load_run(file: Path, folder: Path | None) -> Model:
         raise UsageError(f"{file}: holds no generator; give the file or the folder that has it")
     plugin, options = config.architecture.plugin()
     size, classes = config.size, content["network_classes"]
-    _check_header(partial(plugin.build, options, size=size, classes=classes), storage.part(shapes, "generator."), file)
+    build = partial(config.architecture.networks, size=size, classes=classes)
+    _check_header(build, storage.part(shapes, "generator."), file)
     networks = build_empty(plugin, options, size=size, classes=classes)
     mapper = None
     if any(name.startswith("mapper.") for name in shapes):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fewgan import registry, run, storage
 from fewgan.errors import UsageError
+from fewgan.files import replacing
 from fewgan.networks import Networks
 from fewgan.sampling import generate, imagefile
 from fewgan.sources.files import ENDINGS, is_weights
@@ -177,7 +178,7 @@ class Model:
             )
         target = Path(folder)
         for name, state in plugin.write(self.networks).items():
-            with run.replacing(target / name) as temporary:
+            with replacing(target / name) as temporary:
                 torch.save(state, temporary)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fewgan import device, distributed, registry, run, storage
 from fewgan.errors import UsageError
+from fewgan.files import write_json
 from fewgan.layers import Frozen
 from fewgan.networks import Networks
 from fewgan.photos import dataset
@@ -117,7 +118,7 @@ def create_folder(session: Session, folder: Path | None) -> Path:
         else:
             run.cut_metrics(folder, -1)
         session.record["data_relative"] = _relative(session.record["data_path"], folder)
-        run.write_json(folder / "config.json", session.record)
+        write_json(folder / "config.json", session.record)
     return Path(distributed.broadcast_object(folder))
 
 
@@ -156,7 +157,7 @@ def resume(folder: Path, screen: Screen, given: Mapping[str, Any]) -> Session:
     record |= {"data_relative": _relative(record["data_path"], folder)}
     if distributed.rank() == 0:
         run.cut_metrics(folder, state.step)
-        run.write_json(folder / "config.json", record)
+        write_json(folder / "config.json", record)
     distributed.barrier()  # all ranks count the same scores
     work = Session(config, record, photos_of, photos, labels, state, _scorer(config, target))
     # The rates of the last step, whose line of metrics may still be missing.

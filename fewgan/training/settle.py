@@ -136,10 +136,8 @@ def classes(data: dataset.Dataset, model: Model | None, screen: Screen) -> int:
 
 def networks(config: Config, data: dataset.Dataset, classes: int) -> Networks:
     """The architecture's networks. Raises UsageError where it has none of that size."""
-    plugin, options = config.architecture.plugin()
     try:
-        built: Networks = plugin.build(options, size=config.size, classes=classes)
-        return built
+        return config.architecture.networks(size=config.size, classes=classes)
     except UsageError as error:
         if config.source is not None or f"{config.size} px" not in str(error):
             raise

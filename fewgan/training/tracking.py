@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Iterable, Mapping
-from contextlib import redirect_stdout
 from typing import Any
 
 from torch import Tensor
 
 from fewgan.registry import Choice
-from fewgan.screen import Screen, one_line
+from fewgan.screen import Screen, one_line, others_aside
 
 
 class Trackers:
@@ -22,7 +20,7 @@ class Trackers:
         self._running: dict[str, Any] = {}
         for choice in choices:
             try:
-                with redirect_stdout(sys.stderr):  # stdout is for the result
+                with others_aside():
                     plugin, options = choice.plugin()
                     self._running[choice.name] = plugin.build(options)
             except (Exception, SystemExit) as error:  # one that was uninstalled before a resume, too
@@ -44,7 +42,7 @@ class Trackers:
     def _call(self, hook: str, *arguments: Any) -> None:
         for name, tracker in list(self._running.items()):
             try:
-                with redirect_stdout(sys.stderr):
+                with others_aside():
                     getattr(tracker, hook)(*copy.deepcopy(arguments))  # which it may change
             except (Exception, SystemExit) as error:
                 del self._running[name]

@@ -28,7 +28,7 @@ def unfinished(config: Config, screen: Screen) -> Path | None:
         try:
             record = run.read_config(folder)
             same = _asked(record.get("asked", {})) == asked
-        except (UsageError, TypeError):  # not a run that this version can read
+        except (UsageError, TypeError, ValueError, AttributeError):  # not a run that this version can read
             continue
         if same and _holds_others(Path(config.data), record):
             screen.note(f"{folder} is left as it is: {config.data} holds other photos now than it was trained on")

@@ -8,6 +8,7 @@ import pytest
 import typer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from packages import install
 
 from fewgan import registry
 from fewgan.cli import choosing
@@ -213,3 +214,40 @@ def test_numbers_are_no_larger_than_a_run_can_be(run, calls):
     for option in ("--steps", "--batch-size", "--save-every", "--size"):
         assert run(f"train {option} {2**31 - 1}")[0] == 0
         assert run(f"train {option} {2**31}")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "line", ["prepare ''", "sample --out ''", "sample --out=", "train ''", "train --resume ''", "fid runs --against ''"]
+)
+def test_an_empty_path_is_not_the_current_folder(run, calls, line):
+    """A variable that is not set, as in `fewgan prepare "$PHOTOS"`."""
+    code, _, error = run(line)
+    assert (code, "is empty; give a path" in error, error.count("\n"), calls) == (2, True, 1, {})
+
+
+@pytest.mark.parametrize("line", ["plugins --json show cr", "plugins show cr --json", "plugins --json check"])
+def test_json_may_stand_before_or_after_the_word_of_plugins(run, line):
+    code, out, _ = run(line)
+    assert code == 0
+    assert json.loads(out)
+
+
+NOISY = """
+    from dataclasses import dataclass
+    from fewgan.plugin import Plugin
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options: ...
+
+    print("imported")
+    plugin = Plugin(api=1, summary="Noisy", options=Options, build=lambda options: print("built"))
+"""
+
+
+def test_what_a_plugin_prints_is_not_in_the_result(run, calls, tmp_path, monkeypatch):
+    points = {"augmentations": ["noisy = calm_noisy:plugin"]}
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-noisy", points, {"calm_noisy": NOISY}))
+    monkeypatch.setattr("fewgan.training.plan.plan", lambda config, screen: print("planned") or {"networks": {}})
+    code, out, error = run("train --aug noisy --dry-run --json")
+    assert (code, json.loads(out)) == (0, {"networks": {}})
+    assert error == "imported\nplanned\n"

@@ -116,3 +116,20 @@ def test_a_broken_one_breaks_no_other_command(run, tmp_path, monkeypatch):
     assert run("--help")[0] == 0
     code, _, error = run("shout")
     assert (code, "does not import: ZeroDivisionError" in error, error.count("\n")) == (2, True, 1)
+
+
+def test_what_it_prints_is_not_in_its_json(run, tmp_path, monkeypatch):
+    source = COMMAND.replace('screen.note("working")', 'print("working")')
+    install(tmp_path / "site", "fewgan-shout", {"commands": ["shout = calm_shout:plugin"]}, {"calm_shout": source})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    code, out, error = run("shout --json")
+    assert (code, json.loads(out)["words"], error) == (0, ["nobody", "x", "nobody", "x"], "working\n")
+
+
+def test_one_that_builds_something_else_is_its_authors_mistake(run, tmp_path, monkeypatch):
+    source = COMMAND.replace("lambda options: Shout()", "lambda options: None")
+    install(tmp_path / "site", "fewgan-shout", {"commands": ["shout = calm_shout:plugin"]}, {"calm_shout": source})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    code, _, error = run("shout")
+    message = "Error: the command shout: its build returned NoneType, which has no run; report it to its author\n"
+    assert (code, error) == (1, message)

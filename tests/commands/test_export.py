@@ -163,6 +163,14 @@ def test_a_file_in_the_place_of_the_folder_is_told_before_the_work(embedded, tmp
     assert f"--out {tmp_path / 'afile'}: is a file; give a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("mark", ["checkpoints", "metrics.jsonl", "real.png"])
+def test_a_run_keeps_its_generator(tmp_path, capsys, mark):
+    """Its checkpoints may have been removed to save space."""
+    (tmp_path / "run" / mark).mkdir(parents=True)
+    assert command("export embedded --to safetensors --out run --force", tmp_path) == 2
+    assert "--out run: is a run, whose generator would be replaced" in capsys.readouterr().err
+
+
 def test_files_are_not_replaced_unasked(embedded, capsys):
     assert command("export embedded --to onnx", embedded) == 2
     assert "exists; give another place with --out, or --force" in capsys.readouterr().err

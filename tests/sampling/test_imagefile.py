@@ -28,3 +28,10 @@ def test_a_comment_that_only_begins_like_fewgans_has_no_facts(tmp_path: Path, co
     assert imagefile.facts_of(tmp_path / "a.png") is None
     with pytest.raises(UsageError, match=r"a\.png: not made by fewgan"):
         imagefile.refuse_to_overwrite(tmp_path, ["a.png"], {"run": "x"})
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"II*\0", b"MM\0*", b"Exif\0\0II*\0"])
+def test_a_sound_picture_with_a_cut_exif_block_has_no_facts(tmp_path: Path, kind: str, exif: bytes) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a", kind, exif=exif)
+    assert imagefile.facts_of(tmp_path / "a") is None

@@ -8,6 +8,7 @@ from drawn import draw
 from scored import QUIET
 
 from fewgan import registry, run, storage
+from fewgan.files import write_json
 from fewgan.photos import dataset
 from fewgan.photos.prepare import prepare
 from fewgan.sources import load as source
@@ -32,7 +33,7 @@ def made(tmp_path_factory) -> Path:
     facts |= {"crop": data.crop, "aspect": data.aspect}
     record = {"format": run.FORMAT, **config.as_dict(), **facts}
     folder = root / "runs" / "00001-dataset-biggan"
-    run.write_json(folder / "config.json", record)
+    write_json(folder / "config.json", record)
     state = {f"generator.{name}": tensor for name, tensor in model.generator.state_dict().items()}
     worse = {name: tensor * 1.5 if name.endswith("linear.bias") else tensor for name, tensor in state.items()}
     storage.write_tensors(folder / run.GENERATOR, state, {"config": record})

@@ -1,6 +1,7 @@
 """Pictures in folders as a side of a comparison: all of them, read as `fewgan prepare` reads photos."""
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,20 @@ def test_of_two_datasets_the_one_that_the_run_has_learned_from_is_taken(here, ca
     prepare(here / "others", here / "copy" / "dataset", size=40, force=True, screen=QUIET)
     assert scored(folder, screen=Screen()).main.real_count in (24, 6)
     assert "another dataset" not in capsys.readouterr().err
+
+
+def test_a_damaged_member_of_a_zip_is_told(here):
+    samples(here / "made", 4)
+    with zipfile.ZipFile(here / "made.zip", "w") as archive:
+        for path in sorted((here / "made").iterdir()):
+            archive.write(path, path.name)
+    content = bytearray((here / "made.zip").read_bytes())
+    content[content.find(b"IDAT") + 300] ^= 255
+    (here / "made.zip").write_bytes(content)
+    with pytest.raises(UsageError, match=r"made.zip/000000.png: .*; take it out of .*made.zip, or pack that again"):
+        scored(Path("made.zip"), against=Path("dataset"))
+
+
+def test_a_long_name_has_a_folder_of_scores(here):
+    made = scored(samples(here / ("写" * 80), 4), against=Path("dataset"), out=None)
+    assert made.main.count == 4

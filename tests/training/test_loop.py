@@ -13,6 +13,7 @@ from short import GOLDEN, QUIET, config, draw_folder, metrics, regularizers, sam
 import fewgan
 from fewgan import run
 from fewgan.architectures.biggan import Options
+from fewgan.files import write_json
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import UsageError
 from fewgan.registry import choose, find
@@ -150,7 +151,7 @@ def test_resume_to_more_steps_and_back_again_without_naming_them(data, tmp_path)
 def test_resume_refuses_other_photos_and_empty_runs(data, tmp_path):
     folder = train.train(config(data, tmp_path, steps=1), QUIET).folder
     content = run.read_config(folder)
-    run.write_json(folder / "config.json", content | {"fingerprint": "0"})
+    write_json(folder / "config.json", content | {"fingerprint": "0"})
     with pytest.raises(UsageError, match="not the photos"):
         train.resume(str(folder), QUIET)
     shutil.rmtree(folder / "checkpoints")

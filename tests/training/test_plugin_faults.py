@@ -58,6 +58,7 @@ BROKEN = """
         def forward(self, images, strength):
             return images
 
+    empty = Plugin(api=1, summary="E", options=Options, build=lambda options, size, classes: None)
     calm = Plugin(api=1, summary="C", options=Options, build=lambda options: Calm())
 """
 
@@ -79,6 +80,15 @@ def test_what_a_plugin_does_wrong_while_it_is_built_names_it(tmp_path, monkeypat
     with pytest.raises(AttributeError) as caught:
         assemble(config(tmp_path), networks())
     assert "internal error (please report it): Attr" in explained(caught.value, capsys)
+
+
+def test_an_architecture_that_builds_no_networks_is_named(tmp_path, monkeypatch):
+    points = {"architectures": ["empty = broken_plugin:empty"]}
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-odd", points, {"broken_plugin": BROKEN}))
+    with pytest.raises(
+        FewganError, match="architecture empty: its build returned NoneType and not Networks; report it"
+    ):
+        choose("architectures", "empty").networks(size=16, classes=0)
 
 
 def test_a_forward_with_other_arguments_names_its_package(tmp_path, monkeypatch, tiny_installed, capsys):

@@ -9,6 +9,7 @@ from drawn import draw
 
 from fewgan import registry, run, storage
 from fewgan.errors import UsageError
+from fewgan.files import write_json
 from fewgan.photos.prepare import prepare
 from fewgan.regularizers.cr import Options
 from fewgan.screen import Screen
@@ -34,6 +35,16 @@ def test_the_same_command_resumes_its_unfinished_run(tmp_path):
     assert loop.train(asked, QUIET).folder not in (folder,)
 
 
+@pytest.mark.parametrize("damaged", [{"options": None}, {"name": 5}, {"kind": 5}, {"package": None}])
+def test_a_run_with_a_damaged_record_is_passed_over(tmp_path, damaged):
+    asked = config(tmp_path, steps=2, regularizers=(registry.choose("regularizers", "cr"),))
+    folder = loop.train(asked, QUIET, resume_unfinished=True).folder
+    record = run.read_config(folder)
+    record["asked"]["regularizers"][0] |= damaged
+    write_json(folder / "config.json", record)
+    assert loop.train(asked, QUIET, resume_unfinished=True).folder != folder
+
+
 def test_other_photos_in_the_dataset_start_a_new_run(tmp_path, capsys):
     asked = config(tmp_path, steps=2)
     folder = loop.train(asked, QUIET, resume_unfinished=True).folder
@@ -51,7 +62,7 @@ def test_a_newer_version_resumes_what_the_older_one_began(tmp_path):
     record["asked"]["regularizers"][0]["version"] = "0.0.9"
     record["asked"]["regularizers"][0]["options"].popitem()  # an option that came later
     record["asked"].pop("patience")  # and a flag
-    run.write_json(folder / "config.json", record)
+    write_json(folder / "config.json", record)
     assert loop.train(asked, QUIET, resume_unfinished=True).folder == folder
     heavier = (registry.choose("regularizers", "cr", Options(weight=5.0)),)
     other = dataclasses.replace(asked, regularizers=heavier)
@@ -64,7 +75,7 @@ def test_options_that_a_newer_version_lacks_or_refuses_start_no_new_run(tmp_path
     record = run.read_config(folder)
     for choice in (record["asked"]["regularizers"][0], record["regularizers"][0]):
         choice |= {"package": "fewgan", "options": {"weight": None, "old": 9}}
-    run.write_json(folder / "config.json", record)
+    write_json(folder / "config.json", record)
     with pytest.raises(UsageError, match="cr has no option 'old'"):
         loop.train(asked, QUIET, resume_unfinished=True)
     assert len(list(folder.parent.glob("0*"))) == 1

@@ -62,11 +62,11 @@ def export(options: Options, screen: Screen) -> Exported:
     folder = Path(options.out) if options.out is not None else Path("exports") / f"{model.name}-{options.to}"
     if folder.is_file():
         raise UsageError(f"--out {folder}: is a file; give a folder")
-    if (folder / "checkpoints").is_dir():
+    if any((folder / name).exists() for name in ("checkpoints", "metrics.jsonl", "real.png")):
         raise UsageError(f"--out {folder}: is a run, whose generator would be replaced; give another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside its place first, because the names of the files are the architecture's to say.
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=".fewgan-", dir=folder.parent) as temporary:
         if options.to == SAFETENSORS:
             model.save(temporary, half=options.half)
         else:

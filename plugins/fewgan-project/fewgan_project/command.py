@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 import fewgan
-from fewgan import registry, run
+from fewgan import registry
 from fewgan.device import resolve
+from fewgan.files import shortened, writable
 from fewgan.photos.decode import WHITE
 from fewgan.photos.found import Refusal
 from fewgan.photos.ranges import Ranges
@@ -79,12 +80,12 @@ def project_photos(options: Options, screen: Screen) -> Projected:
     crop = options.crop or str(model.config.get("crop", CROPS[0]))
     squares = _squares(options.photos, model, crop, screen)
     folder = Path(options.out) if options.out is not None else Path("projections") / model.name
-    names = [f"{index:06d}-{run.shortened(Path(path).stem, 60)}.png" for index, path in enumerate(options.photos)]
+    names = [f"{index:06d}-{shortened(Path(path).stem, 60)}.png" for index, path in enumerate(options.photos)]
     imagefile.refuse_to_overwrite(folder, names, {})
     known = {"model": model.name, "photos": [Path(path).name for path in options.photos]}
     known["hash"] = _hash(squares, options, space, model)
     stored.refuse_to_overwrite(folder / stored.LATENTS, known)
-    run.writable(folder)
+    writable(folder)
     network, maps = _maps(options.features, target)
 
     parts: list[projection.Projection] = []

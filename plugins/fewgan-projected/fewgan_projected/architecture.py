@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class Options:
 
 
 def build(options: Options, *, size: int, classes: int) -> Networks:
-    from fewgan_projected.fastgan import SIZES, Generator, GeneratorFacts
+    from fewgan_projected.fastgan import CHANNELS, SIZES, Generator, GeneratorFacts
 
     if size not in SIZES:
         raise UsageError(f"fastgan has no {size} px network; choose --size {', '.join(map(str, SIZES))}")
@@ -65,6 +66,9 @@ def build(options: Options, *, size: int, classes: int) -> Networks:
         original=options.original,
         huggan=options.huggan,
     )
+    if not facts.channels(size):
+        least = math.ceil(1 / CHANNELS[size])
+        raise UsageError(f"--fastgan-width {options.width} leaves no channels at {size} px; choose {least} or more")
     return Networks(Generator(facts), lambda: _discriminator(options, size, classes), DEFAULTS)
 
 

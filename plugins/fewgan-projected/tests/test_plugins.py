@@ -65,6 +65,11 @@ def test_sampling_builds_no_d_and_loads_no_features(tmp_path, monkeypatch):
     assert fewgan.load(folder / run.GENERATOR).sample(2).shape == (2, 3, 64, 64)
 
 
+def test_a_width_without_channels_at_its_size_is_told():
+    with pytest.raises(UsageError, match="--fastgan-width 4 leaves no channels at 1024 px; choose 8 or more"):
+        build(Options(width=4), size=1024, classes=0)
+
+
 def test_alone_the_core_runs_no_d_of_its_own(monkeypatch):
     made = visionaided.build(visionaided.options(channels=4, alone=True), networks=networks())
     assert made.adversarial is False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fewgan.plugin import Step
+from fewgan.plugin import Step, all_gather
 
 
 def penalty(logits: Tensor, images: Tensor, phi: float = 1.0) -> Tensor:
@@ -37,5 +37,5 @@ class GradientPenalty(nn.Module):
         shown = between if step.augment is None else step.augment(between)
         loss = self.weight * penalty(step.discriminator(shown, step.labels), between, self.phi)
         if step.logits_real is not None:
-            loss = loss + self.epsilon * step.logits_real.mean().square()
+            loss = loss + self.epsilon * all_gather(step.logits_real).mean().square()
         return loss

@@ -235,6 +235,20 @@ def test_the_penalty_goes_through_the_augmentation_to_the_raw_points():
     assert found.item() == pytest.approx(2 * (2 * slope.norm().item() - 3) ** 2 / 9 + 0.5 * 4, rel=1e-5)
 
 
+def test_the_drift_term_is_of_the_logits_of_all_processes(monkeypatch):
+    monkeypatch.setattr("fewgan_transgan.losses.all_gather", lambda rows: torch.cat((rows, rows + 4)))
+    images = torch.randn(2, 3, 4, 4)
+    parts_ = {
+        "real": images,
+        "fake": images,
+        "discriminator": lambda images, labels: images.sum((1, 2, 3)),
+        "logits_real": torch.tensor([1.0, 3.0]),
+    }
+    step = Step(**(dict.fromkeys(Step.__dataclass_fields__) | parts_))
+    found = GradientPenalty(weight=0, phi=1, epsilon=0.5).discriminator_loss(step)
+    assert found.item() == pytest.approx(0.5 * 16)
+
+
 def test_a_training_with_the_whole_method(tmp_path):
     chosen = {
         "architecture": choose("architectures", "transgan", Options(**PLAIN)),
