@@ -246,10 +246,15 @@ def _bar(label: str, total: int, unit: str) -> Iterator[Advance]:
             nonlocal done
             done += count
             rate = done / max(time.monotonic() - started, 1e-9)
-            shown = f"{rate:.3g} {unit}/s" if rate >= 0.1 else f"{1 / max(rate, 1e-9):.3g} s each"
+            shown = f"{_plain(rate)} {unit}/s" if rate >= 0.1 else f"{1 / max(rate, 1e-9):.3g} s each"
             bar.update(task, advance=count, rate=shown, text=safe(text) or bar.tasks[task].fields["text"])
 
         yield advance
+
+
+def _plain(rate: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
 
 
 def _lines(label: str, total: int, unit: str, every: float) -> Advance:
@@ -265,6 +270,6 @@ def _lines(label: str, total: int, unit: str, every: float) -> Advance:
         last = now
         rate = done / max(now - started, 1e-9)
         left = f", {duration((total - done) / rate)} left" if 0 < done < total else ""
-        say(f"{label}: {done}/{total} {unit}, {rate:.3g}/s{left}{'  ' + text if text else ''}")
+        say(f"{label}: {done}/{total} {unit}, {_plain(rate)}/s{left}{'  ' + text if text else ''}")
 
     return advance

@@ -14,7 +14,7 @@ from fewgan.architectures.biggan.resampling import DownsampleConv2d, UpsampleCon
 from fewgan.errors import UsageError
 from fewgan.layers import Frozen, SpectralConv2d, SpectralEmbedding, SpectralLinear, advance, constant, full_precision
 from fewgan.networks import Networks
-from fewgan.sources.load import build_empty
+from fewgan.sources.empty import build_empty
 
 
 def test_sigma_converges_to_the_largest_singular_value():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,13 @@ OUT_OF_MEMORY = {
     "smaller --size, or ",
     "sample": "take fewer with --count, or ",
     "fid": "take fewer with --count, or ",
+}
+# What typer says of values from 0.29 on.
+_PLAINLY = {
+    "Input should be a valid integer, .*": "must be a whole number",
+    "Input should be a valid number, .*": "must be a number",
+    "Input should be greater than or equal to (.*)": r"must be \1 or more",
+    "Input should be less than or equal to (.*)": r"must be \1 or less",
 }
 _KEPT_OUT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -101,6 +109,8 @@ def _module(frame: FrameType) -> str:
 def _usage(error: BaseException, arguments: Sequence[str]) -> str:
     """typer's message, and where to read on; more for an option that the command lacks."""
     message: str = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+    for theirs, plain in _PLAINLY.items():
+        message = re.sub(theirs, plain, message)
     context = getattr(error, "ctx", None)
     named = [word for word in arguments if not word.startswith("-")][:1]
     path = context.command_path if context is not None else " ".join(["fewgan", *named])

@@ -21,7 +21,7 @@ from fewgan.errors import UsageError
 from fewgan.photos.place import FACTS, IMAGES, is_dataset, recover
 from fewgan.photos.store import FORMAT
 from fewgan.run import regular
-from fewgan.screen import safe
+from fewgan.screen import command, safe
 
 _CHUNK = 256
 
@@ -186,7 +186,8 @@ def _facts(folder: Path) -> dict[str, Any]:
             regular(path)
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{safe(str(folder))} is not a dataset: make one with fewgan prepare PHOTOS") from None
+        photos = safe(command(str(folder))) if folder.exists() else "PHOTOS"
+        raise UsageError(f"{safe(str(folder))} is not a dataset: make one with 'fewgan prepare {photos}'") from None
     except (ValueError, OSError, RecursionError) as error:
         if what := signatures.instead(path, signatures.JSON):
             raise UsageError(f"{name} is {what}; if the file is lost, run fewgan prepare again") from None

@@ -281,4 +281,5 @@ def _shown(groups: Iterator[Tensor], total: int, unit: str, model: Model, screen
 def _tell_left_over(folder: Path, names: list[str], screen: Screen) -> None:
     old = imagefile.left_over(folder, names)
     if old:
-        screen.warn(f"{folder} also holds {len(old)} numbered pictures of an earlier command ({old[0]} to {old[-1]})")
+        others = counted(len(old), "numbered picture")
+        screen.warn(f"{folder} also holds {others} of an earlier command ({old[0]} to {old[-1]})")

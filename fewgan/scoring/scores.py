@@ -125,7 +125,7 @@ class Report:
         """What is compared, the rows as a table of 100 columns, the best of several, the search for copies, files."""
         varied = varies(self.rows)
         real = {row.against: row.real_count for row in self.rows}
-        photos = " and ".join(counted(count, f"{safe(name)} photo") for name, count in real.items())
+        photos = " and ".join(_real(name, count) for name, count in real.items())
         pictures = counted(self.main.count, "picture")
         lines = [
             f"{self.score_name} (FD) and KID, lower is better; {pictures} against {photos}",
@@ -160,6 +160,15 @@ class Report:
 
     def _varied(self, varied: str) -> list[str]:
         return [varied, *(f"{getattr(row, varied):g}" for row in self.rows)]
+
+
+def _real(name: str, count: int) -> str:
+    """12 train photos, 5 held-out photos, or 14 pictures in FOLDER."""
+    return (
+        counted(count, f"{name} photo")
+        if name in ("train", "held-out")
+        else f"{counted(count, 'picture')} in {safe(name)}"
+    )
 
 
 def _cells(row: Row) -> list[str]:

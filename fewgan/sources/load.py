@@ -5,20 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from fewgan import registry, run, storage
 from fewgan.errors import UsageError
 from fewgan.networks import Networks, Pretrained
-from fewgan.plugin import Plugin
 from fewgan.screen import Screen, command, one_line
 from fewgan.sources import hub, known
+from fewgan.sources.empty import SkipInit, build_empty
 from fewgan.sources.files import ENDINGS, Unread, WeightFiles, described, is_weights, unwrapped
 from fewgan.sources.model import Model
 from fewgan.training.config import Config
@@ -55,12 +55,27 @@ def _load(path: Path) -> Model:
     if path.is_file() and path.suffix == ".safetensors" and _is_own(path):
         return _load_run(path, None)
     if (path / "checkpoints").is_dir() or run.is_run(path):
-        raise UsageError(f"{path}: this run has no {run.GENERATOR} yet; it is written with the first checkpoint")
+        again = command("fewgan", "train", "--resume", str(path))
+        how = f"; '{again}' writes it" if run.checkpoints(path) else " yet; it is written with the first checkpoint"
+        raise UsageError(f"{path}: this run has no {run.GENERATOR}{how}")
     if (path / "dataset.json").is_file() and (path / "images.safetensors").exists():  # StyleGAN's has no such file
         raise UsageError(f"{path}: is a dataset and no generator; '{command('fewgan', 'train', str(path))}' makes one")
     if path.name == "checkpoints" and run.is_run(path.parent):
         raise UsageError(_OF_A_RUN.format(path=path, run=path.parent))
-    return _load_foreign(path)
+    own = _own_generators(path)
+    if len(own) > 1:
+        raise UsageError(f"{path}: holds {len(own)} generators; give one of them, such as {own[-1]}")
+    return _load_run(own[0], path) if own else _load_foreign(path)
+
+
+def _own_generators(folder: Path) -> list[Path]:
+    """The generators in a folder that fewgan wrote, whatever they are called."""
+    found = []
+    for file in sorted(folder.glob("*.safetensors")):
+        with suppress(UsageError):  # of another program, or damaged
+            if any(name.startswith("generator.") for name in storage.read_facts(file)[1]):
+                found.append(file)
+    return found
 
 
 def _is_own(path: Path) -> bool:
@@ -120,7 +135,7 @@ def _load_run(file: Path, folder: Path | None) -> Model:
 def _check_header(build: Callable[[], Networks], shapes: Mapping[str, tuple[int, ...]], file: Path) -> None:
     """Compares the shapes in a file's header with those its config asks for, before anything is allocated."""
     try:
-        with torch.device("meta"), _SkipInit():  # a random number there would import torch's compiler, for a second
+        with torch.device("meta"), SkipInit():  # a random number there would import torch's compiler, for a second
             generator = build().generator
     except (NotImplementedError, RuntimeError):  # a network that computes with its values while it is built
         return
@@ -161,44 +176,6 @@ def _discriminator_of(networks: Networks, folder: Path) -> nn.Module:
         storage.load_state(module, state, path)
         break
     return module
-
-
-def build_empty(plugin: Plugin, options: Any, *, size: int | None, classes: int) -> Networks:
-    """Networks whose tensors are all about to be loaded: their random initialisation, which can take long, is skipped.
-
-    The same goes for a discriminator that is built later.
-    """
-    with _SkipInit():
-        networks: Networks = plugin.build(options, size=size, classes=classes)
-    if isinstance(networks.discriminator, nn.Module):
-        return networks
-    return dataclasses.replace(networks, discriminator=partial(_built_empty, networks.discriminator))
-
-
-def _built_empty(build: Callable[[], Any]) -> Any:
-    with _SkipInit():
-        return build()
-
-
-class _SkipInit(TorchFunctionMode):
-    """Leaves weights uninitialised. Tensors that are not random are made as ever."""
-
-    skipped = frozenset(
-        {
-            *(getattr(Tensor, name) for name in ("normal_", "uniform_")),
-            *(getattr(nn.init, name) for name in ("uniform_", "normal_", "trunc_normal_", "orthogonal_")),
-            *(getattr(nn.init, f"{kind}_{law}_") for kind in ("kaiming", "xavier") for law in ("uniform", "normal")),
-        }
-    )
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in self.skipped:
-            return args[0] if args else kwargs["tensor"]
-        if func is torch.linalg.qr:  # of nn.init.orthogonal_, which does not pass through here as a whole
-            rows, columns = args[0].shape
-            least = min(rows, columns)
-            return args[0].new_zeros(rows, least), args[0].new_zeros(least, columns)
-        return func(*args, **(kwargs or {}))
 
 
 def _load_foreign(path: Path) -> Model:
@@ -264,7 +241,8 @@ def _without_weights(path: Path) -> str:
         return f"holds runs; give one of them, such as {runs[-1]}"
     inside = sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
     for folder in inside[:100]:
-        if os.access(folder, os.R_OK | os.X_OK) and (run.is_run(folder) or any(map(is_weights, os.listdir(folder)))):
+        names = os.listdir(folder) if os.access(folder, os.R_OK | os.X_OK) else []
+        if "dataset.json" not in names and (run.is_run(folder) or any(map(is_weights, names))):
             return f"holds no weights itself; did you mean {folder}?"
     return f"neither a run nor a folder with weight files ({', '.join(ENDINGS)})"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fewgan import storage
 from fewgan.networks import Networks
-from fewgan.sources import load
+from fewgan.sources.empty import build_empty
 from fewgan.sources.model import Model
 
 
@@ -89,7 +89,7 @@ def _with_another_class(model: Model) -> tuple[Any, Any]:
     plugin, options = model.architecture.plugin()
 
     def built() -> tuple[Any, Any]:
-        networks = load.build_empty(plugin, options, size=model.generator.size, classes=model.generator.classes + 1)
+        networks = build_empty(plugin, options, size=model.generator.size, classes=model.generator.classes + 1)
         return networks.generator, networks.with_discriminator().discriminator if model.has_discriminator else None
 
     try:

@@ -95,6 +95,8 @@ def resume(
         screen.note(f"Run: {folder}, resumed at step {old.state.step} of {old.config.steps}")
         if old.state.step >= old.config.steps:
             screen.note("This run has made all its steps; to train longer, give a larger --steps")
+            if distributed.rank() == 0 and not (folder / run.GENERATOR).exists():  # it was removed
+                checkpoint.save(folder, old.state, old.record, keep_generator=old.config.keep_generators)
         return _loop(old, folder, screen)
 
 

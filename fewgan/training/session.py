@@ -23,6 +23,7 @@ from fewgan.sampling.stored import fingerprint
 from fewgan.scoring.scorer import Scorer
 from fewgan.screen import Screen, command, counted
 from fewgan.sources import load, transfer
+from fewgan.sources.empty import build_empty
 from fewgan.sources.model import Model
 from fewgan.training import checkpoint, settle
 from fewgan.training.average import Average
@@ -141,7 +142,7 @@ def resume(folder: Path, screen: Screen, given: Mapping[str, Any]) -> Session:
     settle.check_batch(config)
     photos_of = _dataset(folder, record, given.get("data"))
     plugin, options = config.architecture.plugin()
-    networks = load.build_empty(plugin, options, size=config.size, classes=record["network_classes"])
+    networks = build_empty(plugin, options, size=config.size, classes=record["network_classes"])
     networks = networks.with_discriminator()
     players = assemble(config, networks)
     source = _kept_source(config, players, record.get("source_weights"))

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,18 @@ def test_json_may_stand_before_or_after_the_word_of_plugins(run, line):
     code, out, _ = run(line)
     assert code == 0
     assert json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [("--steps x", "a whole number"), ("--lr-g x", "a number"), ("--steps 0", "1 or more"), ("--lr-g nan", "")],
+)
+def test_what_is_wrong_with_a_number_is_said_plainly(run, words, what):
+    code, _, error = run(f"train {words}")
+    assert (code, f"Invalid value for '{words.split()[0]}': " in error) == (2, True)
+    assert "Input should" not in error
+    if tuple(map(int, version("typer").split(".")[:2])) >= (0, 29):  # older ones have words of their own
+        assert f"must be {what}" in error
 
 
 NOISY = """

@@ -140,7 +140,7 @@ def changed(folder: Path, **changes) -> Path:
 
 def test_no_dataset(tmp_path):
     for folder in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(UsageError, match="not a dataset: make one with fewgan prepare"):
+        with pytest.raises(UsageError, match="not a dataset: make one with 'fewgan prepare"):
             dataset.load(folder)
 
 

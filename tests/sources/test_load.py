@@ -21,7 +21,7 @@ from fewgan.registry import choose
 from fewgan.scoring.fid import score
 from fewgan.screen import Screen
 from fewgan.sources import known
-from fewgan.sources.load import build_empty
+from fewgan.sources.empty import build_empty
 from fewgan.sources.transfer import about_classes, copy_weights
 from fewgan.testing.base import QUIET, config
 from fewgan.training.config import Config
@@ -260,3 +260,25 @@ def test_classes_are_counted_where_networks_ask_for_values_while_they_are_built(
     copy_weights(model, networks, ["a", "b", "c"])
     table = model.generator.shared.weight
     assert torch.allclose(networks.generator.shared.weight[1], table.mean(0), atol=1e-6)
+
+
+def test_a_folder_with_one_generator_of_fewgan_is_that_whatever_it_is_called(tmp_path):
+    folder = tmp_path / "models"
+    source = fewgan.load("embedded")
+    source.save(folder)
+    (folder / "generator.safetensors").rename(folder / "mine.safetensors")
+    model = fewgan.load(folder)
+    assert model.has_discriminator
+    assert model.config["architecture"] == source.config["architecture"]
+    assert torch.equal(model.sample(1), source.sample(1))
+    shutil.copy(folder / "mine.safetensors", folder / "theirs.safetensors")
+    with pytest.raises(UsageError, match=r"holds 2 generators; give one of them, such as .*/theirs\.safetensors"):
+        fewgan.load(folder)
+
+
+def test_a_dataset_is_no_hint_for_a_source(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("dataset.json", "images.safetensors"):
+        (tmp_path / "a" / name).touch()
+    with pytest.raises(UsageError, match="neither a run nor a folder with weight files"):
+        fewgan.load(tmp_path)

@@ -49,6 +49,16 @@ def test_resume_is_bit_identical(data, source, tmp_path, method):
     assert pictures[0] == pictures[1]
 
 
+def test_a_generator_that_was_removed_is_written_again(data, tmp_path):
+    folder = train.train(config(data, tmp_path, steps=2), QUIET).folder
+    before = (folder / run.GENERATOR).read_bytes()
+    (folder / run.GENERATOR).unlink()
+    with pytest.raises(UsageError, match=rf"no generator.safetensors; 'fewgan train --resume .*{folder.name}' wr"):
+        fewgan.load(folder)
+    train.resume(str(folder), QUIET)
+    assert (folder / run.GENERATOR).read_bytes() == before
+
+
 def test_what_a_run_leaves(data, source, tmp_path):
     method = ("minegan", "diffaugment", True)
     done = train.train(config(data, tmp_path, source, method, steps=5, keep_generators=True), QUIET)
