@@ -33,6 +33,8 @@ CLAIMS = [
     (FASTGAN, SCRATCH, "FastGAN from scratch"),
     ("TC+AD-cutout", "TC+AD", "DiffAugment without cutout"),
     ("TC+AD+CR+1D", "TC+AD+CR", "one D step in the place of two"),
+    ("TC+AD+CR1", "TC+AD+CR", "CR of weight 1 in the place of 0.3"),
+    ("TC+AD+CR+4e-4", "TC+AD+CR", "D at twice its rate"),
 ]
 HEAD = f"""# The study
 
@@ -40,7 +42,8 @@ Written by `report.py` from `results`, which `study.py` makes; what it means is 
 
 - TC: MineGAN from a pretrained source. AD: DiffAugment. CR: consistency regularization. Scratch: none of them. ADA: in
   the place of DiffAugment. VA: `--visionaided --d-steps 1`. FastGAN: `--arch fastgan`, from scratch. TC+AD-cutout: only
-  colour and translation. 1D: `--d-steps 1`.
+  colour and translation. 1D: `--d-steps 1`. CR1: `--cr-weight 1` (with an augmentation it is 0.3). 4e-4: `--lr-d 4e-4`
+  (it is 2e-4).
 - At most {STEPS:,} steps, fewer where KID had no better value for {EVERY * PATIENCE:,}; batch 16, 64 px, else the
   defaults of `fewgan train`. A score every {EVERY} steps: {PICTURES} pictures against held-out photos, on features of
   EfficientNet-Lite2, which no D has learned from.

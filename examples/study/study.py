@@ -52,6 +52,8 @@ PACKAGES = {
 CHANGED = {
     "TC+AD-cutout": [*MINE, *AUGMENT, "--diffaugment-policy", "color,translation"],
     "TC+AD+CR+1D": [*MINE, *AUGMENT, "--cr", "--d-steps", "1"],
+    "TC+AD+CR1": [*MINE, *AUGMENT, "--cr", "--cr-weight", "1"],
+    "TC+AD+CR+4e-4": [*MINE, *AUGMENT, "--cr", "--lr-d", "4e-4"],
 }
 ALL = RECIPES | PACKAGES | CHANGED
 
