@@ -14,7 +14,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout, suppress
 from typing import IO, Any, TextIO, cast
 
 from fewgan.errors import FewganError
@@ -91,9 +91,9 @@ def output(text: str) -> None:
         raise FewganError(f"the result cannot be written to stdout: {problem.strerror}")
 
 
-def others_aside() -> AbstractContextManager[Any]:
-    """Meanwhile what plugins and libraries print goes to stderr: stdout is for the result."""
-    return redirect_stdout(sys.stderr)
+def others_aside(needed: bool = True) -> AbstractContextManager[Any]:
+    """Meanwhile what plugins and libraries print goes to stderr, if needed: stdout is for a result that is parsed."""
+    return redirect_stdout(sys.stderr) if needed else nullcontext()
 
 
 def open_streams() -> None:

@@ -120,7 +120,7 @@ def train(
         import fewgan.training.loop
 
         changes = {name: ctx.params[name] for name in CHANGEABLE if name in given}
-        with others_aside():
+        with others_aside(as_json):
             trained = fewgan.training.loop.resume(resume, screen, **changes)
         show.result(trained, as_json, show.trained)
         show.next_command(screen, "sample", trained.folder)
@@ -140,13 +140,13 @@ def train(
     if dry_run:
         from fewgan.training.plan import plan
 
-        with others_aside():
+        with others_aside(as_json):
             planned = plan(config, screen)
         show.result(planned, as_json, show.facts)
         return
     import fewgan.training.loop
 
-    with others_aside():
+    with others_aside(as_json):
         trained = fewgan.training.loop.train(config, screen, resume_unfinished=resume_unfinished)
     show.result(trained, as_json, show.trained)
     show.next_command(screen, "sample", trained.folder, default=out == "runs" and not resume_unfinished)
@@ -181,7 +181,7 @@ def sample(
     """Generate pictures with a trained generator."""
     from fewgan.sampling.sample import sample
 
-    with others_aside():
+    with others_aside(as_json):
         made = sample(
             run, count=count, truncation=truncation, seed=seed, classes=classes, latents=latents, grid=grid,
             interpolate=interpolate, standing_stats=standing_stats, format=format, out=out, device=device,
@@ -212,7 +212,7 @@ def fid(
     truncations = flags.numbers("--truncation", truncation)
     from fewgan.scoring.fid import score
 
-    with others_aside():
+    with others_aside(as_json):
         report = score(
             target, against=against, count=count, truncations=truncations, snapshots=snapshots, seed=seed, out=out,
             features=plugins.need("features"), device=device, standing_stats=standing_stats, screen=Screen(quiet),

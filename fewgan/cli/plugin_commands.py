@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection
-from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -48,7 +47,7 @@ def _command(name: str, plugin: Plugin) -> choosing.Command:
     def run(*, quiet: bool, as_json: bool, **line: Any) -> None:
         values = {fields[key].name: tuple(value) if isinstance(value, list) else value for key, value in line.items()}
         options = registry.options_from(plugin, name, values)
-        with others_aside() if as_json else nullcontext():
+        with others_aside(as_json):
             command = plugin.build(options)
             if not callable(getattr(command, "run", None)):
                 raise registry.fault("commands", name, f"its build returned {type(command).__name__}, which has no run")
