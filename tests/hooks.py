@@ -48,7 +48,7 @@ TRANSFER, AUGMENTATION, REGULARIZER, FEATURES = "transfer", "augmentation", "reg
 TRACKER, COMMAND, TICKS = "tracker", "command", "training/ticks.py"
 
 HOOKS = (
-    must(PLUGIN, "build(options, …)", "registry.py:networks registry.py:build sources/empty.py:build_empty",
+    must(PLUGIN, "build(options, …)", "registry.py:networks registry.py:build",
          "a new run, a resume, sampling and scoring; arguments: see above"),
     may(PLUGIN, "needs_source: bool = False", "training/settle.py:with_source",
         "transfers; a new run: without `--source`, the default source is loaded"),

@@ -1,7 +1,6 @@
 """Spectral normalisation against closed forms."""
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -146,12 +145,7 @@ def test_other_pretrained_weights_are_refused_at_load():
 
 
 def test_a_frozen_part_has_its_weights_where_initialisation_is_skipped():
-    built = build_empty(
-        SimpleNamespace(build=lambda options, size, classes: Networks(Holder(), Holder, None)),
-        None,
-        size=1,
-        classes=0,
-    )
+    built = build_empty(lambda: Networks(Holder(), Holder, None))
     for holder in (built.generator, built.with_discriminator().discriminator):
         assert (holder.frozen.part.linear.weight == 2).all()
 

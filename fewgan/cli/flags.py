@@ -89,7 +89,7 @@ def refuse_empty(arguments: Sequence[str]) -> None:
     """
     for before, word in pairwise(arguments):
         empty = not word and (before in PATHS or not before.startswith("-"))
-        if empty or word in [f"{option}=" for option in PATHS]:
+        if empty or (word.endswith("=") and word[:-1] in PATHS):
             place = before if empty else word
             raise UsageError(f"the argument after {place!r} is empty; give a path (the current folder is .)")
 

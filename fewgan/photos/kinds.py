@@ -7,6 +7,7 @@ import logging
 import os
 
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it says of a damaged photo is told as the reason
+
 HEAD = 512
 """Bytes of a file that tell its kind."""
 

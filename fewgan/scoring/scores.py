@@ -164,11 +164,9 @@ class Report:
 
 def _real(name: str, count: int) -> str:
     """12 train photos, 5 held-out photos, or 14 pictures in FOLDER."""
-    return (
-        counted(count, f"{name} photo")
-        if name in ("train", "held-out")
-        else f"{counted(count, 'picture')} in {safe(name)}"
-    )
+    if name in ("train", "held-out"):
+        return counted(count, f"{name} photo")
+    return f"{counted(count, 'picture')} in {safe(name)}"
 
 
 def _cells(row: Row) -> list[str]:

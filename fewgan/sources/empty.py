@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from fewgan.networks import Networks
-from fewgan.plugin import Plugin
 
 
-def build_empty(plugin: Plugin, options: Any, *, size: int | None, classes: int) -> Networks:
-    """Networks whose tensors are all about to be loaded: their random initialisation, which can take long, is skipped.
+def build_empty(build: Callable[[], Networks]) -> Networks:
+    """What build() gives, without its random initialisation, which can take long: all tensors are about to be loaded.
 
     The same goes for a discriminator that is built later.
     """
     with SkipInit():
-        networks: Networks = plugin.build(options, size=size, classes=classes)
+        networks = build()
     if isinstance(networks.discriminator, nn.Module):
         return networks
     return dataclasses.replace(networks, discriminator=partial(_built_empty, networks.discriminator))

@@ -102,11 +102,10 @@ def _load_run(file: Path, folder: Path | None) -> Model:
     config = Config.from_dict(content, file)
     if not storage.part(shapes, "generator."):
         raise UsageError(f"{file}: holds no generator; give the file or the folder that has it")
-    plugin, options = config.architecture.plugin()
-    size, classes = config.size, content["network_classes"]
-    build = partial(config.architecture.networks, size=size, classes=classes)
+    config.architecture.plugin()  # imported here, not while tensors are made on the meta device
+    build = partial(config.architecture.networks, size=config.size, classes=content["network_classes"])
     _check_header(build, storage.part(shapes, "generator."), file)
-    networks = build_empty(plugin, options, size=size, classes=classes)
+    networks = build_empty(build)
     mapper = None
     if any(name.startswith("mapper.") for name in shapes):
         transfer_plugin, transfer_options = config.transfer.plugin()
@@ -248,8 +247,7 @@ def _without_weights(path: Path) -> str:
 
 
 def _foreign_model(path: Path, architecture: registry.Choice, found: Pretrained) -> Model:
-    plugin, options = architecture.plugin()
-    networks = build_empty(plugin, options, size=found.size, classes=found.classes)
+    networks = build_empty(partial(architecture.networks, size=found.size, classes=found.classes))
     storage.load_state(networks.generator, found.generator, path)
     mapper, config = None, dict[str, Any](notes=list(found.notes))
     if found.transfer is not None and found.mapper is not None:

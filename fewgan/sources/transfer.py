@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -86,10 +87,10 @@ def copy_weights(model: Model, networks: Networks, classes: Sequence[str] = ()) 
 
 def _with_another_class(model: Model) -> tuple[Any, Any]:
     """The source's networks for one class more, for their shapes: where they differ, a dimension counts classes."""
-    plugin, options = model.architecture.plugin()
+    build = partial(model.architecture.networks, size=model.generator.size, classes=model.generator.classes + 1)
 
     def built() -> tuple[Any, Any]:
-        networks = build_empty(plugin, options, size=model.generator.size, classes=model.generator.classes + 1)
+        networks = build_empty(build)
         return networks.generator, networks.with_discriminator().discriminator if model.has_discriminator else None
 
     try:

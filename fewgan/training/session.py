@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +142,8 @@ def resume(folder: Path, screen: Screen, given: Mapping[str, Any]) -> Session:
     config = dataclasses.replace(config, precision=settle.precision(config, target, screen, resumed=True))
     settle.check_batch(config)
     photos_of = _dataset(folder, record, given.get("data"))
-    plugin, options = config.architecture.plugin()
-    networks = build_empty(plugin, options, size=config.size, classes=record["network_classes"])
-    networks = networks.with_discriminator()
+    build = partial(config.architecture.networks, size=config.size, classes=record["network_classes"])
+    networks = build_empty(build).with_discriminator()
     players = assemble(config, networks)
     source = _kept_source(config, players, record.get("source_weights"))
     state = _state(config, players, networks, target, photos_of, source=source, new=False)

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_a_foreign_folder_is_a_model(foreign):
 def test_building_for_a_load_sets_every_tensor(foreign):
     model = fewgan.load(foreign)
     plugin, options = model.architecture.plugin()
-    networks = build_empty(plugin, options, size=32, classes=10)
+    networks = build_empty(partial(plugin.build, options, size=32, classes=10))
     assert not any(p.is_meta for p in (*networks.generator.parameters(), *networks.generator.buffers()))
 
     class Stubborn(torch.nn.Module):
@@ -53,7 +54,7 @@ def test_building_for_a_load_sets_every_tensor(foreign):
             self.register_buffer("table", torch.arange(3.0), persistent=False)
 
     other = dataclasses.replace(plugin, build=lambda *_, **__: dataclasses.replace(networks, generator=Stubborn()))
-    assert build_empty(other, options, size=32, classes=10).generator.table.tolist() == [0, 1, 2]
+    assert build_empty(other.build).generator.table.tolist() == [0, 1, 2]
 
 
 def test_export_and_back(foreign, tmp_path):
