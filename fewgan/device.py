@@ -55,10 +55,11 @@ def memory_format(device: torch.device) -> torch.memory_format:
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster there than float32: GPUs from sm80 on, CPUs with AVX512-BF16 or AMX."""
+    """Whether bfloat16 is faster there than float32: GPUs from sm80 on, CPUs with AVX512-BF16 or AMX that torch may
+    use (with ATEN_CPU_CAPABILITY=avx2 it may not)."""
     if device.type == "cuda":
         return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64") or slow_in_bfloat16(device):
         return False
     known = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(function() for function in known if function is not None)

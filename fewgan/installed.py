@@ -39,7 +39,7 @@ class Entry:
         return f"{self.package} {self.version}".rstrip()
 
     def __str__(self) -> str:
-        return f"{KINDS[self.kind]} {self.name!r} of {self.origin}"
+        return f"{KINDS.get(self.kind, 'plugin')} {self.name!r} of {self.origin}"
 
 
 def installed() -> tuple[Entry, ...]:
@@ -77,9 +77,9 @@ def _read(path: tuple[tuple[str, int], ...]) -> tuple[Entry, ...]:
 
 
 def _points(distribution: Distribution) -> list[EntryPoint]:
-    if "[fewgan." not in (distribution.read_text("entry_points.txt") or ""):
+    if "[fewgan" not in (distribution.read_text("entry_points.txt") or ""):
         return []
-    return [point for point in distribution.entry_points if point.group.startswith("fewgan.")]
+    return [point for point in distribution.entry_points if point.group.partition(".")[0] == "fewgan"]
 
 
 def _fact(distribution: Distribution, key: str) -> str:

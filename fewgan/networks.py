@@ -26,7 +26,8 @@ class Generator(Protocol):
     that a run on other classes starts from the same values.
 
     optional moving: tuple of str = (): buffers, such as ("w_avg",), that the core averages over processes.
-    optional latents(count, random) -> z [count, Z]: another law than N(0, 1); random is a torch.Generator or None.
+    optional latents(count, random) -> z [count, Z]: another law than N(0, 1); random is a torch.Generator or None. Such
+        latents cannot be truncated, unless the network has `sample`.
     optional standing_statistics(batches) -> None: re-estimates batch-norm statistics as the mean over an iterable of
         (z [N, Z], condition [N, C]); for `sample --standing-stats`.
     optional sample(z, condition, truncation) -> images: for a network with a truncation of its own (psi in w).

@@ -41,6 +41,8 @@ def option(
     changes no network but how it is trained or sampled, and may differ from the source's.
     Types: bool, int, float, str, and each of them `| None`; `tuple[str, ...]` of a command.
     """
+    if isinstance(default, list | dict | set):
+        raise TypeError(f"the default of an option is {default!r}; an option of texts is tuple[str, ...]")
     facts = {"help": help, "min": min, "max": max, "hidden": hidden, "argument": argument, "network": network}
     return dataclasses.field(default=default, metadata=facts)
 
@@ -80,13 +82,23 @@ def flag(text: str) -> str:
     return "--" + text.rstrip("_").replace("_", "-")
 
 
-def flags_of(prefix: str, options: type) -> list[str]:
+def prefix(kind: str, name: str) -> str:
+    """What stands before the name of an option in its flag: a command's options are its own."""
+    return "" if kind == "commands" else f"{name}-"
+
+
+def switch(kind: str, name: str) -> tuple[str, ...]:
+    """The flags that turn a regularizer on and off; nothing for other kinds."""
+    return (flag(name), flag(f"no-{name}")) if kind == "regularizers" else ()
+
+
+def flags_of(before: str, options: type) -> list[str]:
     """The flags of a plugin's options, the `--no-` ones too. Raises ValueError as `fields_of` does.
 
-    prefix: what stands before the name of a field: `cr-`, nothing for a command.
+    before: what stands before the name of a field: `cr-`, nothing for a command.
     """
     return [
-        flag(f"{start}{prefix}{item.name}")
+        flag(f"{start}{before}{item.name}")
         for item in fields_of(options)
         if not item.hidden and not item.argument
         for start in (("", "no-") if item.type is bool else ("",))
@@ -96,12 +108,16 @@ def flags_of(prefix: str, options: type) -> list[str]:
 def fields_of(options: Any) -> list[Field]:
     """The options of a plugin. Raises ValueError, one line for the plugin's author, where a rule is broken."""
     if not (isinstance(options, type) and dataclasses.is_dataclass(options)):
-        raise ValueError(f"its options are {options!r}, and must be a dataclass")
+        given = f"an object of {type(options).__name__}" if dataclasses.is_dataclass(options) else repr(options)
+        raise ValueError(f"its options are {given}, and must be a dataclass, the class itself")
     if not options.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise ValueError(
             f"its options, {options.__name__}, must be a frozen dataclass: @dataclass(frozen=True, kw_only=True)"
         )
-    hints = get_type_hints(options)
+    try:
+        hints = get_type_hints(options)
+    except NameError as error:
+        raise ValueError(f"the type of an option is not there at run time: {error}") from None
     return [_field(item, hints[item.name]) for item in dataclasses.fields(options)]
 
 

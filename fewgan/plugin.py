@@ -125,6 +125,7 @@ class Transfer(Protocol):
     mapper: None, or a Mapper.
 
     optional start(networks, sources) -> None: once, in a new run only, after the source's weights are in place.
+        sources: a list of one fewgan.Model, in eval mode on the run's device; its discriminator may be None.
     optional keeps_source = True: start() is called on resume too (frozen teachers, held outside the module tree).
     optional groups() -> list[Group]: parameters with learning rates of their own. The mapper's parameters join
         the generator's optimizer at its rate unless named here.
@@ -143,6 +144,8 @@ class Transfer(Protocol):
 @runtime_checkable
 class Augmentation(Protocol):
     """An nn.Module: forward(images) -> images, differentiable, the same for real and fake, fresh draws each call.
+
+    It changes each picture by itself (`images` of a regularizer may mix them), no state in forward, and learns nothing.
 
     optional observe(logits_real, images_seen) -> None: once per optimizer step of D, with the logits of all
         processes and micro-batches (ADA's controller).

@@ -15,10 +15,11 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from fewgan.errors import FewganError, UsageError
+from fewgan.faults import check_plugin, fault
 from fewgan.installed import KINDS, Entry, installed, same
 from fewgan.networks import Networks
-from fewgan.options import checked, fields_of, flag, flags_of, suggestion
-from fewgan.plugin import API, Plugin
+from fewgan.options import checked, fields_of, flags_of, prefix, suggestion, switch
+from fewgan.plugin import Plugin
 from fewgan.screen import command, one_line, others_aside
 
 PACKAGES = (
@@ -26,9 +27,6 @@ PACKAGES = (
     "fewgan-projected", "fewgan-stylegan2", "fewgan-tensorboard", "fewgan-trackio", "fewgan-transgan",
 )  # fmt: skip
 """The packages in the plugins/ folder of fewgan's repository: the only ones that a message tells how to install."""
-
-COMMAND_FLAGS = ("--help", "--quiet", "--json")
-"""What every command has, so that no plugin's command may."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
@@ -90,11 +88,6 @@ class Choice:
         return built
 
 
-def fault(kind: str, name: str, what: str) -> FewganError:
-    """The error for a mistake of a plugin's author."""
-    return FewganError(f"the {KINDS[kind]} {name}: {what}; report it to its author")
-
-
 def how_to_install(package: str) -> str:
     """For one of PACKAGES: the command, and where it works."""
     return f"in fewgan's repository, run {command('pip', 'install', f'./plugins/{package}')}"
@@ -142,11 +135,11 @@ def load(kind: str, name: str, core: Collection[str] = ()) -> Plugin:
             plugin = EntryPoint(name, entry.value, f"fewgan.{kind}").load()
     except (Exception, SystemExit) as error:  # a module may do anything when it is imported
         raise UsageError(
-            f"{entry} does not import: {type(error).__name__}: {one_line(str(error))}; "
+            f"{entry} does not import: {f'{type(error).__name__}: {one_line(str(error))}'.rstrip(': ')}; "
             f"upgrade or uninstall {entry.package}"
         ) from error
-    _check(entry, plugin, core)
-    return plugin  # type: ignore[no-any-return]  # _check is the proof
+    check_plugin(entry, plugin, core)
+    return plugin  # type: ignore[no-any-return]  # check_plugin is the proof
 
 
 def options_from(plugin: Plugin, name: str, values: Mapping[str, Any]) -> Any:
@@ -163,7 +156,7 @@ def options_from(plugin: Plugin, name: str, values: Mapping[str, Any]) -> Any:
     except FewganError:
         raise
     except Exception as error:  # a __post_init__ of the plugin's own
-        raise UsageError(f"{name}: {one_line(str(error))}") from error
+        raise UsageError(f"{name}: {one_line(str(error)) or type(error).__name__}") from error
 
 
 def choose(kind: str, name: str, options: Any = None) -> Choice:
@@ -185,14 +178,27 @@ def check(core: Collection[str] = ()) -> list[tuple[Entry, str | None]]:
             results.append((entry, None))
         except UsageError as error:
             results.append((entry, str(error)))
-    return results
+    return results + [(entry, _of_no_kind(entry)) for entry in _strays()]
+
+
+def _strays() -> list[Entry]:
+    """What is declared in groups that are of no kind, such as a misspelt one; `describe` does not list them."""
+    return [entry for entry in installed() if entry.kind not in KINDS and entry.kind != "defaults"]
+
+
+def _of_no_kind(entry: Entry) -> str:
+    groups = [f"fewgan.{kind}" for kind in KINDS]
+    group = entry.kind if entry.kind == "fewgan" else f"fewgan.{entry.kind}"
+    near = difflib.get_close_matches(group, groups, 1)
+    hint = f"did you mean {near[0]}?" if near else f"the groups are {', '.join(groups)}"
+    return f"{entry}: its entry point is in the group {group}, which is of no kind; {hint}"
 
 
 def refuse_clashes(plugins: Mapping[tuple[str, str], Plugin]) -> None:
     """Raises UsageError where two of these plugins, by (kind, name), have the same flag."""
     owners: dict[str, str] = {}
     for (kind, name), plugin in plugins.items():
-        for text in (*_switch(kind, name), *flags_of(prefix(kind, name), plugin.options)):
+        for text in (*switch(kind, name), *flags_of(prefix(kind, name), plugin.options)):
             if owners.setdefault(text, name) != name:
                 raise UsageError(f"{owners[text]!r} and {name!r} both have the flag {text}; they cannot go together")
 
@@ -202,19 +208,10 @@ def switches(core: Collection[str]) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     taken = set(core)
     for name, entries in find("regularizers").items():
-        if _NAME.fullmatch(name) and taken.isdisjoint(_switch("regularizers", name)):
+        if _NAME.fullmatch(name) and taken.isdisjoint(switch("regularizers", name)):
             found[name] = entries[0]
-            taken.update(_switch("regularizers", name))
+            taken.update(switch("regularizers", name))
     return found
-
-
-def prefix(kind: str, name: str) -> str:
-    """What stands before the name of an option in its flag: a command's options are its own."""
-    return "" if kind == "commands" else f"{name}-"
-
-
-def _switch(kind: str, name: str) -> tuple[str, ...]:
-    return (flag(name), flag(f"no-{name}")) if kind == "regularizers" else ()
 
 
 def _entry(kind: str, name: str) -> Entry:
@@ -231,7 +228,10 @@ def _entry(kind: str, name: str) -> Entry:
 
 def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable[Entry] = ()) -> UsageError:
     names = sorted(installed)
-    hints = [f"that is the name of another kind of plugin: {KINDS[entry.kind]}" for entry in elsewhere][:1]
+    strays = [_of_no_kind(entry) for entry in _strays() if entry.name == name]
+    hints = (
+        strays[:1] or [f"that is the name of another kind of plugin: {KINDS[entry.kind]}" for entry in elsewhere][:1]
+    )
     hints = hints or (["a name has no comma; give one"] if "," in name else [])
     hints = hints or [f"did you mean {close!r}?" for close in difflib.get_close_matches(name.lower(), names, n=1)]
     hints = hints or [
@@ -240,36 +240,3 @@ def _unknown(word: str, name: str, installed: Iterable[str], elsewhere: Iterable
         if same(package, f"fewgan-{name}")
     ]
     return UsageError("; ".join([f"no {word} is called {name!r} (installed: {', '.join(names) or 'none'})", *hints]))
-
-
-def _check(entry: Entry, plugin: Any, core: Collection[str]) -> None:
-    if not isinstance(plugin, Plugin):
-        found = plugin.__name__ if isinstance(plugin, type) else f"of type {type(plugin).__name__}"
-        raise UsageError(f"{entry}: {entry.value} is {found}, and must be a fewgan.plugin.Plugin")
-    if plugin.api != API:
-        change = "upgrade fewgan" if isinstance(plugin.api, int) and plugin.api > API else f"upgrade {entry.package}"
-        raise UsageError(
-            f"{entry} is written for plugin api {plugin.api}, and this fewgan has plugin api {API}; {change}"
-        )
-    if not isinstance(plugin.summary, str):
-        raise UsageError(f"{entry}: its summary is of type {type(plugin.summary).__name__}, and must be text")
-    for name, function in (("build", plugin.build), ("read", plugin.read or print), ("write", plugin.write or print)):
-        if not callable(function):
-            raise UsageError(f"{entry}: its {name} is of type {type(function).__name__}, and must be a function")
-    if plugin.sources is not None and not (isinstance(plugin.sources, str) and ":" in plugin.sources):
-        raise UsageError(f'{entry}: its sources is {plugin.sources!r:.60}, and must be "package:file"')
-    try:
-        command = entry.kind == "commands"
-        own = {entry.name if command else flag(entry.name), *_switch(entry.kind, entry.name)}
-        own.update(flags_of(prefix(entry.kind, entry.name), plugin.options))
-        if not command and any(item.argument for item in fields_of(plugin.options)):
-            raise ValueError("only a command may have option(…, argument=True)")
-        plugin.options()
-    except Exception as error:
-        raise UsageError(f"{entry}: {one_line(str(error))}") from error
-    if command:  # beside no other options than its own
-        core = {*COMMAND_FLAGS, *(name for name in core if not name.startswith("-"))}
-    taken = sorted(own.intersection(core))
-    if taken:
-        what = f"{taken[0]} is {'an option' if taken[0].startswith('-') else 'a command'} of fewgan itself"
-        raise UsageError(f"{entry}: {what}; the plugin needs another name for it")

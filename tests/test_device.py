@@ -79,6 +79,14 @@ def test_where_bfloat16_is_slow(monkeypatch, machine_name, capability, name, slo
     assert device.slow_in_bfloat16(torch.device(name)) is slow
 
 
+@pytest.mark.parametrize(("capability", "fast"), [("AVX512", True), ("AVX2", False)])
+def test_a_cpu_held_to_older_instructions_is_not_fast_in_bfloat16(monkeypatch, capability, fast):
+    monkeypatch.setattr(device.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)  # ATEN_CPU_CAPABILITY=avx2
+    assert device.fast_in_bfloat16(torch.device("cpu")) is fast
+
+
 def test_it_is_said_where_bfloat16_is_slow(monkeypatch, capsys):
     monkeypatch.setattr(device, "slow_in_bfloat16", lambda _: True)
     for precision in ("fp32", "bf16"):

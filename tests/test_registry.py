@@ -39,7 +39,7 @@ def with_options(fields: str, head: str = "@dataclass(frozen=True, kw_only=True)
     return (
         "from dataclasses import dataclass, field\nfrom fewgan.plugin import Plugin, option\n\n"
         f"{head}\nclass Options:\n    {fields}\n\n"
-        'plugin = Plugin(api=1, summary="Odd", options=Options, build=print)\n'
+        'plugin = Plugin(api=1, summary="Odd", options=Options, build=lambda options, **given: None)\n'
     )
 
 
@@ -130,17 +130,32 @@ def test_two_packages_claim_a_name(place, kind, name):
         ("import no_such_thing", r"ModuleNotFoundError: No module named 'no_such_thing'"),
         ("raise SystemExit('two\\nlines')", r"SystemExit: two lines"),
         ("x = 1", r"does not import: AttributeError"),
-        ("plugin = {}", r"is of type dict, and must be a fewgan.plugin.Plugin"),
-        ("from fewgan.plugin import Plugin as plugin", r"is Plugin, and must be"),
+        ("plugin = {}", r"is of type dict, and must be an object that Plugin"),
+        ("from fewgan.plugin import Plugin as plugin", r"is the class Plugin, and must be an object"),
         (PLUGIN.replace("api=1", "api=2"), r"plugin api 2, and this fewgan has plugin api 1; upgrade fewgan$"),
         (PLUGIN.replace("api=1", "api=0"), r"api 0, .*; upgrade fewgan-odd"),
+        (PLUGIN.replace("api=1", "api='1'"), r"its api is '1', and must be a whole number, such as 1$"),
+        (PLUGIN.replace("api=1", "api=True"), r"its api is True, and must be a whole number"),
         (PLUGIN.replace("build=lambda options, **more: options", "build=3"), r"its build is of type int"),
+        (
+            PLUGIN.replace("build=lambda options, **more: options", "build=lambda options, size: options"),
+            r"its build is called as build\(options, networks=…\): missing a required argument: 'size'",
+        ),
+        (
+            PLUGIN.replace("options=Options", "options=Options()"),
+            r"an object of Options, and must be a dataclass, the cl",
+        ),
         (PLUGIN.replace("options=Options", "options=dict"), r"must be a dataclass"),
         (with_options("a: int = option(1, 'x')", "@dataclass(kw_only=True)"), r"must be a frozen dataclass"),
         (with_options("a: int = option(1, 'x')", "@dataclass(frozen=True)"), r"'a' must be keyword-only"),
         (with_options("a: list[int] = option(1, 'x')"), r"'a' is list\[int\]; an option is bool, int"),
         (with_options("a: int | str = option(1, 'x')"), r"'a' is int \| str; an option is"),
-        (with_options("a: 'Missing' = option(1, 'x')"), r"name 'Missing' is not defined"),
+        (with_options("a: 'Missing' = option(1, 'x')"), r"type of an option is not there at run time: name 'Missing'"),
+        (with_options("a: str = option([], 'x')"), r"the default of an option is \[\]; an option of texts is tuple"),
+        (
+            with_options("a_b: int = option(1, 'x')\n    a_b_: int = option(1, 'x')"),
+            r"two of its options have .*--odd-a-b$",
+        ),
         (with_options("a: int = 1"), r"'a' must be made with fewgan.plugin.option"),
         (with_options("a: int = option(0, 'x', min=1)"), r"default of its option 'a' must be 1 or more, not 0"),
         (with_options("a: int = option(1, 5)"), r"the help of its option 'a' must be text, not 5"),
@@ -151,6 +166,10 @@ def test_two_packages_claim_a_name(place, kind, name):
         (
             with_options("a: int = option(1, 'x')\n\n    def __post_init__(self): raise RuntimeError('no')"),
             r"1\.0: no$",
+        ),
+        (
+            with_options("a: int = option(1, 'x')\n\n    def __post_init__(self): assert self.a < 0"),
+            r"1\.0: AssertionError$",
         ),
     ],
 )
@@ -164,6 +183,21 @@ def test_broken_plugins(place, source, message):
 def test_names_that_cannot_be(place, name):
     assert re.search("a plugin's name is|is an option of fewgan itself", broken(place, PLUGIN, name))
     assert name not in registry.switches(CORE)
+
+
+def test_a_negative_flag_of_a_command_that_is_another_option(place):
+    source = with_options("up: bool = option(True, 'x')\n    no_up: int = option(1, 'x')")
+    assert broken(place, source, kind="commands").endswith("two of its options have the flag --no-up")
+
+
+def test_a_misspelt_group_is_told(place):
+    install(place, "fewgan-calm", {"regularizer": ["calm = calm:plugin"]})
+    told = (
+        "'calm' of fewgan-calm 1.0: its entry point is in the group fewgan.regularizer, which is of no kind; did you "
+    )
+    assert [told in error for entry, error in registry.check() if error] == [True]
+    with pytest.raises(UsageError, match=f"called 'calm' .*{told}mean fewgan.regularizers"):
+        registry.kind_of("calm")
 
 
 def test_flags_that_are_the_core_s(place):

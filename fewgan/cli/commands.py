@@ -288,7 +288,7 @@ def run(arguments: Sequence[str], speaks: Speaks = failures.always) -> int:
         if code == 130:  # typer's word for Ctrl-C, which it says nothing about
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         return failures.report(error, arguments, speaks)
 
 

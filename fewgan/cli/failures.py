@@ -38,8 +38,11 @@ def always() -> bool:
 def report(error: BaseException, arguments: Sequence[str], speaks: Callable[[], bool] = always) -> int:
     """Prints what went wrong to stderr and returns the exit code. FEWGAN_DEBUG=1: raises an internal error again.
 
-    speaks: whether this process is the one to print it, where there are several.
+    An exit, such as that of SIGTERM, goes on, unless a plugin exits where it has no right to. speaks: whether this
+    process is the one to print it, where there are several.
     """
+    if isinstance(error, SystemExit) and not _by_a_plugin(error):
+        raise error
     code, message = _explain(error, arguments)
     if code is None and os.environ.get("FEWGAN_DEBUG"):
         raise error
@@ -79,6 +82,12 @@ def _of_the_system(error: BaseException, arguments: Sequence[str]) -> str | None
         advice = "; check who may use it, or name another place" if error.errno in _KEPT_OUT else ""
         return f"{where}{error.strerror or error}{advice}"
     return None
+
+
+def _by_a_plugin(error: BaseException) -> bool:
+    """Whether it came from a plugin, other than a command, which may exit as it likes."""
+    whose = _whose(error)
+    return bool(whose) and not whose.startswith(f" in the {KINDS['commands']} ")
 
 
 def _whose(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from fewgan import registry
 from fewgan.cli import choosing, show
 from fewgan.cli.flags import Json, Quiet, escaped
 from fewgan.errors import FewganError
+from fewgan.faults import check_call, fault
 from fewgan.options import Field, fields_of
 from fewgan.plugin import Plugin
 from fewgan.screen import Screen, others_aside
@@ -50,7 +51,8 @@ def _command(name: str, plugin: Plugin) -> choosing.Command:
         with others_aside(as_json):
             command = plugin.build(options)
             if not callable(getattr(command, "run", None)):
-                raise registry.fault("commands", name, f"its build returned {type(command).__name__}, which has no run")
+                raise fault("commands", name, f"its build returned {type(command).__name__}, which has no run")
+            check_call("commands", name, "run", command.run, 2)
             found = command.run(options, Screen(quiet))
         if found is not None:
             show.result(found, as_json, _text)

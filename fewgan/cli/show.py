@@ -14,7 +14,7 @@ from typing import Any
 from fewgan import registry
 from fewgan.cli import choosing
 from fewgan.installed import KINDS
-from fewgan.options import exact, fields_of, flag, limits
+from fewgan.options import exact, fields_of, flag, limits, prefix
 from fewgan.screen import Screen, command, counted, duration, is_terminal, one_line, output, safe, size_text
 
 
@@ -95,7 +95,7 @@ def about(name: str, core: Collection[str]) -> dict[str, Any]:
     entry = registry.find(kind)[name][0]
     options = [
         {
-            "flag": item.name.upper() if item.argument else flag(registry.prefix(kind, name) + item.name),
+            "flag": item.name.upper() if item.argument else flag(prefix(kind, name) + item.name),
             "type": item.type.__name__,
             "default": item.default,
             "min": item.min,
@@ -124,7 +124,7 @@ def listed(entries: Sequence[Any]) -> str:
 
 def checked(results: Sequence[Any]) -> str:
     rows = [
-        (KINDS[one["kind"]], one["name"], one["package"], one["version"], "broken" if one["error"] else "ok")
+        (KINDS.get(one["kind"], "?"), one["name"], one["package"], one["version"], "broken" if one["error"] else "ok")
         for one in results
     ]
     broken = [f"\n{one['error']}" for one in results if one["error"]]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fewgan import distributed
-from fewgan.errors import FewganError
-from fewgan.plugin import Features
 from fewgan.sampling.generate import GROUP, group_size
 from fewgan.screen import Screen
 
@@ -82,7 +81,7 @@ def mirrored(pictures: Pictures) -> Pictures:
 
 @torch.no_grad()
 def extract(
-    features: Features,
+    features: Any,
     groups: Groups,
     count: int,
     *,
@@ -91,25 +90,18 @@ def extract(
     screen: Screen,
     see: See | None = None,
 ) -> Tensor:
-    """Features float32 [count, dim] of uint8 pictures; nothing else is kept.
+    """Features float32 [count, dim] of uint8 pictures; nothing else is kept. features: a Scorer.
 
     groups(first, stop): pictures first … stop − 1 in groups. Each process extracts a shard, which is empty where there
     are fewer groups than processes (then first == stop), and all return the whole. see(first, pictures, features) is
-    called with each batch, on the CPU. Raises FewganError where a feature is not finite.
+    called with each batch, on the CPU.
     """
     batch = group_size(device)
     made = torch.zeros(count, features.dim)
     done, stop = distributed.shard_range(count, batch)  # a shard starts with a generator's group
     with screen.progress(label, stop - done, "pictures") as advance:
         for pictures in _batches(groups(done, stop), batch):
-            rows = features(pictures.to(device))
-            if not isinstance(rows, Tensor) or rows.shape != (len(pictures), features.dim):
-                found = list(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
-                shapes = f"{found} and should be a tensor of shape [{len(pictures)}, {features.dim}]"
-                raise FewganError(f"the feature network's plugin returned {shapes}; report this to its author")
-            rows = rows.float().cpu()
-            if not torch.isfinite(rows).all():
-                raise FewganError("the features contain NaN or infinity; check the weights of the feature network")
+            rows = features(pictures.to(device)).float().cpu()
             made[done : done + len(rows)] = rows
             if see is not None:
                 see(done, pictures, rows)

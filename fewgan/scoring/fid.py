@@ -104,7 +104,7 @@ def score(
                 screen=screen,
             )
             see, label = neighbours.see, str(variation)
-            made = extract(scorer.module, groups, count, device=device, label=label, screen=screen, see=see)
+            made = extract(scorer, groups, count, device=device, label=label, screen=screen, see=see)
             neighbours.join()
             if distributed.rank() > 0:
                 return Scored(variation, [], neighbours)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fewgan import distributed, storage
 from fewgan.errors import FewganError, UsageError
+from fewgan.faults import fault
 from fewgan.plugin import Features
 from fewgan.registry import Choice
 from fewgan.scoring.extract import Pictures, extract
@@ -46,7 +47,24 @@ class Scorer:
             name, origin, module = features.name, f"{features.package} {features.version} {options}", features.build()
         if not isinstance(module, torch.nn.Module):
             raise TypeError(f"features: {name} is no torch.nn.Module")
+        for attribute in ("dim", "score_name"):
+            if not hasattr(module, attribute):
+                raise fault("features", name, f"it has no attribute {attribute!r}")
         return cls(name, origin, module.to(device).eval())
+
+    @property
+    def dim(self) -> int:
+        return int(self.module.dim)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features [N, dim] of images uint8 [N, 3, H, W]. Raises FewganError for others, and NaN or infinite ones."""
+        rows = self.module(images)
+        if not isinstance(rows, Tensor) or rows.shape != (len(images), self.dim):
+            found = f"a tensor of shape {list(rows.shape)}" if isinstance(rows, Tensor) else type(rows).__name__
+            raise fault("features", self.name, f"its forward returned {found} and not [{len(images)}, {self.dim}]")
+        if not torch.isfinite(rows).all():
+            raise FewganError(f"features {self.name}: some are NaN or infinite; check the weights of that network")
+        return rows
 
     @property
     def identity(self) -> str:
@@ -77,13 +95,13 @@ class Scorer:
         }
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24] + ".safetensors"
         place = None if pictures.fingerprint is None else cache.folder() / "features" / name
-        shape = (pictures.count, self.module.dim)
+        shape = (pictures.count, self.dim)
         kept = _kept(place, facts, shape) if place is not None and distributed.rank() == 0 else None
         found: Tensor | None = distributed.broadcast_object(kept)
         if found is not None:
             return found
         label = f"Features ({pictures.name})"
-        made = extract(self.module, pictures.groups, pictures.count, device=device, label=label, screen=screen)
+        made = extract(self, pictures.groups, pictures.count, device=device, label=label, screen=screen)
         if place is not None and distributed.rank() == 0:
             with suppress(OSError, FewganError):  # without a cache the next command takes longer, nothing else
                 storage.write_tensors(place, {"features": made}, facts)

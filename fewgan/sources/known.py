@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -125,7 +126,7 @@ def licences(place: str | Path, config: Mapping[str, Any]) -> list[dict[str, str
     """The licences of a source's weights: those that its config carries, and that of its own name in the tables.
 
     place: as the user named it. A file in another layout that bears the name of one known source's file, such as
-    ffhq-res256-mirror-paper256-noaug.pkl, is taken for it.
+    ffhq-res256-mirror-paper256-noaug.pkl, is taken for it, unless that one's SHA-256 is known to be another.
     """
     carried = config.get(LICENCES)
     found = [one for one in carried if _is_licence(one)] if isinstance(carried, list) else []
@@ -149,8 +150,19 @@ def _is_licence(one: Any) -> bool:
 
 def _by_file(path: Path) -> str | None:
     """The source that a file, or one of a folder's, has the name of. A name that several sources use tells nothing."""
-    here = {file.name for file in path.iterdir()} if path.is_dir() else {path.name}
+    here = {file.name: file for file in (path.iterdir() if path.is_dir() else [path])}
     table = sources()
-    owners = [(file["name"], name) for name, entry in table.items() for file in entry["files"]]
-    names = [file for file, _ in owners]
-    return next((name for file, name in owners if file in here and names.count(file) == 1), None)
+    owners = [(file, name) for name, entry in table.items() for file in entry["files"]]
+    names = [file["name"] for file, _ in owners]
+    for file, name in owners:
+        found = here.get(file["name"])
+        if found is not None and names.count(file["name"]) == 1 and _may_be(found, file.get("sha256")):
+            return name
+    return None
+
+
+def _may_be(file: Path, sha256: str | None) -> bool:
+    if sha256 is None:
+        return True
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest() == sha256

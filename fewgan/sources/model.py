@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fewgan import registry, run, storage
 from fewgan.errors import UsageError
+from fewgan.faults import fault
 from fewgan.files import replacing
 from fewgan.networks import Networks
 from fewgan.sampling import generate, imagefile
@@ -113,7 +114,7 @@ class Model:
         side = self.generator.size
         if tuple(made.shape[1:]) != (3, side, side):
             what = f"images of shape {list(made.shape[1:])} and not {[3, side, side]}"
-            raise registry.fault("architectures", self.architecture.name, f"its generator made {what}")
+            raise fault("architectures", self.architecture.name, f"its generator made {what}")
         return made
 
     def sample(
@@ -177,7 +178,13 @@ class Model:
                 f"{self.path}: its mapper ({self.config['transfer']['name']}) has no place in a foreign layout"
             )
         target = Path(folder)
-        for name, state in plugin.write(self.networks).items():
+        written = plugin.write(self.networks)
+        for name in written:
+            if Path(name).name != name:
+                raise fault(
+                    "architectures", self.architecture.name, f"its write names a file {name!r}, which is a path"
+                )
+        for name, state in written.items():
             with replacing(target / name) as temporary:
                 torch.save(state, temporary)
 

@@ -35,6 +35,8 @@ class ArchitectureTests(FileTests):
             images = generator(z, condition)
             self.must(tuple(images.shape) == (4, 3, self.size, self.size), "images are [N, 3, S, S]", images.shape)
             self.must(finite(images), "images are finite")
+            mean = images.abs().mean().item()
+            self.must(mean < 10, "images are about [-1, 1]", f"{mean:.0f} is the mean of their absolute values")
             for labels_shown in (labels, None) if classes else (None,):
                 logits = discriminator(images, labels_shown)
                 self.must(logits.dim() in (1, 2) and len(logits) == 4, "logits are [N] or [N, L]", logits.shape)

@@ -41,6 +41,8 @@ class AugmentationTests(TrainedTests):
             self.must(augmented.shape == images.shape, "forward(images) keeps the shape", tuple(augmented.shape))
             self.must(augmented.dtype == images.dtype, "forward(images) keeps the type", augmented.dtype)
             self.must(finite(augmented), "forward(images) is finite")
+            mean = augmented.abs().mean().item()
+            self.must(mean < 10, "images are about [-1, 1]", f"{mean:.0f} is the mean of their absolute values")
             self.must(bool(torch.equal(images, before)), "forward(images) leaves its argument as it is")
 
     def test_gradient_reaches_the_pictures(self) -> None:
@@ -56,6 +58,19 @@ class AugmentationTests(TrainedTests):
             seen += gradient.abs().amax((1, 2, 3))
         self.must(bool((seen > 0).all()), rule, "no gradient for some pictures in ten calls")
 
+    def test_each_picture_is_changed_by_itself(self) -> None:
+        """Photos and fakes are in one batch: mixed with each other they are neither."""
+        made, images = self.made(), _images(8).requires_grad_()
+        for _ in range(5):
+            (gradient,) = torch.autograd.grad(made(images)[:4].sum(), images)
+            rule = "pictures of a batch are not mixed: half of them are photos, and half are fakes"
+            self.must(not gradient[4:].any(), rule, "the first half depends on the second")
+
+    def test_what_learns_is_elsewhere(self) -> None:
+        learning = [name for name, parameter in self.made().named_parameters() if parameter.requires_grad]
+        rule = "it has no parameters that learn: no optimizer takes them; numbers that it keeps are buffers"
+        self.must(not learning, rule, ", ".join(learning[:4]))
+
     def test_reals_and_fakes_are_treated_alike(self) -> None:
         """The core gives both in one batch: where in it a picture stands must make no difference."""
         made, images = self.made(), _images(1).repeat(64, 1, 1, 1)
@@ -68,7 +83,7 @@ class AugmentationTests(TrainedTests):
 
     def test_a_seed_decides(self) -> None:
         made = self.made()
-        rule = "all randomness comes from torch's generator, which the core seeds at each step"
+        rule = "all randomness comes from torch's generator, which the core seeds, and forward changes no state"
         self.must(bool(torch.equal(self.used(made), self.used(made))), rule, "one seed, two results")
 
     def test_double_precision_and_bfloat16(self) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fewgan import registry, run, storage
 from fewgan.cli import commands as cli
 from fewgan.errors import FewganError, UsageError
-from fewgan.options import fields_of, flag, flags_of
+from fewgan.options import fields_of, flag, flags_of, prefix
 from fewgan.photos.prepare import prepare
 from fewgan.plugin import Networks, Plugin
 from fewgan.registry import Choice
@@ -99,7 +99,7 @@ class PluginTests:
         monkeypatch.setenv("COLUMNS", "300")
         cli.run([*self.choosing.format(self.plugin).split(), "--help"])
         shown = capsys.readouterr().out
-        for text in flags_of(registry.prefix(self.kind, self.plugin), self.object.options):
+        for text in flags_of(prefix(self.kind, self.plugin), self.object.options):
             self.must(text in shown or text.replace("--no-", "--") in shown, f"--help shows the option {text}", shown)
         for item in fields_of(self.object.options):
             self.must(item.hidden or len(item.help) > 3, f"{flag(item.name)} says what it does", item.help)
@@ -115,9 +115,12 @@ class ModuleTests(PluginTests):
 
     def test_what_it_makes_depends_on_the_seed_alone(self) -> None:
         torch.manual_seed(3)
-        first = states(self.made())
+        one = self.made()
         torch.manual_seed(3)
-        second = states(self.made())
+        other = self.made()
+        shared = {id(p) for p in parameters(one)} & {id(p) for p in parameters(other)}
+        self.must(not shared, "build makes new modules each time", f"two builds share {len(shared)} parameters")
+        first, second = states(one), states(other)
         self.must(same(first, second), "build makes the same from the same seed", difference(first, second))
 
     def test_its_state_is_all_in_its_state_dict(self) -> None:
@@ -131,6 +134,7 @@ class ModuleTests(PluginTests):
             except RuntimeError as error:
                 self.must(False, "build makes every module by shape alone, so that a state dict fits", error)
         a, b = self.used(first), self.used(second)
+        self.must(finite(a), "what it gives is finite")  # NaN is unlike itself
         rule = "all state of a module is in its parameters and buffers, so that a checkpoint holds it"
         self.must(alike(a, b), rule, "two modules of one state dict give different results")
 
@@ -280,4 +284,7 @@ def is_factor(schedule: Any, times: Iterable[tuple[int, int]]) -> bool:
 
 
 def finite(value: Any) -> bool:
-    return all(map(finite, value)) if isinstance(value, tuple) else bool(value.isfinite().all())
+    """Whether all numbers in tensors, which may be in tuples, are finite."""
+    if isinstance(value, tuple):
+        return all(map(finite, value))
+    return not isinstance(value, Tensor) or bool(value.isfinite().all())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from fewgan.cli import commands as cli
+from fewgan.faults import check_call
 from fewgan.testing.base import PluginTests
 
 
@@ -18,7 +19,10 @@ class CommandTests(PluginTests):
     choosing = "{}"
 
     def test_it_has_run(self) -> None:
-        self.must(callable(getattr(self.made(), "run", None)), "build gives an object with run(options, screen)")
+        run = getattr(self.made(), "run", None)
+        self.must(callable(run), "build gives an object with run(options, screen)")
+        with self._told("run takes options and screen"):
+            check_call(self.kind, self.plugin, "run", run, 2)
 
     def test_its_help_says_what_it_does(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.must(cli.run([self.plugin, "--help"]) == 0, "--help works")

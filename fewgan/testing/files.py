@@ -38,7 +38,7 @@ class FileTests(GeneratorTests):
 
     def test_a_foreign_layout_goes_there_and_back(self) -> None:
         plugin, _ = self.choice.plugin()
-        if plugin.read is None or plugin.write is None:
+        if plugin.write is None:
             return
         made = self.made()
         try:
@@ -48,6 +48,14 @@ class FileTests(GeneratorTests):
             rule = "write(networks) gives a state dict for each file, of networks without classes at least"
             with self._told(f"{rule} (set `options` to such as the layout has a place for)"):
                 written = plugin.write(made)
+        paths = [name for name in written if Path(name).name != name]
+        self.must(not paths, "write(networks) gives names of files, which are no paths", ", ".join(paths))
+        table = known.of_plugin(self.plugin, plugin.sources)
+        taken = {file["name"] for entry in table.values() for file in entry["files"]} & written.keys()
+        rule = "what write gives is not called like a file of a source, whose licence goes by the name"
+        self.must(not taken, rule, ", ".join(taken))
+        if plugin.read is None:
+            return
         rule = "read understands what write gives"
         with self._told(rule):
             found = plugin.read(written)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fewgan.plugin import Networks, Step
 from fewgan.testing import tiny
-from fewgan.testing.base import TrainedTests, finite, modules, networks
+from fewgan.testing.base import TrainedTests, finite, modules, networks, parameters
 from fewgan.training.players import Players
 
 
@@ -26,6 +26,12 @@ class PlayingTests(TrainedTests):
         made = plugin.build(options, networks=among)
         self._among[made] = among
         return made
+
+    def test_it_holds_none_of_the_networks(self) -> None:
+        among = networks()
+        shared = {id(p) for p in parameters(among)} & {id(p) for p in parameters(self.made(among))}
+        rule = "the networks are no modules of it, which would learn twice and be stored twice; keep them in a tuple"
+        self.must(not shared, rule, f"{len(shared)} of their parameters are among its own")
 
     def _stored(self, made: Any) -> list[nn.Module]:
         return [made, *modules(self._networks_of(made))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from fewgan.testing.base import (
 from fewgan.testing.playing import PlayingTests, made_step
 
 HOOKS = (
-    "discriminator", "discriminator_loss", "generator_loss", "images", "logits", "observe", "schedule",
+    "discriminator", "discriminator_loss", "generator_loss", "images", "logits", "observe", "schedule", "start",
 )  # fmt: skip
 
 
@@ -130,7 +131,9 @@ class RegularizerTests(PlayingTests):
         made = self.made(among)
         generator: Any = among.generator
         judge, weights = states(among.discriminator), _weights(generator)
+        modes = _modes(among)
         self.played(made, among)
+        self.must(modes == _modes(among), "hooks leave train() and requires_grad of the networks, and torch's modes")
         after = states(among.discriminator)
         self.must(same(judge, after), "hooks change no weight and no statistic of D", difference(judge, after))
         now = _weights(generator)  # its statistics change in every forward
@@ -157,7 +160,13 @@ class RegularizerTests(PlayingTests):
         among = networks()
         made = self.made(among)
         self.played(made, among)
-        taken = [name for name in HOOKS if not callable(getattr(made, name, print))]
+        missing = [name for name in HOOKS if not hasattr(made, name)]
+        own = [name for name in vars(type(made)) if not name.startswith("_")]
+        losses = [name for name in missing if name.endswith("_loss")]
+        near = {name: difflib.get_close_matches(name, losses, 1, 0.85) for name in own}
+        misspelt = [f"{name} ({hooks[0]}?)" for name, hooks in near.items() if hooks]
+        self.must(not misspelt, "losses have the names that are documented", ", ".join(misspelt))
+        taken = [name for name in HOOKS[:-1] if not callable(getattr(made, name, print))]  # `start` may be a setting
         self.must(not taken, "names of hooks are those of methods", f"{', '.join(taken)} cannot be called")
         every = getattr(made, "every", 1)
         self.must(type(every) is int and every >= 1, "every is a whole number from 1 on", every)
@@ -169,10 +178,19 @@ class RegularizerTests(PlayingTests):
         self.must(not hasattr(made, "schedule") or is_factor(made.schedule, CLOCK), SCHEDULE)
         for classes in (0, 3):
             self._replaced(self.made(networks(classes)), classes)
+        self.must(len(missing) < len(HOOKS), "it has a hook that the core calls, such as discriminator_loss")
 
 
 def _detached(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.detach()
+
+
+def _modes(among: Networks) -> tuple[object, ...]:
+    """What a hook may leave changed by mistake."""
+    sides: tuple[Any, ...] = (among.generator, among.discriminator)
+    training = [module.training for side in sides for module in side.modules()]
+    learning = [parameter.requires_grad for parameter in parameters(among)]
+    return training, learning, torch.is_grad_enabled(), torch.get_default_dtype()
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:

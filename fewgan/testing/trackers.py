@@ -30,7 +30,8 @@ class TrackerTests(PluginTests):
 
     def test_it_bears_what_is_missing(self, tmp_path: Path) -> None:
         made = self.made()
-        made.start({"folder": str(tmp_path), "step": 0, "seed": 0, "regularizers": [], "source": None})
-        made.line({"step": 10, "images_seen": 160, "loss_d": None, "learning_rates": {"generator": [1e-4]}})
-        made.pictures(10, torch.zeros(3, 3, 16, 16, dtype=torch.uint8))
-        made.end({})
+        with self._told("start, line, pictures and end are there, and bear numbers that are None"):
+            made.start({"folder": str(tmp_path), "step": 0, "seed": 0, "regularizers": [], "source": None})
+            made.line({"step": 10, "images_seen": 160, "loss_d": None, "learning_rates": {"generator": [1e-4]}})
+            made.pictures(10, torch.zeros(3, 3, 16, 16, dtype=torch.uint8))
+            made.end({})

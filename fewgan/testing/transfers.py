@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fewgan.plugin import Networks
+from fewgan.plugin import Networks, UsageError
 from fewgan.sources import load as source
 from fewgan.sources.transfer import copy_weights
 from fewgan.testing import tiny
@@ -118,6 +119,21 @@ class TransferTests(PlayingTests):
         among = self._started(tmp_path)[1]
         images = among.generator(torch.randn(2, tiny.LATENT), among.generator.embed(torch.zeros(2, dtype=torch.int64)))
         self.must(finite(images), "start(networks, sources) leaves a generator that makes finite pictures")
+
+    def test_a_source_may_have_no_discriminator(self, tmp_path: Path) -> None:
+        if not (self.object.needs_source and hasattr(self.made(), "start")):
+            return
+        alone = tmp_path / "generator.safetensors"
+        shutil.copy(self.source(tmp_path) / alone.name, alone)
+        model = source.load(alone)
+        among = networks(model.generator.classes)
+        made = self.made(among)
+        copy_weights(model, among)
+        with self._told("start(networks, sources) works where sources[0].discriminator is None, or raises UsageError"):
+            try:
+                made.start(among, [model])
+            except UsageError:
+                return
 
     def test_losses_are_finite_scalars_with_gradient(self, tmp_path: Path) -> None:
         for side in ("discriminator", "generator"):

@@ -105,9 +105,7 @@ class Best:
         def groups(first: int, stop: int) -> Any:
             return generate.pictures(model, stop, first=first, seed=work.config.seed) if first < stop else ()
 
-        made = extract(
-            self._scorer.module, groups, PICTURES, device=work.device, label="score", screen=Screen(quiet=True)
-        )
+        made = extract(self._scorer, groups, PICTURES, device=work.device, label="score", screen=Screen(quiet=True))
         kid = distances.kid(self._real, made, subsets=1).full
         score = _comparable(kid)
         self._scores.append((work.state.step, score))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import operator
 from collections.abc import Iterable, Mapping
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from fewgan.faults import check_call, fault
 from fewgan.plugin import Group, UsageError
-from fewgan.registry import fault
 
 if TYPE_CHECKING:
     from fewgan.training.players import Players
@@ -39,10 +38,14 @@ def plugin(kind: str, name: str, module: Any) -> Any:
     hooks = HOOKS[kind] | (LOSS_OF_ITS_OWN if brings_losses(module) else {})
     for hook, count in hooks.items():
         if hasattr(module, hook) and not _is_setting(kind, hook, getattr(module, hook)):
-            _check_call(kind, name, hook, getattr(module, hook), count)
+            check_call(kind, name, hook, getattr(module, hook), count)
     lacking = next((hook for hook in LOSSES_OF_BOTH if not hasattr(module, hook)), None)
     if kind == REGULARIZER and brings_losses(module) and lacking is not None:
         raise fault(kind, name, f"with adversarial = False it brings the losses of D and G, and has no {lacking}")
+    if kind == TRANSFER and module.mapper is not None:
+        if not isinstance(module.mapper, nn.Module):
+            raise fault(kind, name, f"its mapper is of type {type(module.mapper).__name__} and not a module")
+        check_call(kind, name, "mapper", module.mapper.forward, 2)
     if kind != AUGMENTATION:
         _check_every(kind, name, getattr(module, "every", 1))
     return module
@@ -51,15 +54,6 @@ def plugin(kind: str, name: str, module: Any) -> Any:
 def _is_setting(kind: str, hook: str, attribute: Any) -> bool:
     """Whether it is no hook: `start` of a regularizer came later than regularizers that have a step of this name."""
     return (kind, hook) == (REGULARIZER, "start") and not callable(attribute)
-
-
-def _check_call(kind: str, name: str, hook: str, function: Any, count: int) -> None:
-    try:
-        inspect.signature(function).bind(*range(count))
-    except TypeError as error:
-        raise fault(kind, name, f"its {hook} is called with {count} arguments: {error}") from None
-    except ValueError:  # no signature to be had
-        return
 
 
 def _check_every(kind: str, name: str, every: Any) -> None:
@@ -128,10 +122,18 @@ def factor(kind: str, name: str, made: Any) -> float:
     return value
 
 
+def not_finite(players: Players, hook: str) -> tuple[str, str] | None:
+    """(kind, name) of the plugin whose loss of the last step was NaN or infinite while the core's own was not."""
+    own, *terms = players.terms.get(hook, {("", ""): torch.tensor(math.nan)}).items()
+    return next((whose for whose, term in terms if own[1].isfinite() and not term.isfinite()), None)
+
+
 def scalar(kind: str, name: str, hook: str, made: Any) -> Any:
-    """What a loss gave: a number, or a tensor of one element."""
-    if isinstance(made, int | float) or (isinstance(made, Tensor) and made.numel() == 1):
+    """What a loss gave: a number, or a tensor of one element, which becomes 0-d."""
+    if isinstance(made, int | float):
         return made
+    if isinstance(made, Tensor) and made.numel() == 1:
+        return made.reshape(())
     what = f"a tensor of shape {list(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
     raise fault(kind, name, f"its {hook} returned {what} and not a scalar")
 

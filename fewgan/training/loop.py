@@ -13,6 +13,7 @@ from typing import Any
 
 from fewgan import distributed, run
 from fewgan.errors import FewganError, UsageError
+from fewgan.installed import KINDS
 from fewgan.screen import Screen, command, counted, say
 from fewgan.training import batches, checked, checkpoint, session
 from fewgan.training.config import Config
@@ -170,14 +171,21 @@ def generator_batches(config: Config, ratio: float) -> list[int]:
 def _check_finite(work: Session, folder: Path) -> None:
     """Raises FewganError where no step has been finite for long; the skipped ones have changed nothing."""
     state, config = work.state, work.config
-    for name, count in zip(("loss_d", "loss_g"), state.meter.failing.tolist(), strict=True):
-        if count >= min(MOST_SKIPPED, config.steps):
-            saved = f"; checkpoints in {folder} are intact" if run.checkpoints(folder) else ""
-            raise FewganError(
-                f"{name} or its gradients have been NaN or infinite since step {state.step - int(count) + 1}: training "
-                f"diverged{saved}; start again with lower --lr-g and --lr-d"
-                + (" or with --precision fp32" if config.precision != "fp32" else "")
-            )
+    losses = {"loss_d": "discriminator_loss", "loss_g": "generator_loss"}
+    for (name, hook), count in zip(losses.items(), state.meter.failing.tolist(), strict=True):
+        if count < min(MOST_SKIPPED, config.steps):
+            continue
+        since = f"NaN or infinite since step {state.step - int(count) + 1}"
+        saved = f"; checkpoints in {folder} are intact" if run.checkpoints(folder) else ""
+        wide = " or with --precision fp32" if config.precision != "fp32" else ""
+        plugin = checked.not_finite(state.players, hook)
+        if plugin is not None:
+            what = f"the {KINDS[plugin[0]]} {plugin[1]}: its {hook} has been {since}"
+            raise FewganError(f"{what}{saved}; start again with less of it or without it{wide}")
+        raise FewganError(
+            f"{name} or its gradients have been {since}: training diverged{saved}; start again with lower --lr-g and "
+            f"--lr-d{wide}"
+        )
 
 
 @contextmanager

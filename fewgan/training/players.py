@@ -26,7 +26,8 @@ class Players:
 
     loss: hinge, nonsaturating or wasserstein. names: the plugin behind "transfer" and "augmentation". frequencies: how
     often fakes are drawn of each class, as often as the photos have it; None: uniform. random: draws what all processes
-    must agree on; None: torch's global generator, in a single process. steps: what the run was started for.
+    must agree on; None: torch's global generator, in a single process. steps: what the run was started for. terms: of
+    the last step, hook -> (kind, name) -> what that plugin added to the loss; under ("", "") the core's own.
     """
 
     networks: Networks
@@ -40,6 +41,7 @@ class Players:
     frequencies: Tensor | None = None
     random: torch.Generator | None = None
     steps: int = 1
+    terms: dict[str, dict[tuple[str, str], Tensor]] = field(default_factory=dict)
 
     @property
     def conditional(self) -> bool:
@@ -153,7 +155,10 @@ class Players:
         for name, module in self.modules.items():
             if name not in ("generator", "discriminator"):
                 plugin = self.names.get(name, name.removeprefix("regularizer."))
-                found |= {f"{plugin}.{buffer}": value for buffer, value in module.named_buffers() if value.dim() == 0}
+                # sum: True is 1
+                found |= {
+                    f"{plugin}.{buffer}": value.sum() for buffer, value in module.named_buffers() if not value.dim()
+                }
         return found
 
 

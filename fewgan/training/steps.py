@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -67,8 +67,7 @@ def discriminator_step(
             assert step.logits_real is not None
             assert step.logits_fake is not None
             loss = discriminator_loss(players.loss, step.logits_real, step.logits_fake)
-        for term in _terms(players, "discriminator_loss", step):
-            loss = loss + term
+        loss = _with_terms(players, "discriminator_loss", step, loss)
         _backward(loss / len(batches), parameters)
         total += loss.detach() / len(batches)
     stats = {"loss_d": total}
@@ -153,8 +152,7 @@ def generator_step(
         loss = torch.zeros((), device=players.device)
         if step.logits_fake is not None:
             loss = generator_loss(players.loss, step.logits_fake)
-        for term in _terms(players, "generator_loss", step):
-            loss = loss + term
+        loss = _with_terms(players, "generator_loss", step, loss)
         _backward(loss / len(counts), parameters)
         total += loss.detach() / len(counts)
     return _update(players, "generator", optimizer, parameters=parameters, stats={"loss_g": total}, snapshot=snapshot)
@@ -188,11 +186,16 @@ def _backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
         torch.autograd.backward(loss, inputs=parameters)
 
 
-def _terms(players: Players, hook: str, step: Step) -> Iterator[Tensor]:
+def _with_terms(players: Players, hook: str, step: Step, loss: Tensor) -> Tensor:
+    """The loss with the plugins' terms; each is kept, so that one that is not finite can be told from the others."""
+    players.terms[hook] = {("", ""): loss.detach()}
     for kind, name, plugin in players.plugins:
         every = getattr(plugin, "every", 1)
         if hasattr(plugin, hook) and step.index % every == 0:
-            yield every * checked.scalar(kind, name, hook, getattr(plugin, hook)(step))
+            term = checked.scalar(kind, name, hook, getattr(plugin, hook)(step))
+            players.terms[hook][kind, name] = torch.as_tensor(term).detach()
+            loss = loss + every * term
+    return loss
 
 
 def _observe(players: Players, step: Step, seen: Sequence[tuple[Tensor, Tensor]]) -> None:

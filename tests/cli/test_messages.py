@@ -10,7 +10,7 @@ import typer
 import fewgan
 from fewgan import registry
 from fewgan.cli import commands
-from fewgan.options import flags_of
+from fewgan.options import flags_of, prefix
 
 ROOT = Path(fewgan.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "testing" not in path.parts)
@@ -53,7 +53,7 @@ def parsers():
 def test_the_options_and_commands_of_messages_exist(parsers, path):
     options = set().union(*parsers.values(), commands.core_flags())
     for entry in registry.describe():
-        options.update(flags_of(registry.prefix(entry.kind, entry.name), registry.load(entry.kind, entry.name).options))
+        options.update(flags_of(prefix(entry.kind, entry.name), registry.load(entry.kind, entry.name).options))
     for text in strings(path):
         for option in re.findall(r"(?<![\w{-])--[a-z][a-z-]*[a-z](?![a-z{-])", text):
             assert option in options, text

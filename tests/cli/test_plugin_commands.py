@@ -118,6 +118,16 @@ def test_a_broken_one_breaks_no_other_command(run, tmp_path, monkeypatch):
     assert (code, "does not import: ZeroDivisionError" in error, error.count("\n")) == (2, True, 1)
 
 
+def test_a_run_that_cannot_be_called_is_its_authors_mistake(run, tmp_path, monkeypatch):
+    source = COMMAND.replace("def run(self, options, screen)", "def run(self, options)")
+    assert source != COMMAND
+    install(tmp_path / "site", "fewgan-shout", {"commands": ["shout = calm_shout:plugin"]}, {"calm_shout": source})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    code, _, error = run("shout")
+    assert code == 1
+    assert error.startswith("Error: the command shout: its run is called with 2 arguments: too many")
+
+
 def test_what_it_prints_is_not_in_its_json(run, tmp_path, monkeypatch):
     source = COMMAND.replace('screen.note("working")', 'print("working")')
     install(tmp_path / "site", "fewgan-shout", {"commands": ["shout = calm_shout:plugin"]}, {"calm_shout": source})

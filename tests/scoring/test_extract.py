@@ -10,9 +10,10 @@ import torch
 from scored import QUIET, Tiny, scored
 from torchrun import ranks
 
+from fewgan.errors import FewganError
 from fewgan.sampling.sample import sample
 from fewgan.scoring.extract import extract, mirrored, of_tensor
-from fewgan.scoring.scorer import cache_key
+from fewgan.scoring.scorer import Scorer, cache_key
 from fewgan.screen import Screen
 
 TESTS = Path(__file__).parents[1]
@@ -30,6 +31,26 @@ PROCESSES = """
 
     sys.exit(launch.launch(score, ["fid", *sys.argv[1:]]))
 """
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, r"the feature network tiny: its forward returned NoneType and not \[2, 12\]; report it to its author"),
+        (torch.zeros(2, 5), r"its forward returned a tensor of shape \[2, 5\] and not \[2, 12\]"),
+        (torch.full((2, 12), torch.nan), "features tiny: some are NaN or infinite; check the weights"),
+    ],
+)
+def test_features_that_are_none_are_told(made, message, monkeypatch):
+    scorer = Scorer.of(Tiny(), torch.device("cpu"))
+    monkeypatch.setattr(scorer.module, "forward", lambda images: made)
+    with pytest.raises(FewganError, match=message):
+        scorer(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+
+
+def test_features_without_a_dim_are_told():
+    with pytest.raises(FewganError, match="the feature network linear: it has no attribute 'dim'; report it"):
+        Scorer.of(torch.nn.Linear(2, 2), torch.device("cpu"))
 
 
 def test_fewer_batches_than_processes(here):

@@ -1,5 +1,6 @@
 """Sources by name out of packages, and licences that go with what is trained from them."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -145,6 +146,17 @@ def test_a_file_is_known_by_its_own_name_alone(got, tmp_path):
     # G_ema.pth is what several sources call theirs, so it tells nothing.
     assert fewgan.load(GOLDEN).config["licences"] == []
     assert fewgan.load("embedded").config["licences"] == [{"source": "embedded", "licence": "MIT"}]
+
+
+def test_a_file_with_another_content_is_not_the_source(got, tmp_path, monkeypatch):
+    sha256 = hashlib.sha256((GOLDEN / "G_ema.pth").read_bytes()).hexdigest()
+    for known_sha, found in ((sha256, ["moons-32"]), ("0" * 64, [])):
+        table = TABLE.replace(
+            '"G_ema_moons.pth" }, { name = "D_moons.pth" }', f'"G_ema_moons.pth", sha256 = "{known_sha}" }}'
+        )
+        monkeypatch.undo()
+        install(tmp_path / known_sha, monkeypatch, table)
+        assert [one["source"] for one in fewgan.load(got).config["licences"]] == found
 
 
 @pytest.mark.parametrize("carried", [None, 3, "MIT", [3, {"source": "x"}, {"source": 1, "licence": "MIT"}]])

@@ -17,7 +17,7 @@ from fewgan import run
 from fewgan.architectures.biggan import Options, build
 from fewgan.features.random.network import RandomVGG
 from fewgan.photos.prepare import prepare
-from fewgan.plugin import UsageError
+from fewgan.plugin import FewganError, UsageError
 from fewgan.registry import choose
 from fewgan.scoring.fid import score
 from fewgan.screen import Screen
@@ -64,6 +64,16 @@ def test_export_and_back(foreign, tmp_path):
     for side in ("generator", "discriminator"):
         theirs = getattr(again, side).state_dict()
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in getattr(model, side).state_dict().items())
+
+
+def test_export_writes_into_its_folder_alone(foreign, tmp_path, monkeypatch):
+    model = fewgan.load(foreign)
+    plugin, options = model.architecture.plugin()
+    outside = dataclasses.replace(plugin, write=lambda networks: {"G.pth": {}, "../evil.pt": {}})
+    monkeypatch.setattr(type(model.architecture), "plugin", lambda _: (outside, options))
+    with pytest.raises(FewganError, match=r"biggan: its write names a file '\.\./evil\.pt', which is a path; report"):
+        model.export(tmp_path / "a" / "out")
+    assert not list(tmp_path.rglob("evil*")) + list(tmp_path.rglob("G.pth"))
 
 
 def test_no_discriminator(foreign):

@@ -52,6 +52,10 @@ BROKEN = """
         return networks.nothing
 
     nothing = Plugin(api=1, summary="N", options=Options, build=lambda options, networks: None)
+    def leaves(options, *, networks):
+        raise SystemExit(0)
+
+    exits = Plugin(api=1, summary="X", options=Options, build=leaves)
     raises = Plugin(api=1, summary="R", options=Options, build=fails)
 
     class Calm(torch.nn.Module):
@@ -59,7 +63,7 @@ BROKEN = """
             return images
 
     empty = Plugin(api=1, summary="E", options=Options, build=lambda options, size, classes: None)
-    calm = Plugin(api=1, summary="C", options=Options, build=lambda options: Calm())
+    calm = Plugin(api=1, summary="C", options=Options, build=lambda options, size: Calm())
 """
 
 
@@ -91,13 +95,24 @@ def test_an_architecture_that_builds_no_networks_is_named(tmp_path, monkeypatch)
         choose("architectures", "empty").networks(size=16, classes=0)
 
 
+def test_an_exit_is_no_end_of_a_training(tmp_path, monkeypatch, tiny_installed, capsys):
+    points = {"regularizers": ["exits = broken_plugin:exits"]}
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-odd", points, {"broken_plugin": BROKEN}))
+    with pytest.raises(SystemExit) as caught:
+        choose("regularizers", "exits").build(networks=None)
+    shown = "internal error in the regularizer exits of the package fewgan-odd (report it to its author): SystemExit: 0"
+    assert shown in explained(caught.value, capsys)
+    with pytest.raises(SystemExit):
+        report(SystemExit(143), ["train"])  # SIGTERM's own
+
+
 def test_a_forward_with_other_arguments_names_its_package(tmp_path, monkeypatch, tiny_installed, capsys):
     """torch calls it, and no line of it runs."""
     points = {"augmentations": ["calm = broken_plugin:calm"]}
     monkeypatch.syspath_prepend(install(tmp_path / "site", "fewgan-odd", points, {"broken_plugin": BROKEN}))
     plugin, options = choose("augmentations", "calm").plugin()
     with pytest.raises(TypeError) as caught:
-        dataclasses.replace(team(), augmentation=plugin.build(options)).augment(batch()[0])
+        dataclasses.replace(team(), augmentation=plugin.build(options, size=16)).augment(batch()[0])
     assert "internal error in the augmentation calm of the package fewgan-odd" in explained(caught.value, capsys)
 
 
@@ -223,6 +238,8 @@ def module(**attributes):
     [
         ("transfers", module(conditional=True), "it has no attribute 'mapper'"),
         ("transfers", module(mapper=None), "it has no attribute 'conditional'"),
+        ("transfers", module(conditional=True, mapper=3), "its mapper is of type int and not a module"),
+        ("transfers", module(conditional=True, mapper=nn.Linear(2, 2)), "its mapper is called with 2 arguments: too"),
         ("regularizers", module(every=0), "its `every` is 0 and not"),
         ("regularizers", module(every=1.5), "its `every` is 1.5 and not"),
         ("regularizers", module(observe=lambda: None), "its observe is called with 1 arguments: too many"),
