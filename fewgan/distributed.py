@@ -10,7 +10,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -36,7 +37,8 @@ def init() -> Callable[[], bool]:
         # Loopback is enough, and does not depend on how the host name resolves.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     try:
-        store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
+        with _ended_by_signals():
+            store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
         if on_one_machine:
             # When torchrun starts ranks again, its store still holds where the killed ones could be reached, and that
             # one of them failed.
@@ -46,7 +48,10 @@ def init() -> Callable[[], bool]:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=TIMEOUT)
     except (RuntimeError, ValueError, KeyError) as error:
-        raise FewganError(f"torch.distributed could not be initialised: {str(error).splitlines()[0]}") from None
+        raise FewganError(
+            f"torch.distributed could not be initialised: {str(error).splitlines()[0]}; start with torchrun, or unset "
+            "WORLD_SIZE to run in one process"
+        ) from None
     stderr = os.dup(2)
     if number > 0:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -63,6 +68,17 @@ def init() -> Callable[[], bool]:
         return first
 
     return first_to_fail
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM end the program at once: no handler of Python's runs while torch waits for other processes."""
+    old = {signum: signal.signal(signum, signal.SIG_DFL) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in old.items():
+            signal.signal(signum, handler)
 
 
 def bind(device: torch.device) -> None:

@@ -17,5 +17,6 @@ class UsageError(FewganError):
 def of_address(place: str | Path) -> UsageError | None:
     """The error for an address in the place of a path; None where it is none. A Path has lost one of its slashes."""
     if re.match(r"(?i)https?:/", str(place)):
-        return UsageError(f"{place}: addresses are not fetched; download the file and give its path")
+        address = re.sub(r"(?i)^(https?):/+", r"\1://", str(place))
+        return UsageError(f"{address}: addresses are not fetched; download the file and give its path")
     return None

@@ -65,9 +65,8 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             sync_folder(path.parent)
     except OSError as error:
         why = error.strerror or error
-        raise FewganError(
-            f"{path}: could not be written ({why}); the previous version is unchanged{_free(error, path)}"
-        ) from error
+        kept = "; the previous version is unchanged" if path.is_file() else ""
+        raise FewganError(f"{path}: could not be written ({why}){kept}{_free(error, path)}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -132,9 +132,10 @@ def read_config(run: Path) -> dict[str, Any]:
     if path.exists():
         regular(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows write a mark first
     except (FileNotFoundError, NotADirectoryError):
-        above = next((folder for folder in (*reversed(runs_in(run)), *run.parents) if is_run(folder)), None)
+        inside = sorted(runs_in(run), key=lambda folder: bool(checkpoints(folder)))  # such as can be resumed last
+        above = next((folder for folder in (*reversed(inside), *run.parents) if is_run(folder)), None)
         hint = f"; did you mean {above}?" if above else meant(run)
         raise UsageError(f"{run}: not a fewgan run (no config.json){hint}") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -51,6 +51,9 @@ def test_a_failed_write_keeps_what_was_there(tmp_path):
         write(OSError(28, "No space left on device"))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+    path.unlink()
+    with pytest.raises(FewganError, match=r"file: could not be written \(No space left on device\) \(.* free\)$"):
+        write(OSError(28, "No space left on device"))
 
 
 def test_tensors_and_facts_round_trip(tmp_path):
@@ -90,6 +93,20 @@ def test_a_damaged_config_is_named(tmp_path, text):
         run.read_config(tmp_path)
     with pytest.raises(UsageError, match="not a fewgan run"):
         run.read_config(tmp_path / "absent")
+
+
+def test_a_config_that_an_editor_has_marked_is_read(tmp_path):
+    (tmp_path / "config.json").write_text('{"format": 1}', encoding="utf-8-sig")
+    assert run.read_config(tmp_path) == {"format": 1}
+
+
+def test_of_a_folder_of_runs_one_that_can_be_resumed_is_meant(tmp_path):
+    for name in ("00001-a", "00002-b"):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / "00001-a" / "checkpoints" / "000004.safetensors").touch()
+    with pytest.raises(UsageError, match=r"did you mean .*00001-a\?"):
+        run.read_config(tmp_path)
 
 
 def test_metrics_are_cut_back_and_a_torn_line_is_dropped(tmp_path):

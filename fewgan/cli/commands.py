@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -161,7 +160,8 @@ def sample(
         ),
     ] = None,
     count: Annotated[
-        int | None, whole(1, "Number of pictures, 64 by default; or of keyframes with --interpolate, 8.")
+        int | None,
+        whole(1, "Number of pictures, 64 by default; or of keyframes with --interpolate, 8.", most=1_000_000),
     ] = None,
     truncation: Annotated[float | None, real("Truncation: lower values trade variety for quality.")] = None,
     seed: Seed = 0,
@@ -295,5 +295,5 @@ def run(arguments: Sequence[str], speaks: Speaks = failures.always) -> int:
 def main() -> None:
     """The `fewgan` command."""
     # An exception, so that unfinished files are removed; training handles the signal itself and saves first.
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
+    failures.exit_on_signals()
     sys.exit(launch(run, sys.argv[1:]))

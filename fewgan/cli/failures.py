@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +30,15 @@ _PLAINLY = {
     "Input should be greater than or equal to (.*)": r"must be \1 or more",
     "Input should be less than or equal to (.*)": r"must be \1 or less",
 }
+_ENDS = [one for one in signal.Signals if one.name in ("SIGTERM", "SIGHUP")]
 _KEPT_OUT = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def exit_on_signals() -> None:
+    """Has SIGTERM and SIGHUP raise SystemExit, so that unfinished files are removed; one that is ignored stays so."""
+    for signum in _ENDS:
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, lambda number, _: sys.exit(128 + number))
 
 
 def always() -> bool:
@@ -41,7 +51,12 @@ def report(error: BaseException, arguments: Sequence[str], speaks: Callable[[], 
     An exit, such as that of SIGTERM, goes on, unless a plugin exits where it has no right to. speaks: whether this
     process is the one to print it, where there are several.
     """
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+        return 0  # rich's, where whoever reads the help has gone
     if isinstance(error, SystemExit) and not _by_a_plugin(error):
+        ended_by = next((one.name for one in _ENDS if error.code == 128 + one), None)
+        if ended_by is not None and speaks():
+            screen.error(f"stopped by {ended_by}")
         raise error
     code, message = _explain(error, arguments)
     if code is None and os.environ.get("FEWGAN_DEBUG"):

@@ -31,7 +31,12 @@ def launch(run: Callable[[Sequence[str], Speaks], int], arguments: Sequence[str]
     if world_size == 1:
         return run(arguments, failures.always)
     if not arguments or arguments[0] not in TOGETHER:
-        return run(arguments, failures.always) if rank == 0 else 0
+        if rank > 0:
+            if "TORCHELASTIC_RUN_ID" not in os.environ:  # not torchrun's: left over, perhaps
+                said = f"nothing is done here: RANK is {rank}, and rank 0 does it; unset WORLD_SIZE to do it here"
+                screen.Screen().warn(said)
+            return 0
+        return run(arguments, failures.always)
     code = _together(run, arguments)
     screen.flush()
     # Everything is written. Closing the connections in order now and then aborts a process that has succeeded.

@@ -50,7 +50,8 @@ def prepared(summary: Any) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
     lines = [f"{_path(summary.out)}: {counted(summary.count, 'photo')} at {summary.size} px"]
     if summary.classes:
-        names = ", ".join(map(safe, summary.classes[:8])) + (", …" if len(summary.classes) > 8 else "")
+        shown = [f'"{name}"' if "," in name else name for name in map(safe, summary.classes[:8])]
+        names = ", ".join(shown) + (", …" if len(summary.classes) > 8 else "")
         lines.append(f"classes: {len(summary.classes)} ({names})")
     if summary.held_out:
         lines.append(f"held out: {summary.held_out}")

@@ -72,7 +72,8 @@ def new_folder(out: Path, photos: Path, force: bool) -> Iterator[Path]:
     """
     place = Path(os.path.realpath(out))
     recover(place)
-    _check(out, place, Path(os.path.realpath(photos)), force)
+    source = Path(os.path.realpath(photos))
+    _check(out, place, source, force)
     _clear(place)
     missing = [folder for folder in place.parents if not folder.exists()]
     partial: Path | None = None
@@ -87,11 +88,14 @@ def new_folder(out: Path, photos: Path, force: bool) -> Iterator[Path]:
                 raise UsageError(
                     f"--out {safe(str(out))}: a file is in the way of a folder; give another --out"
                 ) from None
-            except PermissionError as error:
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                    raise
                 there = next(folder for folder in place.parents if folder.exists())
                 where = f"{safe(str(there))} cannot be written to ({error.strerror})"
                 raise FewganError(f"--out {safe(str(out))}: {where}; give another --out") from None
             yield partial
+            _check(out, place, source, force)  # another process may have put one there meanwhile
             if os.name == "posix":  # the lock is held until the folder is in its place; Windows renames no open file
                 _put(partial, place)
         if os.name != "posix":

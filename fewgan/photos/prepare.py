@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -101,7 +102,9 @@ def prepare(
             _check_found(found, photos, classes, min(len(found.photos), limit or len(found.photos)), holdout)
             if found.own:
                 screen.note(f"Skipped, because fewgan wrote it: {_listed(found.own)}")
-            if not classes:
+            if classes:
+                _tell_of_empty(found, photos, screen)
+            else:
                 _tell_of_folders(found, photos, screen)
             if crop == "stretch" and aspect is None:
                 writer.aspect = _median_aspect(found)
@@ -167,6 +170,17 @@ def _tell_of_folders(found: Found, photos: Path, screen: Screen) -> None:
         )
 
 
+def _tell_of_empty(found: Found, photos: Path, screen: Screen) -> None:
+    """Of folders that make no class, since nothing in them looks like a photo."""
+    if not os.path.isdir(photos):
+        return
+    groups = {unicodedata.normalize("NFC", photo.group) for photo in found.photos}
+    folders = {entry.name for entry in os.scandir(photos) if entry.is_dir() and not entry.name.startswith(".")}
+    passed = {name.partition("/")[0] for name in (*found.own, *(refusal.name for refusal in found.refused))}
+    if empty := sorted(name for name in folders - passed if unicodedata.normalize("NFC", name) not in groups):
+        screen.warn(f"--classes: there is no photo in {_listed(empty)}, so that it makes no class")
+
+
 def _median_aspect(found: Found) -> float:
     """Width by height of the photos, from their headers; 1 where none can be read."""
     aspects = []
@@ -202,7 +216,8 @@ def _check_kept(writer: Writer, found: Found, photos: Path, screen: Screen, *, s
     faults = [refusal for refusal in writer.rejected if is_fault(refusal.name, refusal.kind)]
     if not writer.entries:
         counts = ", ".join(f"{count} {kind}" for kind, count in _counted(writer.rejected).items())
-        raise UsageError(f"No usable photo in {where}: {counts}. {_told(writer.rejected, 1)}")
+        smaller = "; give a smaller --size" if all(one.kind == "too small" for one in writer.rejected) else ""
+        raise UsageError(f"No usable photo in {where}: {counts}. {_told(writer.rejected, 1)}{smaller}")
     if strict and faults:
         raise FewganError(f"--strict: {len(faults)} of the files in {where} cannot be used. {_told(faults, 5)}")
     if writer.enlarged:

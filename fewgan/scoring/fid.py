@@ -24,7 +24,7 @@ from fewgan.scoring import distances, files, manifold, sides
 from fewgan.scoring.extract import Pictures, extract, mirrored
 from fewgan.scoring.neighbours import NearestNeighbours, ReferenceSet
 from fewgan.scoring.scorer import Scorer
-from fewgan.scoring.scores import DENSE_K, K, Report, Row, main_row
+from fewgan.scoring.scores import DENSE_K, K, Report, Row, main_row, real_pictures
 from fewgan.scoring.sides import Subject, Variation
 from fewgan.screen import Screen, counted
 
@@ -204,7 +204,7 @@ def _row(made: Tensor, photos: Tensor, flipped: Tensor | None, side: Pictures, v
 
 
 def _few(rows: Sequence[Row]) -> Iterator[str]:
-    few = [counted(row.real_count, f"{row.against} photo") for row in rows if row.real_count < distances.FEW_PHOTOS]
+    few = [real_pictures(row.against, row.real_count) for row in rows if row.real_count < distances.FEW_PHOTOS]
     if rows[0].count < FEW_PICTURES:
         few.append(counted(rows[0].count, "picture"))
     if few:
@@ -214,8 +214,8 @@ def _few(rows: Sequence[Row]) -> Iterator[str]:
 def _not_comparable(name: str) -> str:
     others = [f"--features {other}" for other in sorted(registry.find("features")) if other != name]
     return (
-        f"Not comparable with other runs: this run's D learned from the same weights as the {name} features, so these "
-        f"scores favour it; score with {' or '.join(others) or 'other features'}"
+        f"Not comparable with other runs: D learned from the same weights as the {name} features, so these scores "
+        f"favour its G; score with another network: {', '.join([*others, f'or one that an option of {name} chooses'])}"
     )
 
 

@@ -125,7 +125,7 @@ class Report:
         """What is compared, the rows as a table of 100 columns, the best of several, the search for copies, files."""
         varied = varies(self.rows)
         real = {row.against: row.real_count for row in self.rows}
-        photos = " and ".join(_real(name, count) for name, count in real.items())
+        photos = " and ".join(real_pictures(name, count) for name, count in real.items())
         pictures = counted(self.main.count, "picture")
         lines = [
             f"{self.score_name} (FD) and KID, lower is better; {pictures} against {photos}",
@@ -162,7 +162,7 @@ class Report:
         return [varied, *(f"{getattr(row, varied):g}" for row in self.rows)]
 
 
-def _real(name: str, count: int) -> str:
+def real_pictures(name: str, count: int) -> str:
     """12 train photos, 5 held-out photos, or 14 pictures in FOLDER."""
     if name in ("train", "held-out"):
         return counted(count, f"{name} photo")

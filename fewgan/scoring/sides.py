@@ -20,6 +20,7 @@ from fewgan.photos.place import is_dataset
 from fewgan.sampling import generate
 from fewgan.scoring.extract import Pictures, of_tensor, thinned
 from fewgan.scoring.folder import Cut, of_folder
+from fewgan.scoring.scores import real_pictures
 from fewgan.screen import Screen, safe
 from fewgan.sources import hub, known
 from fewgan.sources import load as source
@@ -170,7 +171,8 @@ def real(subject: Subject, against: Path | None, stack: ExitStack, *, screen: Sc
     else:
         found = [of_folder(against, stack, screen=screen, cut=subject.cut, largest=subject.size)]
     if found[0].count < 2:
-        raise UsageError(f"{found[0].name}: a distance needs at least 2 real pictures, there is {found[0].count}")
+        there = real_pictures(found[0].name, found[0].count)
+        raise UsageError(f"a distance needs at least 2 real pictures, and there is {there}; name others with --against")
     if subject.pictures is not None and subject.pictures.count < 2:
         raise UsageError(f"{subject.name}: a distance needs at least 2 pictures, there is {subject.pictures.count}")
     if found[0].size < subject.size:

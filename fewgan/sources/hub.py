@@ -126,6 +126,6 @@ def _told(place: str | Path) -> Iterator[None]:
     except errors.RevisionNotFoundError:
         raise UsageError(f"{place}: no such revision") from None
     except errors.LocalEntryNotFoundError:
-        raise FewganError(f"{place}: cannot be reached, and was not downloaded before") from None
+        raise FewganError(f"{place}: cannot be reached, and was not downloaded before; check the network") from None
     except (ValueError, RuntimeError, *_failures()) as error:
         raise FewganError(f"{place}: could not be downloaded ({one_line(str(error))[:200]})") from None

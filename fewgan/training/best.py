@@ -37,6 +37,11 @@ class Best:
         if work.scorer is None:  # no --score-every
             return
         self._scorer = work.scorer
+        if work.config.score_every is not None and work.config.score_every > work.config.steps:
+            screen.warn(
+                f"--score-every {work.config.score_every}: more than the {counted(work.config.steps, 'step')} of this "
+                "run, which gets no score"
+            )
         self._against, photos = _photos(work)
         if photos.count < 2:
             raise UsageError(

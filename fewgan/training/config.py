@@ -80,6 +80,10 @@ class Config:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: must be 1 or more")
+        for name in ("lr_g", "lr_d", "orthogonal"):
+            number = getattr(self, name)
+            if number is not None and not 0 <= number < math.inf:
+                raise UsageError(f"--{name.replace('_', '-')} {number}: must be 0 or more")
         if self.score_every is None and self.patience is not None:
             raise UsageError("--patience counts scores; add --score-every N")
         if self.score_every is not None and self.features is None:
@@ -130,5 +134,7 @@ class Config:
             values["trackers"] = tuple(Choice(**choice) for choice in values.get("trackers", ()))
             values["no_regularizers"] = tuple(values.get("no_regularizers", ()))
             return cls(**values)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{where}: damaged, or of another version of fewgan ({error})") from None

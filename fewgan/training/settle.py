@@ -139,7 +139,7 @@ def networks(config: Config, data: dataset.Dataset, classes: int) -> Networks:
     try:
         return config.architecture.networks(size=config.size, classes=classes)
     except UsageError as error:
-        if config.source is not None or f"{config.size} px" not in str(error):
+        if config.source is not None or f"has no {config.size} px" not in str(error):
             raise
         raise UsageError(f"{error} (the photos have {data.size} px and are not enlarged)") from None
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +173,10 @@ def test_a_reader_that_leaves():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout == "[\n"
+    done = subprocess.run(
+        ["bash", "-c", command.replace("plugins --json | head -1", "--help | true")], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +199,28 @@ def test_what_torchrun_sets(environment, message):
 
 def test_what_others_mean_by_these_variables_is_theirs():
     assert subprocess_of("plugins", RANK="colonel", LOCAL_RANK="x", WORLD_SIZE="").returncode == 0
-    assert subprocess_of("plugins", RANK="1", WORLD_SIZE="2").stdout == ""  # rank 0 prints
+    done = subprocess_of("plugins", RANK="1", WORLD_SIZE="2")
+    assert (done.returncode, done.stdout) == (0, "")  # rank 0 prints
+    assert "nothing is done here: RANK is 1, and rank 0 does it; unset WORLD_SIZE to do it here" in done.stderr
+    assert subprocess_of("plugins", RANK="1", WORLD_SIZE="2", TORCHELASTIC_RUN_ID="x").stderr == ""
+    done = subprocess_of("train", WORLD_SIZE="2")
+    assert done.returncode == 1
+    assert done.stderr.endswith("; start with torchrun, or unset WORLD_SIZE to run in one process\n")
+
+
+def test_a_wait_for_processes_that_never_come_can_be_ended():
+    environment = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "fewgan", "train"], env={**os.environ, **environment}, stderr=subprocess.DEVNULL
+    )
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(15)
+        waiting.terminate()
+        assert waiting.wait(10) == -signal.SIGTERM
+    finally:
+        waiting.kill()
+        waiting.wait()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that a process is in")

@@ -253,7 +253,7 @@ NOISY = """
     class Options: ...
 
     print("imported")
-    plugin = Plugin(api=1, summary="Noisy", options=Options, build=lambda options: print("built"))
+    plugin = Plugin(api=1, summary="Noisy", options=Options, build=lambda options, size: print("built"))
 """
 
 

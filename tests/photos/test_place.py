@@ -207,6 +207,28 @@ def test_what_a_living_process_writes_is_left_alone(photos, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gone", "other", "out"]
 
 
+def test_a_dataset_that_another_process_has_put_there_stays(photos, tmp_path):
+    slow = place.new_folder(tmp_path / "out", photos, False)
+    (slow.__enter__() / "images.safetensors").write_bytes(b"whole")
+    prepare(photos, tmp_path / "out", size=32, screen=QUIET)
+    with pytest.raises(UsageError, match="out exists: give another --out, or --force to replace it"):
+        slow.__exit__(None, None, None)
+    assert dataset.load(tmp_path / "out").size == 32
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_disk_that_may_only_be_read_is_told_as_such(photos, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", "hidden")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with (
+        pytest.raises(FewganError, match=r"cannot be written to \(Read-only file system\); give another --out"),
+        place.new_folder(tmp_path / "out", photos, False),
+    ):
+        raise AssertionError
+
+
 def test_what_an_older_fewgan_left_is_cleared_away_once_it_is_old(photos, tmp_path):
     left = tmp_path / ".fewgan-0123abcd.partial"
     left.mkdir()

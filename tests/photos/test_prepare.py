@@ -183,13 +183,16 @@ def test_classes_are_the_first_folders(tmp_path, capsys):
         draw(source / name / ("sub" if number else ""), 4, seed=100 * number)
     (source / "mouse").mkdir()
     (source / "mouse" / "broken.jpg").write_bytes(b"broken")
+    (source / "empty").mkdir()
     summary = prepare(source, tmp_path / "out", size=32, classes=True, limit=7, holdout=3, screen=Screen())
     assert summary.classes == ("an owl", "cat", "dog")
     labels = [image["label"] for image in facts(tmp_path / "out")["images"]]
     assert sorted(labels) == [0, 0, 0, 1, 1, 2, 2]  # they take turns
     held = [image["label"] for image in facts(tmp_path / "out")["images"] if image["held_out"]]
     assert sorted(held) == [0, 1, 2]
-    assert "mouse" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "mouse" in error
+    assert "--classes: there is no photo in empty, so that it makes no class" in error
     summary = prepare(source, tmp_path / "flat", size=32, screen=Screen())
     assert summary.classes == ()
     assert "--classes makes each a class" in capsys.readouterr().err
@@ -202,6 +205,12 @@ def test_a_limit_that_leaves_a_class_without_photos_is_told_as_such(tmp_path, ca
     error = capsys.readouterr().err
     assert "--limit 2 leaves no photo for these classes: owl" in error
     assert "no usable photo" not in error
+
+
+def test_photos_that_are_all_too_small_need_a_smaller_size(tmp_path):
+    draw(tmp_path / "photos", 2)
+    with pytest.raises(UsageError, match=r"No usable photo in .*: 2 too small\. .*; give a smaller --size$"):
+        prepare(tmp_path / "photos", tmp_path / "out", size=1024, screen=Screen())
 
 
 def test_narrow_cuts_count_as_enlarged(tmp_path, capsys):

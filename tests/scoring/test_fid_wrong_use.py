@@ -79,7 +79,7 @@ def test_a_dataset_that_changed_is_told(here, capsys):
         ({"against": Path("gone")}, "gone"),
         ({"against": Path("empty")}, "empty: no pictures in it"),
         ({"against": Path("linked")}, "linked .000.jpg: link: it leads out of the folder; copy"),
-        ({"against": Path("single")}, "at least 2 real pictures, there is 1"),
+        ({"against": Path("single")}, "at least 2 real pictures, and there is 1 picture in single; name others"),
         ({"target": Path("broken"), "against": Path("dataset")}, "broken/b.png: .*take it out"),
     ],
 )
@@ -111,7 +111,7 @@ def test_no_run_yet(tmp_path, monkeypatch):
 def test_features_that_are_not_finite(here):
     features = Tiny()
     features.mix[0, 0] = torch.nan
-    with pytest.raises(FewganError, match="NaN or infinity"):
+    with pytest.raises(FewganError, match="features tiny: some are NaN or infinite"):
         scored(features=features)
 
 

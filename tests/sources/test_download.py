@@ -222,7 +222,9 @@ def test_what_is_typed_for_a_run_is_understood(table, tmp_path, monkeypatch):
             known.locate(number)
     with pytest.raises(UsageError, match=r"^latest: no such file or folder; did you mean runs/00012-cats\?$"):
         known.locate("latest")
-    with pytest.raises(UsageError, match=r"z\.pkl: addresses are not fetched; download the file and give its path$"):
+    with pytest.raises(
+        UsageError, match=r"^https://x\.y/z\.pkl: addresses are not fetched; download the file and give its path$"
+    ):
         known.locate(Path("https://x.y/z.pkl"))
 
 

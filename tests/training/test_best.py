@@ -97,6 +97,11 @@ def test_the_best_is_kept_and_taken(tmp_path, scripted, capsys):
     assert "Generator: best.safetensors of step 20, the one with the best score" in capsys.readouterr().err
 
 
+def test_a_run_that_is_too_short_for_a_score_is_told(tmp_path, capsys):
+    train(replace(scored(tmp_path), steps=2), Screen(quiet=False))
+    assert "--score-every 4: more than the 2 steps of this run, which gets no score" in capsys.readouterr().err
+
+
 def test_a_score_that_is_not_a_number_is_no_best(tmp_path, monkeypatch):
     found = iter((math.nan, 0.5, 0.2, 0.3, 0.1))
     monkeypatch.setattr("fewgan.training.best.distances.kid", lambda *_, **__: SimpleNamespace(full=next(found)))

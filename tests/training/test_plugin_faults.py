@@ -103,7 +103,8 @@ def test_an_exit_is_no_end_of_a_training(tmp_path, monkeypatch, tiny_installed, 
     shown = "internal error in the regularizer exits of the package fewgan-odd (report it to its author): SystemExit: 0"
     assert shown in explained(caught.value, capsys)
     with pytest.raises(SystemExit):
-        report(SystemExit(143), ["train"])  # SIGTERM's own
+        report(SystemExit(143), ["train"])
+    assert capsys.readouterr().err == "Error: stopped by SIGTERM\n"
 
 
 def test_a_forward_with_other_arguments_names_its_package(tmp_path, monkeypatch, tiny_installed, capsys):

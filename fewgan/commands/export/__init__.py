@@ -24,7 +24,7 @@ class Options:
         None, "ONNX: truncation of a generator that has one of its own, such as StyleGAN2's psi.", min=0
     )
     half: bool = option(False, "safetensors: weights as float16.")
-    out: str | None = option(None, "Folder, or the .onnx file. Default: a folder in ./exports.")
+    out: str | None = option(None, "Folder, or the .onnx file. Default: ./exports/NAME.onnx, or a folder there.")
     force: bool = option(False, "Replace files that exist.")
 
 
