@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
-from study import ALL, EVERY, FASTGAN, HERE, PATIENCE, PICTURES, RESULTS, SCRATCH, STEPS
+from study import ALL, CHANGED, EVERY, FASTGAN, HERE, PATIENCE, PICTURES, RESULTS, SCRATCH, STEPS
 
 from fewgan.scoring.curve import Line, Panel, draw
 from fewgan.transfers.minegan import MINER_STEPS
@@ -134,17 +134,17 @@ def table(part: Part) -> Iterator[str]:
 
 
 def curves(part: Part) -> Image.Image:
-    """Means over the seeds, as far as all of them went."""
-    panels = []
+    """Means over the seeds, as far as all of them went; of the recipes, and not of changes to one of their settings."""
+    panels, recipes = [], [recipe for recipe in part.shown() if recipe not in CHANGED]
     for label, field in CURVES.items():
         lines = []
-        for recipe in part.shown():
+        for recipe in recipes:
             runs = [{row["step"]: row[field] for row in rows(result)} for result in part.of(recipe)]
             steps = sorted(set.intersection(*map(set, runs)))
             lines.append(Line(recipe, [(step, statistics.mean(run[step] for run in runs)) for step in steps]))
         panels.append(Panel(label, lines))
     lines = []
-    for recipe in part.shown():
+    for recipe in recipes:
         found = part.of(recipe)
         last = min(result["steps"] for result in found)
         steps = range(EVERY, last + 1, EVERY)
