@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
+
+KEPT_OUT = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Numbers of an OSError where somebody may not write, or nobody may."""
 
 
 class FewganError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ from types import FrameType
 
 from fewgan import registry, screen
 from fewgan.cli import choosing
-from fewgan.errors import FewganError, UsageError
+from fewgan.errors import KEPT_OUT, FewganError, UsageError
 from fewgan.installed import KINDS
 
 OUT_OF_MEMORY = {
@@ -31,7 +30,6 @@ _PLAINLY = {
     "Input should be less than or equal to (.*)": r"must be \1 or less",
 }
 _ENDS = [one for one in signal.Signals if one.name in ("SIGTERM", "SIGHUP")]
-_KEPT_OUT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def exit_on_signals() -> None:
@@ -94,7 +92,7 @@ def _of_the_system(error: BaseException, arguments: Sequence[str]) -> str | None
         return f"out of memory; {OUT_OF_MEMORY.get(next(iter(arguments), ''), '')}close other programs"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        advice = "; check who may use it, or name another place" if error.errno in _KEPT_OUT else ""
+        advice = "; check who may use it, or name another place" if error.errno in KEPT_OUT else ""
         return f"{where}{error.strerror or error}{advice}"
     return None
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fewgan.errors import FewganError, UsageError
+from fewgan.errors import KEPT_OUT, FewganError, UsageError
 from fewgan.files import sync_folder
 from fewgan.run import lock
 from fewgan.screen import safe
@@ -89,7 +89,7 @@ def new_folder(out: Path, photos: Path, force: bool) -> Iterator[Path]:
                     f"--out {safe(str(out))}: a file is in the way of a folder; give another --out"
                 ) from None
             except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                if error.errno not in KEPT_OUT:
                     raise
                 there = next(folder for folder in place.parents if folder.exists())
                 where = f"{safe(str(there))} cannot be written to ({error.strerror})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -156,13 +155,8 @@ def _by_file(path: Path) -> str | None:
     names = [file["name"] for file, _ in owners]
     for file, name in owners:
         found = here.get(file["name"])
-        if found is not None and names.count(file["name"]) == 1 and _may_be(found, file.get("sha256")):
+        if found is None or names.count(file["name"]) > 1:
+            continue
+        if "sha256" not in file or download.digest(found) == file["sha256"]:
             return name
     return None
-
-
-def _may_be(file: Path, sha256: str | None) -> bool:
-    if sha256 is None:
-        return True
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() == sha256

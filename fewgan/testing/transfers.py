@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fewgan.plugin import Networks, UsageError
 from fewgan.sources import load as source
+from fewgan.sources.model import Model
 from fewgan.sources.transfer import copy_weights
 from fewgan.testing import tiny
 from fewgan.testing.base import (
@@ -126,9 +127,7 @@ class TransferTests(PlayingTests):
         alone = tmp_path / "generator.safetensors"
         shutil.copy(self.source(tmp_path) / alone.name, alone)
         model = source.load(alone)
-        among = networks(model.generator.classes)
-        made = self.made(among)
-        copy_weights(model, among)
+        made, among = self._with_weights(model)
         with self._told("start(networks, sources) works where sources[0].discriminator is None, or raises UsageError"):
             try:
                 made.start(among, [model])
@@ -146,15 +145,20 @@ class TransferTests(PlayingTests):
                 step = made_step(game(made, among), index=index, side=side, classes=classes, needs_real=needs_real)
                 self._check_loss(made, among, side, step)
 
+    def _with_weights(self, model: Model) -> tuple[Any, Networks]:
+        """The module and its networks, into which the source's weights are copied."""
+        among = networks(model.generator.classes)
+        made = self.made(among)
+        copy_weights(model, among)
+        return made, among
+
     def _started(self, folder: Path) -> tuple[Any, Networks]:
         """The module and its networks as at the first step of a new run, with the source's weights where it has one."""
         if not self.object.needs_source:
             among = networks()
             return self.made(among), among
         model = source.load(self.source(folder))
-        among = networks(model.generator.classes)
-        made = self.made(among)
-        copy_weights(model, among)
+        made, among = self._with_weights(model)
         if hasattr(made, "start"):
             before = [id(p) for p in parameters(among)]
             with self._told("start(networks, sources) works with networks and sources as they are loaded"):
