@@ -2,8 +2,8 @@
 # The main job from a bare Python 3.11, without downloads but the packages: set-up, 100 rendered photos of planets with
 # rings, transfer from the source that comes with fewgan (which never saw a ring), a grid, scores.
 # --visionaided: discriminators on frozen features, here in the place of the run's own; with them, one D step does in the
-# place of two. Batches of 8: twice the steps in the time of batches of 16, and more variety in it. Mining has a sixth
-# of the steps: with less, more rings are torn.
+# place of two. Batches of 8: twice the steps in the time of batches of 16, and more variety in it. A sixth of the steps
+# mine: with less mining, more rings are torn.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-$here/demo}
