@@ -23,7 +23,7 @@ cd "$work"
 python "$here/examples/planets.py" photos --rings --classes gas storm --count 50
 fewgan prepare ./photos --size 64 --force
 fewgan train --transfer minegan --aug diffaugment --cr --visionaided --visionaided-alone --d-steps 1 --batch-size 8 \
-    --steps "$steps" --minegan-miner-steps "$((steps / 6))" --sample-every 250 --save-every 250
+    --steps "$steps" --minegan-miner-steps "$((steps / 6))" --sample-every 250 --save-every 500
 # Statistics of batch norm for truncated latents: with those of training, the planets would be more alike.
 fewgan sample --truncation 0.7 --standing-stats 16 --grid --count 36
 # D has learned from EfficientNet-Lite0, so that it takes other features to judge it.
