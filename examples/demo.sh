@@ -3,7 +3,7 @@
 # rings, transfer from the source that comes with fewgan (which never saw a ring), a grid, scores.
 # --visionaided: discriminators on frozen features, here in the place of the run's own; with them, one D step does in the
 # place of two. Batches of 8: twice the steps in the time of batches of 16, and more variety in it. A sixth of the steps
-# mine: with less mining, more rings are torn.
+# mine: what more and less did is in examples/study/NOTES.md, "Batches of short runs".
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-$here/demo}
