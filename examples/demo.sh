@@ -3,8 +3,8 @@
 # rings, transfer from the source that comes with fewgan (which never saw a ring), a grid, scores.
 # --visionaided: discriminators on frozen features, here in the place of the run's own; with them, one D step does in the
 # place of two. Batches of 8: twice the steps in the time of batches of 16, and more variety in it. A tenth of the steps
-# mine. No cutout: with it, more than three times as many rings were torn.
-# What each of these does is in examples/study/NOTES.md, "Batches of short runs".
+# mine. No cutout: with it, at least twice as many rings were torn. What each of these does is in
+# examples/study/NOTES.md, "Batches of short runs".
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-$here/demo}
